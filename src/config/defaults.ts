@@ -1,0 +1,30 @@
+import { hostname } from "node:os";
+import type { Paths } from "../system/paths.ts";
+import { formatCidr } from "./cidr.ts";
+import type { Config } from "./schema.ts";
+
+/** The configuration of a host on which nothing was configured. */
+export function defaultConfig(paths: Paths): Config {
+  return {
+    manifests: [paths.manifests],
+    node: { name: hostname().toLowerCase() },
+    network: { subnet: defaultSubnet(paths.rootId), mtu: 0 },
+    runtime: { oci: "auto", handlers: {} },
+    logs: { maxSizeBytes: 10 * 2 ** 20, maxFiles: 5 },
+    backoff: { maxSeconds: 300 },
+    reconcile: { intervalSeconds: 10, concurrency: 8 },
+    events: { keep: 5000 },
+    log: { level: "info" },
+    userns: { base: 0x40000000 },
+  };
+}
+
+/**
+ * The pods' range of a root: 10.77.0.0/16 for the system's own. Another root gets one of the 2,048 /20 ranges of
+ * 10.128.0.0/9, chosen by its id, so that several roots on one host rarely meet; `step` tells the next ones to try.
+ */
+export function defaultSubnet(rootId: string, step = 0): string {
+  if (rootId === "") return "10.77.0.0/16";
+  const index = (Number.parseInt(rootId, 16) + step) % 2048;
+  return formatCidr({ base: 10 * 2 ** 24 + 128 * 2 ** 16 + index * 4096, prefix: 20 });
+}

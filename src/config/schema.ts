@@ -1,0 +1,139 @@
+import { z } from "zod";
+import { cidrProblem } from "./cidr.ts";
+
+/**
+ * Every setting of /etc/gantry/config.yaml. The `describe` texts are what `gantry config` prints beside each value;
+ * defaults that depend on the root or the host come from defaults.ts.
+ */
+
+const absolutePath = z.string().refine((path) => path.startsWith("/"), "must be an absolute path");
+
+/** A whole number, or a binary quantity such as 512Ki, 10Mi, 1Gi. Yields bytes. */
+const bytes = z.union([z.int(), z.string()]).transform((value, context) => {
+  const parsed = typeof value === "number" ? value : parseBytes(value);
+  if (parsed !== undefined) return parsed;
+  context.addIssue({ code: "custom", message: "must be a number of bytes or a quantity such as 512Ki, 10Mi or 1Gi" });
+  return z.NEVER;
+});
+
+const UNITS: Readonly<Record<string, number>> = { "": 1, Ki: 2 ** 10, Mi: 2 ** 20, Gi: 2 ** 30 };
+
+function parseBytes(text: string): number | undefined {
+  const match = /^(\d{1,12})(Ki|Mi|Gi)?$/.exec(text);
+  const unit = UNITS[match?.[2] ?? ""];
+  return match?.[1] === undefined || unit === undefined ? undefined : Number(match[1]) * unit;
+}
+
+/** An OCI runtime: one that Gantry knows by name, or the absolute path of another. */
+const isRuntime = (name: string): boolean => name === "crun" || name === "runc" || name.startsWith("/");
+const runtime = z.string().refine(isRuntime, "must be crun, runc or an absolute path");
+
+const DNS_LABEL = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
+const isDnsSubdomain = (name: string): boolean =>
+  name.length <= 253 && name.split(".").every((label) => DNS_LABEL.test(label));
+
+const cidr = z.string().superRefine((text, context) => {
+  const problem = cidrProblem(text);
+  if (problem !== undefined) context.addIssue({ code: "custom", message: problem });
+});
+
+const manifests = z
+  .array(absolutePath)
+  .min(1, "must name at least one folder")
+  .describe("Folders whose manifests are run.");
+
+const node = z.strictObject({
+  name: z
+    .string()
+    .refine(isDnsSubdomain, "must be a DNS name (lower-case letters, digits, '-' and '.')")
+    .describe("Name of this node."),
+});
+
+const network = z.strictObject({
+  subnet: cidr.describe("IPv4 range that pods get their addresses from. Ignored with a conflist of your own."),
+  mtu: z
+    .int()
+    .refine((mtu) => mtu === 0 || (mtu >= 576 && mtu <= 65_535), "must be 0 or from 576 to 65535")
+    .describe("MTU of the pods' interfaces in bytes; 0: as the host's default route has it."),
+  conflist: z
+    .string()
+    .min(1)
+    .optional()
+    .describe(
+      "CNI network to use: a path, or the name of a network in cni/net.d. Default: the first file there, else Gantry's own.",
+    ),
+});
+
+const runtimeSection = z.strictObject({
+  oci: z
+    .string()
+    .refine((name) => name === "auto" || isRuntime(name), "must be auto, crun, runc or an absolute path")
+    .describe("OCI runtime: auto (crun, or runc where crun can't work), crun, runc or a path."),
+  handlers: z
+    .record(z.string().regex(DNS_LABEL, "must be a DNS label"), runtime)
+    .describe("OCI runtimes that a RuntimeClass's handler may name."),
+});
+
+const logs = z.strictObject({
+  maxSizeBytes: bytes
+    .refine((size) => size >= 4096, "must be at least 4096 bytes")
+    .describe("A container's log is rotated beyond this size; bytes, or a quantity such as 10Mi."),
+  maxFiles: z.int().min(2).max(1000).describe("Log files kept of one container, the live one included."),
+});
+
+const backoff = z.strictObject({
+  maxSeconds: z.int().min(1).max(300).describe("Longest wait before a crashed container is started again."),
+});
+
+const reconcile = z.strictObject({
+  intervalSeconds: z.int().min(1).max(3600).describe("Time between full comparisons of what runs with what is wanted."),
+  concurrency: z.int().min(1).max(64).describe("Pods that are worked on at the same time."),
+});
+
+const events = z.strictObject({
+  keep: z.int().min(100).max(1_000_000).describe("Newest events that are kept."),
+});
+
+const log = z.strictObject({
+  level: z.enum(["debug", "info", "warn", "error"]).describe("Least severe messages that the daemon logs."),
+});
+
+/** systemd's range for containers ends at 0x6fffffff (systemd.io/UIDS-GIDS); every pod takes 65,536 ids. */
+const userns = z.strictObject({
+  base: z
+    .int()
+    .min(65_536)
+    .max(0x6fff0000)
+    .refine((id) => id % 65_536 === 0, "must be a multiple of 65536")
+    .describe("First host uid and gid that pods with hostUsers: false are mapped to; each takes 65,536."),
+});
+
+/** The whole configuration, every value known. */
+export const configSchema = z.strictObject({
+  manifests,
+  node,
+  network,
+  runtime: runtimeSection,
+  logs,
+  backoff,
+  reconcile,
+  events,
+  log,
+  userns,
+});
+export type Config = Readonly<z.infer<typeof configSchema>>;
+
+/** What one layer (file, environment, flags) may say: any part of the whole. */
+export const layerSchema = z.strictObject({
+  manifests: manifests.optional(),
+  node: node.partial().optional(),
+  network: network.partial().optional(),
+  runtime: runtimeSection.partial().optional(),
+  logs: logs.partial().optional(),
+  backoff: backoff.partial().optional(),
+  reconcile: reconcile.partial().optional(),
+  events: events.partial().optional(),
+  log: log.partial().optional(),
+  userns: userns.partial().optional(),
+});
+export type ConfigLayer = z.input<typeof layerSchema>;

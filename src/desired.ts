@@ -1,0 +1,274 @@
+/**
+ * Desired state: what all sources together ask for, checked against each other and hashed. Pure.
+ *
+ * A pod that collides with another (host port, unknown runtime class, same name) is *withheld*: it is not started,
+ * and if it runs already it is left as it is, so that one bad manifest never disturbs a pod that runs.
+ */
+import { hashOf } from "./hash.ts";
+import type { ConfigMap, Container, LoadedObject, Pod, Problem, RuntimeClass, Secret } from "./manifest/index.ts";
+import type { DesiredPod } from "./pod/contract.ts";
+
+export interface Desired {
+  /** By key "<namespace>/<name>". */
+  readonly pods: ReadonlyMap<string, DesiredPod>;
+  /** Keys of pods that are written but can't be accepted as written; whatever runs of them stays as it is. */
+  readonly withheld: ReadonlySet<string>;
+  readonly configMaps: ReadonlyMap<string, ConfigMap>;
+  readonly secrets: ReadonlyMap<string, Secret>;
+  readonly problems: readonly Problem[];
+}
+
+export interface DesiredContext {
+  /** Runtime classes that have a driver on this node, e.g. ["namespace"]. */
+  readonly drivers: readonly string[];
+  /** OCI runtimes (a name or a path) by the handler that a RuntimeClass may name; crun and runc are always known. */
+  readonly handlers: Readonly<Record<string, string>>;
+  /** The runtime class of pods that name none. */
+  readonly defaultRuntimeClass: string;
+  /** Pods that were accepted before, in force now: they win a collision against newcomers. */
+  readonly accepted: ReadonlyMap<string, DesiredPod>;
+}
+
+type Loaded<T> = { readonly object: T; readonly loaded: LoadedObject };
+
+/** "<namespace>/<name>" */
+export function keyOf(object: {
+  readonly metadata: { readonly namespace?: string | undefined; readonly name: string };
+}): string {
+  return `${object.metadata.namespace ?? "default"}/${object.metadata.name}`;
+}
+
+export function buildDesired(objects: readonly LoadedObject[], context: DesiredContext): Desired {
+  const problems: Problem[] = [];
+  const runtimeClasses = new Map<string, RuntimeClass>();
+  const configMaps = new Map<string, ConfigMap>();
+  const secrets = new Map<string, Secret>();
+  const candidates: Loaded<Pod>[] = [];
+  for (const loaded of objects) {
+    const { object } = loaded;
+    switch (object.kind) {
+      case "Pod":
+        candidates.push({ object, loaded });
+        break;
+      case "ConfigMap":
+        configMaps.set(keyOf(object), object);
+        break;
+      case "Secret":
+        secrets.set(keyOf(object), object);
+        break;
+      case "RuntimeClass":
+        runtimeClasses.set(object.metadata.name, object);
+        break;
+    }
+  }
+  const pods = new Map<string, DesiredPod>();
+  const withheld = new Set<string>();
+  const withhold = ({ object, loaded }: Loaded<Pod>, field: string, message: string, hint: string): void => {
+    const key = keyOf(object);
+    withheld.add(key);
+    problems.push({ severity: "error", place: loaded.place, field, message, hint, object: `Pod ${key}` });
+    // The version that was accepted before stays in force.
+    const before = context.accepted.get(key);
+    if (before !== undefined) pods.set(key, before);
+  };
+  const ports = new PortLedger();
+  for (const candidate of inOrderOfPrecedence(candidates, context.accepted)) {
+    const { object: pod, loaded } = candidate;
+    const runtime = resolveRuntime(pod, runtimeClasses, context);
+    if (typeof runtime === "string") {
+      const known = [...context.drivers, ...runtimeClasses.keys()].join(", ");
+      const hint = `Use one of: ${known}; or add a RuntimeClass manifest, and its handler to runtime.handlers in the config.`;
+      withhold(candidate, "spec.runtimeClassName", runtime, hint);
+      continue;
+    }
+    const clash = ports.claim(pod);
+    if (clash !== undefined) {
+      withhold(
+        candidate,
+        "spec.containers[].ports[].hostPort",
+        `host port ${clash.port} is already used by pod ${clash.owner}`,
+        "Choose another hostPort, or remove the other pod.",
+      );
+      continue;
+    }
+    const desired = desiredPod(pod, loaded, runtime);
+    pods.set(desired.key, desired);
+  }
+  return { pods, withheld, configMaps, secrets, problems };
+}
+
+/** Accepted pods whose ports are as before come first, so that a newcomer can't push out what runs. */
+function inOrderOfPrecedence(
+  candidates: readonly Loaded<Pod>[],
+  accepted: ReadonlyMap<string, DesiredPod>,
+): Loaded<Pod>[] {
+  const rank = ({ object }: Loaded<Pod>): number => {
+    const before = accepted.get(keyOf(object));
+    if (before === undefined) return 2;
+    if (before.pod === object) return 0;
+    return JSON.stringify(hostPortsOf(before.pod)) === JSON.stringify(hostPortsOf(object)) ? 0 : 1;
+  };
+  return [...candidates]
+    .map((candidate) => ({ candidate, rank: rank(candidate), key: keyOf(candidate.object) }))
+    .sort((a, b) => a.rank - b.rank || (a.key < b.key ? -1 : a.key > b.key ? 1 : 0))
+    .map(({ candidate }) => candidate);
+}
+
+/** @returns the driver's runtime class and OCI handler, or a sentence about why there is none */
+function resolveRuntime(
+  pod: Pod,
+  classes: ReadonlyMap<string, RuntimeClass>,
+  context: DesiredContext,
+): { runtimeClass: string; handler: string | undefined } | string {
+  const name = pod.spec.runtimeClassName ?? context.defaultRuntimeClass;
+  const handler = classes.get(name)?.handler;
+  if (handler !== undefined) {
+    if (context.drivers.includes(handler)) return { runtimeClass: handler, handler: undefined };
+    const handlers: DesiredContext["handlers"] = { crun: "crun", runc: "runc", ...context.handlers };
+    const runtime = handlers[handler];
+    if (runtime !== undefined) return { runtimeClass: "namespace", handler: runtime };
+    const known = [...context.drivers, ...Object.keys(handlers)].join(", ");
+    return `runtime class ${JSON.stringify(name)} has the handler ${JSON.stringify(handler)}, which is not known here (known: ${known})`;
+  }
+  if (context.drivers.includes(name)) return { runtimeClass: name, handler: undefined };
+  return `runtime class ${JSON.stringify(name)} does not exist`;
+}
+
+interface HostPort {
+  readonly ip: string;
+  readonly port: number;
+  readonly protocol: string;
+}
+
+function hostPortsOf(pod: Pod): HostPort[] {
+  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  return containers.flatMap((container) =>
+    (container.ports ?? []).flatMap((port) =>
+      port.hostPort === undefined
+        ? []
+        : [{ ip: port.hostIP ?? "0.0.0.0", port: port.hostPort, protocol: port.protocol ?? "TCP" }],
+    ),
+  );
+}
+
+/** Who holds which host port; an unspecified address overlaps with every other. */
+class PortLedger {
+  /** By port and protocol: "80/TCP". */
+  readonly #held = new Map<string, { readonly ip: string; readonly owner: string }[]>();
+
+  claim(pod: Pod): { port: string; owner: string } | undefined {
+    const wanted = hostPortsOf(pod).map(({ ip, port, protocol }) => ({ ip, port: `${port}/${protocol}` }));
+    for (const { ip, port } of wanted) {
+      const clash = this.#held.get(port)?.find((held) => held.ip === ip || isWild(held.ip) || isWild(ip));
+      if (clash !== undefined) return { port, owner: clash.owner };
+    }
+    const owner = keyOf(pod);
+    for (const { ip, port } of wanted) {
+      const held = this.#held.get(port);
+      if (held === undefined) this.#held.set(port, [{ ip, owner }]);
+      else held.push({ ip, owner });
+    }
+    return undefined;
+  }
+}
+
+function isWild(ip: string): boolean {
+  return ip === "" || ip === "0.0.0.0" || ip === "::";
+}
+
+/** Whether `pod` wants a host port that one of `others` has. */
+export function sharesHostPort(pod: Pod, others: Iterable<Pod>): boolean {
+  if (hostPortsOf(pod).length === 0) return false;
+  const ports = new PortLedger();
+  for (const other of others) ports.claim(other);
+  return ports.claim(pod) !== undefined;
+}
+
+/** Unchanged manifests keep their object identity, so their hashes are computed once. */
+const memo = new WeakMap<Pod, DesiredPod>();
+
+function desiredPod(
+  pod: Pod,
+  loaded: LoadedObject,
+  runtime: { runtimeClass: string; handler: string | undefined },
+): DesiredPod {
+  const known = memo.get(pod);
+  const origin = `${loaded.place.file}:${loaded.place.line}`;
+  if (
+    known?.runtimeClass === runtime.runtimeClass &&
+    known.runtimeHandler === runtime.handler &&
+    known.origin === origin
+  )
+    return known;
+  const warnings = loaded.warnings.map(({ field, message }) => (field === "" ? message : `${field}: ${message}`));
+  const desired = hashedPod(pod, {
+    origin,
+    runtimeClass: runtime.runtimeClass,
+    runtimeHandler: runtime.handler,
+    warnings,
+  });
+  memo.set(pod, desired);
+  return desired;
+}
+
+/** A pod with the hashes that tell what a change of it asks for. */
+export function hashedPod(
+  pod: Pod,
+  facts: Pick<DesiredPod, "origin" | "runtimeClass" | "warnings"> & { readonly runtimeHandler: string | undefined },
+): DesiredPod {
+  const { containers, initContainers = [], ...podSpec } = pod.spec;
+  const all = [...initContainers, ...containers];
+  return {
+    ...facts,
+    key: keyOf(pod),
+    pod,
+    sandboxHash: hashOf({
+      runtime: [facts.runtimeClass, facts.runtimeHandler],
+      spec: withoutInPlace(podSpec),
+      // What an init container did to the volumes can't be undone in place, so a changed one asks for a new pod.
+      init: initContainers.filter((container) => !isSidecar(container)).map(containerIdentity),
+      order: initContainers.map((container) => container.name),
+      hostPorts: hostPortsOf(pod),
+    }),
+    containerHashes: Object.fromEntries(all.map((container) => [container.name, hashOf(containerIdentity(container))])),
+    metadataHash: hashOf({ metadata: pod.metadata, spec: podSpec, ports: all.map((container) => container.ports) }),
+  };
+}
+
+function isSidecar(container: Container): boolean {
+  return container.restartPolicy === "Always";
+}
+
+/** What a running container was made from. Ports only inform, and the pull policy matters only before the start. */
+function containerIdentity(container: Container): unknown {
+  const { ports: _ports, imagePullPolicy: _policy, ...identity } = container;
+  return identity;
+}
+
+/** Pod fields that a running pod takes over without being touched: policy, and what speaks of other nodes. */
+const IN_PLACE: ReadonlySet<string> = new Set([
+  "restartPolicy",
+  "terminationGracePeriodSeconds",
+  "activeDeadlineSeconds",
+  "nodeName",
+  "nodeSelector",
+  "tolerations",
+  "affinity",
+  "topologySpreadConstraints",
+  "schedulerName",
+  "schedulingGates",
+  "priorityClassName",
+  "priority",
+  "preemptionPolicy",
+  "readinessGates",
+  "serviceAccountName",
+  "serviceAccount",
+  "automountServiceAccountToken",
+  "imagePullSecrets",
+  "enableServiceLinks",
+  "runtimeClassName", // the class it resolves to is hashed instead
+]);
+
+function withoutInPlace(spec: object): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(spec).filter(([field]) => !IN_PLACE.has(field)));
+}

@@ -1,0 +1,38 @@
+/** What reading manifests yields. The object types themselves are z.infer of the schemas in schema/. */
+import type { ConfigMap, Pod, RuntimeClass, Secret } from "./schema/index.ts";
+
+/** A place in a file. Lines and columns count from 1. */
+export interface Place {
+  readonly file: string;
+  readonly line: number;
+  readonly column: number;
+}
+
+export interface Problem {
+  readonly severity: "error" | "warning";
+  readonly place: Place;
+  /** Path of the field, e.g. "spec.containers[0].image"; "" for the whole document. */
+  readonly field: string;
+  /** What is wrong, with the offending value. */
+  readonly message: string;
+  /** What to do, e.g. "did you mean 'image'?" */
+  readonly hint: string | undefined;
+  /** "Pod default/web" when the object is known. */
+  readonly object: string | undefined;
+}
+
+export type ManifestObject = Pod | ConfigMap | Secret | RuntimeClass;
+
+/** One validated object with all defaults filled in, and where it came from. */
+export interface LoadedObject {
+  readonly object: ManifestObject;
+  readonly place: Place;
+  readonly warnings: readonly Problem[];
+  /** True when the file is broken now and this is the last good version of it. */
+  readonly stale: boolean;
+}
+
+export interface ParseResult {
+  readonly objects: readonly LoadedObject[];
+  readonly problems: readonly Problem[];
+}

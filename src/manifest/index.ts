@@ -1,0 +1,8 @@
+/** Manifests: the schema of every object, and reading files of them. */
+export type * from "./contract.ts";
+export { check, oversized, type ParseOptions, parseManifest, parseManifestText } from "./parse.ts";
+export { byPosition, formatPlace, formatProblem, identityOf } from "./problem.ts";
+export { parseBytes, parseMilliCpu, parseQuantity } from "./quantity.ts";
+export type * from "./schema/index.ts";
+export { defaultPullPolicy } from "./schema/index.ts";
+export { DEFAULT_SIZE_LIMIT } from "./yaml/decode.ts";

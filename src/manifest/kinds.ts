@@ -1,0 +1,112 @@
+/** Which objects there are: those that Gantry reads, those that come later, and those that it never will. */
+import type { z } from "zod";
+import { nearestName } from "../system/nearest.ts";
+import type { ManifestObject } from "./contract.ts";
+import { type Issue, show } from "./issue.ts";
+import { configMap, pod, runtimeClass, secret } from "./schema/index.ts";
+import { isRecord } from "./yaml/plain.ts";
+
+interface Kind {
+  readonly apiVersion: string;
+  readonly schema: z.ZodType<ManifestObject>;
+}
+
+const SUPPORTED: Readonly<Record<string, Kind>> = {
+  Pod: { apiVersion: "v1", schema: pod },
+  ConfigMap: { apiVersion: "v1", schema: configMap },
+  Secret: { apiVersion: "v1", schema: secret },
+  RuntimeClass: { apiVersion: "node.k8s.io/v1", schema: runtimeClass },
+};
+
+/** Kinds of later releases. */
+const LATER: Readonly<Record<string, string>> = {
+  PersistentVolumeClaim: "v1",
+  Deployment: "apps/v1",
+  DaemonSet: "apps/v1",
+  Job: "batch/v1",
+  CronJob: "batch/v1",
+};
+
+/** Kinds that people have lying next to their pods, and what to do instead. */
+const FOREIGN: Readonly<Record<string, string>> = {
+  Service: "publish a port of the pod with hostPort",
+  Ingress: "publish a port of the pod with hostPort",
+  Namespace: "namespaces need no manifest: write metadata.namespace in the objects",
+  StatefulSet: "write a Pod",
+  ReplicaSet: "write a Pod",
+  ReplicationController: "write a Pod",
+  PersistentVolume: "mount a hostPath or emptyDir volume",
+  StorageClass: "mount a hostPath or emptyDir volume",
+  ServiceAccount: "pods here talk to no API server: remove it",
+  Role: "pods here talk to no API server: remove it",
+  RoleBinding: "pods here talk to no API server: remove it",
+  ClusterRole: "pods here talk to no API server: remove it",
+  ClusterRoleBinding: "pods here talk to no API server: remove it",
+  NetworkPolicy: "remove it",
+  HorizontalPodAutoscaler: "remove it",
+  PodDisruptionBudget: "remove it",
+  LimitRange: "set resources in each pod",
+  ResourceQuota: "set resources in each pod",
+  CustomResourceDefinition: "remove it",
+};
+
+const ALL_KINDS: readonly string[] = [
+  ...Object.keys(SUPPORTED),
+  ...Object.keys(LATER),
+  "List",
+  ...Object.keys(FOREIGN),
+];
+
+export type KindOf =
+  | { readonly type: "object"; readonly schema: z.ZodType<ManifestObject> }
+  | { readonly type: "list" }
+  | { readonly type: "wrong"; readonly issue: Issue };
+
+/** What kind of object a document holds, by its `kind` and `apiVersion`. */
+export function kindOf(value: unknown): KindOf {
+  if (!isRecord(value))
+    return wrong(
+      [],
+      `a manifest is an object with apiVersion and kind, not ${show(value)}`,
+      "start with 'apiVersion: v1'",
+    );
+  const { kind, apiVersion } = value;
+  if (kind === undefined) {
+    const near = nearestName("kind", Object.keys(value));
+    return wrong(
+      ["kind"],
+      "is required",
+      near === undefined ? "e.g. 'kind: Pod'" : `did you mean 'kind' by '${near}'?`,
+    );
+  }
+  if (typeof kind !== "string") return wrong(["kind"], `must be a string, not ${show(kind)}`, "e.g. 'kind: Pod'");
+  const supported = Object.hasOwn(SUPPORTED, kind) ? SUPPORTED[kind] : undefined;
+  const expected =
+    kind === "List" ? "v1" : (supported?.apiVersion ?? (Object.hasOwn(LATER, kind) ? LATER[kind] : undefined));
+  if (expected === undefined) return unknownKind(kind);
+  if (apiVersion === undefined)
+    return wrong(["apiVersion"], "is required", `write 'apiVersion: ${expected}' for a ${kind}`);
+  if (apiVersion !== expected) {
+    return wrong(["apiVersion"], `${kind} has no version ${show(apiVersion)} here`, `write 'apiVersion: ${expected}'`);
+  }
+  if (kind === "List") return { type: "list" };
+  if (supported === undefined)
+    return wrong(["kind"], `kind ${kind} is not supported yet`, "write its pods as kind Pod");
+  return { type: "object", schema: supported.schema };
+}
+
+function unknownKind(kind: string): KindOf {
+  const instead = Object.hasOwn(FOREIGN, kind) ? FOREIGN[kind] : undefined;
+  if (instead !== undefined) return wrong(["kind"], `kind ${kind} is not supported`, instead);
+  const near = nearestName(kind, ALL_KINDS);
+  const known = Object.keys(SUPPORTED).join(", ");
+  return wrong(
+    ["kind"],
+    `unknown kind ${show(kind)}`,
+    near === undefined ? `Gantry knows ${known} and List` : `did you mean '${near}'?`,
+  );
+}
+
+function wrong(path: readonly string[], message: string, hint: string): KindOf {
+  return { type: "wrong", issue: { severity: "error", path, message, hint } };
+}

@@ -1,0 +1,102 @@
+/** What Gantry does with the fields of a container. */
+import type { Container, ResourceRequirements, SecurityContext } from "../schema/index.ts";
+import { type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
+
+const RESOURCES: readonly string[] = ["cpu", "memory"];
+
+const resourceKeys = {
+  keys: (key: string): Verdict =>
+    RESOURCES.includes(key) ? "supported" : { refused: `the resource ${key} is not supported yet; cpu and memory are` },
+};
+
+const resources: Fields<ResourceRequirements> = {
+  claims: later("resource claims"),
+  limits: resourceKeys,
+  requests: resourceKeys,
+};
+
+/** Both kinds of security context have these. */
+export const seccompProfile = {
+  fields: {
+    localhostProfile: {
+      refused: "seccomp profiles from files are not supported yet; RuntimeDefault and Unconfined are",
+    },
+    type: only(
+      ["RuntimeDefault", "Unconfined"],
+      "seccomp profiles from files are not supported yet; RuntimeDefault and Unconfined are",
+    ),
+  },
+} as const;
+export const appArmorProfile = later("AppArmor profiles");
+export const seLinuxOptions = later("SELinux options");
+export const windowsOptions: Verdict = { refused: "Gantry runs Linux containers only" };
+
+const securityContext: Fields<SecurityContext> = {
+  allowPrivilegeEscalation: "supported",
+  appArmorProfile,
+  capabilities: "supported",
+  privileged: "supported",
+  procMount: only(["Default"], "procMount Unmasked is not supported yet"),
+  readOnlyRootFilesystem: "supported",
+  runAsGroup: "supported",
+  runAsNonRoot: "supported",
+  runAsUser: "supported",
+  seLinuxOptions,
+  seccompProfile,
+  windowsOptions,
+};
+
+/** `restartPolicy` differs between containers and init containers. */
+export function containerRules(restartPolicy: Rule<string>): Fields<Container> {
+  return {
+    args: "supported",
+    command: "supported",
+    env: {
+      fields: {
+        name: "supported",
+        value: "supported",
+        valueFrom: {
+          fields: {
+            configMapKeyRef: "supported",
+            fieldRef: "supported",
+            fileKeyRef: later("env files in volumes (fileKeyRef)"),
+            resourceFieldRef: "supported",
+            secretKeyRef: "supported",
+          },
+        },
+      },
+    },
+    envFrom: "supported",
+    image: "supported",
+    imagePullPolicy: "supported",
+    lifecycle: later("lifecycle hooks"),
+    livenessProbe: later("probes"),
+    name: "supported",
+    ports: "supported",
+    readinessProbe: later("probes"),
+    resizePolicy: noEffect("a change of resources restarts the container"),
+    resources: { fields: resources },
+    restartPolicy,
+    restartPolicyRules: later("restart rules of single containers"),
+    securityContext: { fields: securityContext },
+    startupProbe: later("probes"),
+    stdin: { refused: "stdin is not supported yet" },
+    stdinOnce: { refused: "stdin is not supported yet" },
+    terminationMessagePath: "supported",
+    terminationMessagePolicy: "supported",
+    tty: { refused: "tty is not supported yet" },
+    volumeDevices: later("block devices"),
+    volumeMounts: {
+      fields: {
+        mountPath: "supported",
+        mountPropagation: "supported",
+        name: "supported",
+        readOnly: "supported",
+        recursiveReadOnly: only(["Disabled"], "recursive read-only mounts are not supported yet"),
+        subPath: later("mounts of a part of a volume (subPath)"),
+        subPathExpr: later("mounts of a part of a volume (subPathExpr)"),
+      },
+    },
+    workingDir: "supported",
+  };
+}

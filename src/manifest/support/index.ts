@@ -1,0 +1,81 @@
+/** Fields that are valid in Kubernetes, and what Gantry does with them. Applied to what the user wrote, without defaults. */
+import type { ManifestObject } from "../contract.ts";
+import type { FieldPath, Issue } from "../issue.ts";
+import type { ConfigMap, RuntimeClass, Secret } from "../schema/index.ts";
+import { isRecord } from "../yaml/plain.ts";
+import { metadataRules, podRules } from "./pod.ts";
+import { type AnyRule, type Fields, noEffect, oneNode, type Verdict } from "./rules.ts";
+
+const immutable = noEffect("the manifest is the truth, and may change");
+
+const configMapRules: Fields<ConfigMap> = {
+  apiVersion: "supported",
+  binaryData: "supported",
+  data: "supported",
+  immutable,
+  kind: "supported",
+  metadata: { fields: metadataRules },
+};
+
+const secretRules: Fields<Secret> = {
+  apiVersion: "supported",
+  data: "supported",
+  immutable,
+  kind: "supported",
+  metadata: { fields: metadataRules },
+  stringData: "supported",
+  type: "supported",
+};
+
+const runtimeClassRules: Fields<RuntimeClass> = {
+  apiVersion: "supported",
+  handler: "supported",
+  kind: "supported",
+  metadata: { fields: metadataRules },
+  overhead: noEffect("overhead is not counted yet"),
+  scheduling: oneNode,
+};
+
+/** The whole table, by kind. */
+export const SUPPORT: Readonly<Record<ManifestObject["kind"], Readonly<Record<string, AnyRule>>>> = {
+  Pod: podRules,
+  ConfigMap: configMapRules,
+  Secret: secretRules,
+  RuntimeClass: runtimeClassRules,
+};
+
+/** Errors for fields that can't be honoured and warnings for those without effect. `value` is valid plain data. */
+export function supportIssues(kind: ManifestObject["kind"], value: unknown): Issue[] {
+  const issues: Issue[] = [];
+  walk(SUPPORT[kind], value, [], issues);
+  return issues;
+}
+
+function walk(fields: Readonly<Record<string, AnyRule>>, value: unknown, path: FieldPath, issues: Issue[]): void {
+  if (Array.isArray(value)) {
+    for (const [index, item] of value.entries()) walk(fields, item, [...path, index], issues);
+  } else if (isRecord(value)) {
+    for (const [name, inner] of Object.entries(value)) {
+      const rule = fields[name];
+      if (rule !== undefined) apply(rule, inner, [...path, name], issues);
+    }
+  }
+}
+
+function apply(rule: AnyRule, value: unknown, path: FieldPath, issues: Issue[]): void {
+  if (typeof rule === "function") judge(rule(value), value, path, issues);
+  else if (typeof rule === "string") return;
+  else if ("fields" in rule) walk(rule.fields, value, path, issues);
+  else if ("keys" in rule) {
+    for (const [key, inner] of isRecord(value) ? Object.entries(value) : [])
+      judge(rule.keys(key), inner, [...path, key], issues);
+  } else judge(rule, value, path, issues);
+}
+
+function judge(verdict: Verdict, value: unknown, path: FieldPath, issues: Issue[]): void {
+  // What only says "no" asks for nothing.
+  if (verdict === "supported" || value === false || value === "" || (Array.isArray(value) && value.length === 0))
+    return;
+  if ("warning" in verdict) issues.push({ severity: "warning", path, message: verdict.warning, atKey: true });
+  else issues.push({ severity: "error", path, message: verdict.refused, hint: "remove it", atKey: true });
+}

@@ -1,0 +1,31 @@
+/** Checks across fields, as the API server makes them once every field by itself is right. Pure. */
+import type { ManifestObject } from "../contract.ts";
+import type { FieldPath, Issue } from "../issue.ts";
+import { validateMetadata } from "./metadata.ts";
+import { validatePod } from "./pod.ts";
+
+/** Notes one error. */
+export type Report = (path: FieldPath, message: string, hint?: string) => void;
+
+export function validate(object: ManifestObject): Issue[] {
+  const issues: Issue[] = [];
+  const report: Report = (path, message, hint) => {
+    issues.push({ severity: "error", path, message, hint });
+  };
+  validateMetadata(object.metadata, report);
+  switch (object.kind) {
+    case "Pod":
+      validatePod(object, report);
+      break;
+    case "ConfigMap":
+      for (const key of Object.keys(object.binaryData ?? {})) {
+        if (object.data !== undefined && Object.hasOwn(object.data, key))
+          report(["binaryData", key], `the key '${key}' is in data, too`, "keep one");
+      }
+      break;
+    case "Secret":
+    case "RuntimeClass":
+      break;
+  }
+  return issues;
+}

@@ -1,0 +1,300 @@
+/**
+ * The reconciler: decides *what* is to be done, pod by pod, whenever something may have changed.
+ *
+ * Everything that happens (a file saved, a container ended, a machine done, a timer) only says *look again*:
+ * at the sources, at the drivers, or at one key.
+ */
+import { cpuUsage } from "node:process";
+import { buildDesired, type Desired, sharesHostPort } from "../desired.ts";
+import { diff, type KnownPod } from "../diff.ts";
+import type { ImageStore } from "../image/contract.ts";
+import { identityOf, type Problem } from "../manifest/index.ts";
+import { type PlanStep, plan } from "../plan.ts";
+import type { DesiredPod, PodSupervisor } from "../pod/contract.ts";
+import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
+import type { Source } from "../source/contract.ts";
+import { distinct } from "../source/duplicates.ts";
+import type { NewEvent, StateStore } from "../store/contract.ts";
+import type { Clock, TimerHandle } from "../system/clock.ts";
+import type { Logger } from "../system/log.ts";
+import { coalesce } from "./coalesce.ts";
+import { namespacesWithOtherConfig } from "./config-changes.ts";
+import { execute } from "./execute.ts";
+import { Failures, failureEvent } from "./failures.ts";
+import { createObserver } from "./observer.ts";
+import { pace } from "./pace.ts";
+import { createKeyedQueue, type Outcome } from "./queue.ts";
+import { heldSentences, reportEvents, type SourceReport } from "./reports.ts";
+import { removeUnmanaged } from "./unmanaged.ts";
+
+export interface ReconcilerOptions {
+  readonly sources: readonly Source[];
+  readonly drivers: readonly SandboxDriver[];
+  readonly defaultRuntimeClass: string;
+  readonly handlers: Readonly<Record<string, string>>;
+  readonly supervisor: PodSupervisor;
+  readonly images: ImageStore;
+  readonly store: StateStore;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly newUid: () => string;
+  readonly event: (event: NewEvent) => void;
+  /** Removes what outlives the sandboxes of a pod that no machine drives: its volumes and logs. */
+  readonly removeTraces: (uid: string, signal: AbortSignal) => Promise<void>;
+  readonly concurrency: number;
+  /** ms between two full comparisons. */
+  readonly intervalMs: number;
+}
+
+export interface Reconciler {
+  /** Looks at the drivers once; call it before adopting pods. @returns all that exists */
+  observe(): Promise<ReadonlyMap<string, readonly ObservedSandbox[]>>;
+  /** Starts the sources and the periodic comparison; resolves after the first full one. */
+  start(): Promise<void>;
+  /** By pod uid, newest sandbox first, as of the last look. */
+  allObserved(): ReadonlyMap<string, readonly ObservedSandbox[]>;
+  desired(): Desired;
+  /** Everything that is wrong with the sources, and the sources that can't be trusted now. */
+  problems(): { readonly problems: readonly Problem[]; readonly held: readonly string[] };
+  /** What would be done now, without doing it. */
+  plan(): PlanStep[];
+  /** Images were imported: whatever waits for one looks again. */
+  imagesChanged(): void;
+  /** Reads the sources now; resolves when what they say is in force. */
+  lookAtSources(): Promise<void>;
+  /** Resolves when no key is queued or in work. */
+  idle(): Promise<void>;
+  close(): Promise<void>;
+}
+
+const EMPTY: Desired = {
+  pods: new Map(),
+  withheld: new Set(),
+  configMaps: new Map(),
+  secrets: new Map(),
+  problems: [],
+};
+
+export function createReconciler(options: ReconcilerOptions): Reconciler {
+  const { sources, drivers, supervisor, clock, log, store } = options;
+  const stopping = new AbortController();
+  let desired = EMPTY;
+  /** The file that each object is taken from, by identity: of two sources, the one that was first goes on. */
+  let owners: ReadonlyMap<string, string> = new Map();
+  let synced = false;
+  let sourceReport: SourceReport = { problems: [], held: new Map() };
+  const observer = createObserver(drivers, supervisor);
+  let timer: TimerHandle | undefined;
+  let reconcileId = 0;
+
+  const knownPods = (): KnownPod[] => {
+    const managed = supervisor.list().map(
+      (state): KnownPod => ({
+        uid: state.uid,
+        key: state.desired.key,
+        managed: state.desired,
+        deleting: state.deletionDeadline !== undefined || state.stage === "stopping" || state.stage === "removed",
+        sandboxHash: state.desired.sandboxHash,
+      }),
+    );
+    const uids = new Set(managed.map(({ uid }) => uid));
+    const unmanaged = [...observer.all()].flatMap(([uid, [newest]]): KnownPod[] => {
+      if (newest === undefined || uids.has(uid) || removing.has(uid)) return [];
+      const key = `${newest.pod.namespace}/${newest.pod.name}`;
+      return [{ uid, key, managed: undefined, deleting: false, sandboxHash: newest.labels["gantry.dev/sandbox-hash"] }];
+    });
+    return [...managed, ...unmanaged];
+  };
+  const removing = new Set<string>();
+
+  const decide = (slice: Desired, pods: readonly KnownPod[]): PlanStep[] =>
+    // Before the sources were read for the first time nothing can be told to be unwanted.
+    plan(diff(slice, pods, { keepUnwanted: !synced || sourceReport.held.size > 0 }));
+
+  /** What is wanted never collides, so whoever still has one of its ports is about to let it go. */
+  const mustWaitForPort = ({ key, pod }: DesiredPod): boolean => {
+    const others = supervisor.list().flatMap(({ desired: other }) => (other.key === key ? [] : [other.pod]));
+    return sharesHostPort(pod, others);
+  };
+  const waitingForPort = new Set<string>();
+
+  const process = async (key: string): Promise<Outcome> => {
+    const want = desired.pods.get(key);
+    const slice: Desired = {
+      ...EMPTY,
+      pods: want === undefined ? EMPTY.pods : new Map([[key, want]]),
+      withheld: desired.withheld,
+    };
+    const steps = decide(
+      slice,
+      knownPods().filter((pod) => pod.key === key),
+    );
+    if (steps.length === 0) return { type: "done" };
+    if (want !== undefined && steps.some(({ type }) => type === "create-pod") && mustWaitForPort(want)) {
+      waitingForPort.add(key);
+      return { type: "done" };
+    }
+    const id = ++reconcileId;
+    log.debug({ pod: key, reconcileId: id, steps: steps.map(({ type }) => type) }, "reconcile");
+    return execute(steps, {
+      supervisor,
+      images: options.images,
+      store,
+      newUid: options.newUid,
+      observed: (uid) => observer.all().get(uid) ?? [],
+      removeUnmanaged: async (uid) => {
+        removing.add(uid);
+        try {
+          await removeUnmanaged(observer.all().get(uid) ?? [], drivers, stopping.signal);
+          await options.removeTraces(uid, stopping.signal);
+          await observer.look();
+        } finally {
+          removing.delete(uid);
+        }
+      },
+      onMissingImages: (step, images) => {
+        options.event({
+          object: `Pod/${step.key}`,
+          podUid: undefined,
+          type: "Warning",
+          reason: "ImageMissing",
+          message: `The new version waits: ${images.join(", ")} not in the store; the old one goes on. Import with 'gantry image import FILE ${images[0] ?? "NAME"}'.`,
+          at: clock.now(),
+        });
+      },
+    });
+  };
+
+  const failures = new Failures();
+  const podOf = (key: string): DesiredPod | undefined =>
+    desired.pods.get(key) ?? supervisor.list().find((state) => state.desired.key === key)?.desired;
+  const queue = createKeyedQueue({
+    async process(key) {
+      const outcome = await process(key);
+      failures.clear(key);
+      return outcome;
+    },
+    clock,
+    concurrency: options.concurrency,
+    onError(key, error, retryInMs) {
+      log.error({ pod: key, err: error, retryInMs }, "reconcile failed, will be tried again");
+      if (failures.add(key, error)) options.event(failureEvent(key, error, clock.now()));
+    },
+  });
+
+  /** Reads every source; queues the keys that are wanted otherwise than before. */
+  const lookAtSources = coalesce(async (): Promise<void> => {
+    if (stopping.signal.aborted) return;
+    const states = await Promise.all(sources.map(async (source) => ({ source, state: await source.read() })));
+    const before = desired;
+    const written = states.flatMap(({ state }) => state.objects);
+    const { objects, problems: rivals } = distinct(written, (identity) => owners.get(identity));
+    owners = new Map(objects.map((loaded) => [identityOf(loaded.object), loaded.place.file]));
+    const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
+    desired = buildDesired(objects, {
+      accepted,
+      drivers: drivers.map(({ runtimeClass }) => runtimeClass),
+      defaultRuntimeClass: options.defaultRuntimeClass,
+      handlers: options.handlers,
+    });
+    report({
+      problems: [...states.flatMap(({ state }) => state.problems), ...rivals, ...desired.problems],
+      held: new Map(
+        states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
+      ),
+    });
+    synced = true;
+    for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
+      if (before.pods.get(key) !== desired.pods.get(key)) queue.add(key);
+    }
+    // At the first time, too: pods that were taken over before it have found no ConfigMap yet.
+    tellConfigChanges(before, desired);
+  });
+
+  const report = (next: SourceReport): void => {
+    for (const event of reportEvents(sourceReport, next, clock.now())) options.event(event);
+    sourceReport = next;
+  };
+
+  const tellConfigChanges = (before: Desired, after: Desired): void => {
+    const changed = namespacesWithOtherConfig(before, after);
+    if (changed.size === 0) return;
+    for (const { uid, desired: pod } of supervisor.list()) {
+      if (changed.has(pod.pod.metadata.namespace)) supervisor.configChanged(uid);
+    }
+  };
+
+  /** The periodic full comparison: repairs whatever a missed event left undone. */
+  const compareAll = async (): Promise<void> => {
+    const [begun, before] = [performance.now(), cpuUsage()];
+    await Promise.all([lookAtSources(), observer.look()]);
+    const keys = new Set(decide(desired, knownPods()).map(({ key }) => key));
+    for (const key of keys) queue.add(key);
+    const { user, system } = cpuUsage(before);
+    const [ms, cpuMs] = [performance.now() - begun, (user + system) / 1000].map((n) => Math.round(n * 10) / 10);
+    log.debug({ ms, cpuMs, pods: desired.pods.size, differences: keys.size }, "compared");
+  };
+
+  const tick = (): void => {
+    timer = clock.setTimeout(() => {
+      compareAll()
+        .catch((error: unknown) => log.error({ err: error }, "the full comparison failed, the next one follows"))
+        .finally(() => {
+          if (!stopping.signal.aborted) tick();
+        });
+    }, options.intervalMs);
+  };
+
+  const background = (what: string, work: () => Promise<void>) => (): void => {
+    work().catch((error: unknown) => log.error({ err: error }, `${what} failed`));
+  };
+  const unsubscribe: (() => void)[] = [];
+
+  return {
+    async observe() {
+      await observer.look();
+      return observer.all();
+    },
+    async start() {
+      unsubscribe.push(
+        ...drivers.map((driver) =>
+          driver.watch(({ sandboxId }) => background("looking at a sandbox", () => observer.lookAt(sandboxId))()),
+        ),
+        supervisor.subscribe((change) => {
+          if (change.type === "removed") {
+            store.accepted.remove(change.uid);
+            observer.removed(change.uid);
+            queue.add(change.key);
+            for (const key of waitingForPort) queue.add(key);
+            waitingForPort.clear();
+          }
+        }),
+      );
+      const look = background("reading the sources", pace(lookAtSources));
+      await Promise.all(sources.map((source) => source.start(look)));
+      await compareAll();
+      tick();
+    },
+    allObserved: observer.all,
+    desired: () => desired,
+    problems: () => ({
+      problems: [...sourceReport.problems, ...failures.problems(podOf)],
+      held: heldSentences(sourceReport),
+    }),
+    plan: () => decide(desired, knownPods()),
+    imagesChanged() {
+      for (const key of desired.pods.keys()) queue.add(key);
+      for (const { uid } of supervisor.list()) supervisor.configChanged(uid);
+    },
+    lookAtSources,
+    idle: () => queue.idle(),
+    async close() {
+      if (stopping.signal.aborted) return;
+      stopping.abort();
+      clock.clearTimeout(timer);
+      for (const stop of unsubscribe) stop();
+      await Promise.all(sources.map((source) => source.stop()));
+      await queue.close();
+    },
+  };
+}

@@ -1,0 +1,258 @@
+/** Puts objects into a manifest folder and takes them out: `gantry apply` and `delete`. The folder stays the truth. */
+import { readFileSync } from "node:fs";
+import { basename, dirname, join, resolve } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { check, formatProblem, identityOf, type ManifestObject, parseManifest } from "../manifest/index.ts";
+import { readDocuments } from "../manifest/yaml/document.ts";
+import { GantryError } from "../system/errors.ts";
+import {
+  append,
+  bodyOf,
+  type Found,
+  find,
+  fresh,
+  type ObjectId,
+  objectsIn,
+  type Replacement,
+  remove,
+  replace,
+} from "./edit-text.ts";
+import { isManifestName } from "./names.ts";
+import { scan } from "./scan.ts";
+import { assertWritable, createFile, removeFile, replaceFile } from "./write-file.ts";
+
+export interface Written {
+  readonly kind: ManifestObject["kind"];
+  /** "" for kinds without namespaces. */
+  readonly namespace: string;
+  readonly name: string;
+  readonly outcome: "created" | "configured" | "unchanged";
+  /** The file's path. */
+  readonly file: string;
+}
+
+export interface ManifestWriter {
+  /**
+   * Writes every object in `text`: one that is in the folder already is replaced where it stands, a new one gets
+   * a file of its own, or goes into `fileName` (a plain name). Nothing is written when any of it can't be.
+   * @throws invalid-manifest, name-invalid, conflict, disk-full
+   */
+  apply(text: string, fileName?: string): Promise<readonly Written[]>;
+  /** Takes an object out of its file, and removes the file when nothing else is in it. @returns the file's path. @throws not-found, conflict */
+  remove(id: ObjectId): Promise<string>;
+}
+
+interface Place extends Found {
+  readonly file: string;
+}
+
+/** One file while it is being edited in memory. */
+interface Draft {
+  readonly before: string | undefined;
+  text: string;
+  mode: number;
+}
+
+/** @param folders that objects are looked for in; new ones go into the first */
+export function createManifestWriter(folders: readonly string[]): ManifestWriter {
+  const roots = folders.map((folder) => resolve(folder));
+  const [home] = roots;
+  return {
+    async apply(text, fileName) {
+      if (home !== undefined) return apply(roots, home, text, fileName);
+      throw new GantryError("conflict", "there is no manifest folder to write to", {
+        hint: "Name one: --manifests DIR",
+      });
+    },
+    remove: async (id) => take(roots, id),
+  };
+}
+
+/** @param home the folder of new objects */
+function apply(roots: readonly string[], home: string, text: string, fileName: string | undefined): Written[] {
+  const wanted = checked(text, fileName ?? "manifest");
+  if (fileName !== undefined) assertFileName(fileName);
+  const drafts = new Map<string, Draft>();
+  const placed = wanted.map((one) => ({ ...one, id: idOf(one.object), place: locate(roots, idOf(one.object)) }));
+  const files = new Set(placed.flatMap(({ place }) => (place === undefined ? [] : [place.file])));
+  const results = placed.map(({ object, replacement, id, place }) => {
+    const file = place?.file ?? join(home, fileName ?? defaultName(id));
+    // Only a file that this very text is about gets further objects.
+    if (place === undefined && files.has(file)) draftOf(file, drafts);
+    const outcome =
+      place === undefined
+        ? addTo(file, object, replacement, drafts, fileName !== undefined)
+        : change(place, object, replacement, drafts);
+    return { kind: object.kind, namespace: id.namespace ?? "", name: id.name, outcome, file };
+  });
+  for (const [file, draft] of drafts) {
+    if (draft.before !== undefined) assertWritable(rootOf(roots, file), file);
+    assertOthersKept(
+      file,
+      draft,
+      wanted.map(({ object }) => idOf(object)),
+    );
+  }
+  for (const [file, { before, text: after, mode }] of drafts) {
+    if (before === undefined) createFile(file, after, mode);
+    else if (before !== after) replaceFile(file, before, after);
+  }
+  return results;
+}
+
+/** The valid objects of a text, each with the text of its own. @throws invalid-manifest */
+function checked(text: string, name: string): { readonly object: ManifestObject; readonly replacement: Replacement }[] {
+  const { objects, problems } = parseManifest(name, Buffer.from(text));
+  const errors = problems.filter((problem) => problem.severity === "error");
+  if (errors.length > 0) {
+    const message = errors.map(formatProblem).join("\n");
+    throw new GantryError("invalid-manifest", message, {
+      hint: "Nothing was changed. Mend the manifest and try again.",
+      details: { problems: errors },
+    });
+  }
+  if (objects.length === 0)
+    throw new GantryError("invalid-manifest", "there is no manifest in it", { hint: "Give at least one object." });
+  const seen = new Set<string>();
+  for (const { object } of objects) {
+    const identity = identityOf(object);
+    if (seen.has(identity))
+      throw new GantryError("invalid-manifest", `${identity} is there twice`, { hint: "Remove one of them." });
+    seen.add(identity);
+  }
+  const { documents } = readDocuments(text);
+  const json = text.trimStart().startsWith("{");
+  const found = objectsIn(text);
+  return objects.map(({ object }) => {
+    const place = found.find((candidate) => identityEquals(candidate.value, object));
+    const document = place === undefined ? undefined : documents[place.document];
+    if (place === undefined || document === undefined)
+      throw new GantryError("internal", `lost ${identityOf(object)} while reading it`);
+    const body = place.item === undefined && !json ? bodyOf(text, document) : undefined;
+    return { object, replacement: { value: place.value, text: body } };
+  });
+}
+
+function identityEquals(value: unknown, object: ManifestObject): boolean {
+  const other = check(value).object;
+  return other !== undefined && identityOf(other) === identityOf(object);
+}
+
+function assertFileName(name: string): void {
+  if (name === basename(name) && isManifestName(name)) return;
+  throw new GantryError("name-invalid", `"${name}" is no name for a manifest file`, {
+    hint: "Give a plain name that ends in .yaml, .yml or .json, without folders.",
+  });
+}
+
+function defaultName(id: ObjectId): string {
+  return [id.kind.toLowerCase(), ...(id.namespace === undefined ? [] : [id.namespace]), `${id.name}.yaml`].join("-");
+}
+
+function idOf(object: ManifestObject): ObjectId {
+  const { name, namespace } = object.metadata;
+  return { kind: object.kind, namespace: object.kind === "RuntimeClass" ? undefined : (namespace ?? "default"), name };
+}
+
+/** The folder that a file was found in. */
+function rootOf(roots: readonly string[], file: string): string {
+  return roots.find((root) => file.startsWith(`${root}/`)) ?? dirname(file);
+}
+
+/** The one place in the folders where the object stands. @throws conflict */
+function locate(roots: readonly string[], id: ObjectId): Place | undefined {
+  const places: Place[] = [];
+  for (const { path } of roots.flatMap((root) => scan(root).files)) {
+    const text = readFileSync(path, "utf8");
+    // Parsing a thousand files takes a while; looking for a word does not.
+    if (text.includes(id.name)) places.push(...find(text, id).map((found) => ({ ...found, file: path })));
+  }
+  const [first, second] = places;
+  if (second !== undefined && first !== undefined) {
+    throw new GantryError("conflict", `${labelOf(id)} is defined twice: in ${first.file} and in ${second.file}`, {
+      hint: "Remove one of them.",
+    });
+  }
+  return first;
+}
+
+function labelOf(id: ObjectId): string {
+  return id.namespace === undefined ? `${id.kind} ${id.name}` : `${id.kind} ${id.namespace}/${id.name}`;
+}
+
+/** The draft of a file that is there. */
+function draftOf(file: string, drafts: Map<string, Draft>): Draft {
+  const known = drafts.get(file);
+  if (known !== undefined) return known;
+  const before = readFileSync(file, "utf8");
+  const draft = { before, text: before, mode: 0 };
+  drafts.set(file, draft);
+  return draft;
+}
+
+function change(
+  place: Place,
+  object: ManifestObject,
+  replacement: Replacement,
+  drafts: Map<string, Draft>,
+): Written["outcome"] {
+  if (isDeepStrictEqual(check(place.value).object, object)) return "unchanged";
+  const draft = draftOf(place.file, drafts);
+  draft.text = replace(draft.text, place, replacement, place.file.endsWith(".json"));
+  return "configured";
+}
+
+/** A new object: into a new file, or as one more document of a file that this very apply is about. */
+function addTo(
+  file: string,
+  object: ManifestObject,
+  replacement: Replacement,
+  drafts: Map<string, Draft>,
+  named: boolean,
+): Written["outcome"] {
+  const json = file.endsWith(".json");
+  const mode = object.kind === "Secret" ? 0o600 : 0o644;
+  const draft = drafts.get(file);
+  if (draft === undefined) drafts.set(file, { before: undefined, text: fresh(replacement, json), mode });
+  else if (json || !named) {
+    throw new GantryError("conflict", `${file} can't hold several objects`, {
+      hint: "Use a name that ends in .yaml, or a kind: List.",
+    });
+  } else {
+    draft.text = append(draft.text, replacement);
+    draft.mode = Math.min(draft.mode, mode);
+  }
+  return "created";
+}
+
+/** Editing text is only safe when it is checked: whatever else is in the file must read as it did. */
+function assertOthersKept(file: string, draft: Draft, changed: readonly ObjectId[]): void {
+  if (draft.before === undefined) return;
+  const others = (text: string) =>
+    objectsIn(text)
+      .filter((found) => !changed.some((id) => find(JSON.stringify(found.value), id).length > 0))
+      .map((found) => found.value);
+  if (isDeepStrictEqual(others(draft.before), others(draft.text))) return;
+  throw new GantryError("conflict", `${file} can't be changed without touching other objects in it`, {
+    hint: "Edit it by hand.",
+  });
+}
+
+function take(roots: readonly string[], id: ObjectId): string {
+  const place = locate(roots, id);
+  if (place === undefined) {
+    throw new GantryError("not-found", `no manifest in ${roots.join(", ")} defines ${labelOf(id)}`, {
+      hint: "See what there is: gantry status",
+    });
+  }
+  const { file } = place;
+  assertWritable(rootOf(roots, file), file);
+  const before = readFileSync(file, "utf8");
+  const text = remove(before, place, file.endsWith(".json"));
+  if (text === undefined) removeFile(file, before);
+  else {
+    assertOthersKept(file, { before, text, mode: 0 }, [id]);
+    replaceFile(file, before, text);
+  }
+  return file;
+}

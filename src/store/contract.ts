@@ -1,0 +1,97 @@
+/**
+ * Facts that observation cannot give back: counts, absolute deadlines, last good manifests, events.
+ * Written synchronously (SQLite, WAL, one writer); all times ms since the epoch.
+ */
+export interface StateStore {
+  readonly pods: {
+    list(): PodFacts[];
+    put(facts: PodFacts): void;
+    /** Removes the pod's container facts and its accepted manifest too. */
+    remove(uid: string): void;
+  };
+  readonly containers: {
+    /** Of one pod. */
+    list(uid: string): ContainerFacts[];
+    put(facts: ContainerFacts): void;
+    remove(uid: string, name: string): void;
+  };
+  /** The manifest that each pod uid runs by, as JSON: a daemon that starts drives it on before any source has answered. */
+  readonly accepted: {
+    list(): { readonly uid: string; readonly text: string }[];
+    put(uid: string, text: string): void;
+    remove(uid: string): void;
+  };
+  /** The text of each manifest file as it was when it last parsed. */
+  readonly lastGood: {
+    list(source: string): { readonly file: string; readonly text: string }[];
+    put(source: string, file: string, text: string): void;
+    remove(source: string, file: string): void;
+  };
+  readonly events: {
+    /** Counts up instead of adding a row when the newest event of the same object has the same type, reason and message. */
+    add(event: NewEvent): PodEvent;
+    list(filter?: { readonly object?: string; readonly sinceId?: number }): PodEvent[];
+    /** Keeps the newest `keep` and drops the rest. */
+    prune(keep: number): void;
+  };
+  close(): void;
+}
+
+export interface PodFacts {
+  readonly uid: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly createdAt: number;
+  /** Counts sandboxes; the next one gets this number. */
+  readonly sandboxAttempt: number;
+  /** Set once the pod is to go: when its grace ends. */
+  readonly deletionDeadline: number | undefined;
+  /** Set for a pod that ended for good by decision, not by its containers: DeadlineExceeded, Evicted. */
+  readonly failure: { readonly reason: string; readonly message: string } | undefined;
+}
+
+export interface ContainerFacts {
+  readonly podUid: string;
+  readonly name: string;
+  readonly specHash: string;
+  /** The number the next run gets = how many runs there were. */
+  readonly attempt: number;
+  readonly restartCount: number;
+  /** Consecutive failures, for the backoff. */
+  readonly backoffLevel: number;
+  readonly backoffUntil: number | undefined;
+  /** How the last run ended, kept when the container itself is gone. */
+  readonly lastExit: ContainerExit | undefined;
+  /** The run before that one: lastState of a container that runs or waits again. */
+  readonly previousExit: ContainerExit | undefined;
+}
+
+export interface ContainerExit {
+  readonly containerId: string;
+  readonly attempt: number;
+  readonly exitCode: number;
+  /** Completed, Error, OOMKilled, StartError, ContainerStatusUnknown */
+  readonly reason: string;
+  readonly message: string | undefined;
+  readonly startedAt: number | undefined;
+  readonly finishedAt: number;
+  readonly logPath: string;
+  readonly imageDigest: string;
+}
+
+export interface NewEvent {
+  /** "Pod/<namespace>/<name>", "Node/<name>", "Manifest/<file>" */
+  readonly object: string;
+  readonly podUid: string | undefined;
+  readonly type: "Normal" | "Warning";
+  /** CamelCase, as Kubernetes names them where it does. */
+  readonly reason: string;
+  readonly message: string;
+  readonly at: number;
+}
+
+export interface PodEvent extends NewEvent {
+  readonly id: number;
+  readonly firstAt: number;
+  readonly count: number;
+}
