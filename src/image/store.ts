@@ -1,0 +1,325 @@
+import { rm } from "node:fs/promises";
+import type { Clock } from "../system/clock.ts";
+import { GantryError, messageOf, toGantryError } from "../system/errors.ts";
+import type { Logger } from "../system/log.ts";
+import type { Paths } from "../system/paths.ts";
+import { makeTempDir } from "../system/temp-dirs.ts";
+import { HOST_ARCHITECTURE } from "./architecture.ts";
+import type { Image, ImageStore } from "./contract.ts";
+import { hexOf, keepBlobs, openStore, type StorePaths, storePaths, sweepOrphans } from "./disk.ts";
+import { whyNoErofs } from "./erofs.ts";
+import { type ImageRecord, IndexFile, toImage } from "./index-file.ts";
+import { readImage, type Staged } from "./layout.ts";
+import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
+import { withLock } from "./lock.ts";
+import { findImage, findTarget } from "./lookup.ts";
+import { RootMounter, type RootSource } from "./mounter.ts";
+import { normalizeName, parseReference } from "./name.ts";
+import { toImageConfig } from "./oci.ts";
+import { type BuiltRoot, buildRoot, findRoot, keepRoot } from "./root.ts";
+import { openSource } from "./source.ts";
+import { stage } from "./stage.ts";
+import { blameFullDisk } from "./tools.ts";
+
+export interface ImageStoreOptions {
+  readonly paths: Paths;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Default `DEFAULT_LIMITS`. */
+  readonly limits?: Limits;
+  /** "auto" asks the host; "tree" keeps unpacked trees as on a host without EROFS. Default "auto". */
+  readonly format?: "auto" | "tree";
+}
+
+/**
+ * The image store on a local disk. Several processes may use one at once: what takes long happens in a temporary
+ * directory of each, and only finished files are moved in, under a lock, the index last. So a crash leaves nothing
+ * behind but files that the next start removes.
+ */
+export function createImageStore(options: ImageStoreOptions): ImageStore {
+  return new LocalImageStore(options);
+}
+
+/** For work that several callers share: none of their signals may end it. */
+const NEVER: AbortSignal = new AbortController().signal;
+
+class LocalImageStore implements ImageStore {
+  readonly #at: StorePaths;
+  readonly #log: Logger;
+  readonly #clock: Clock;
+  readonly #limits: Limits;
+  readonly #format: "auto" | "tree";
+  readonly #index: IndexFile;
+  readonly #mounter: RootMounter;
+  /** Opening, and the trial of EROFS, happen at the first use; a failure is tried again by the next. */
+  #opened: Promise<void> | undefined;
+  #erofs: Promise<boolean> | undefined;
+  readonly #mounting = new Map<string, Promise<string>>();
+
+  constructor(options: ImageStoreOptions) {
+    this.#at = storePaths(options.paths);
+    this.#log = options.log.child({ part: "images" });
+    this.#clock = options.clock;
+    this.#limits = options.limits ?? DEFAULT_LIMITS;
+    this.#format = options.format ?? "auto";
+    this.#index = new IndexFile(this.#at.dir, this.#log);
+    this.#mounter = new RootMounter(this.#at.mounts, this.#at.lockFile, this.#log);
+  }
+
+  async resolve(name: string): Promise<Image | undefined> {
+    const record = findImage(await this.#index.read(), name);
+    return record && toImage(record);
+  }
+
+  async list(): Promise<Image[]> {
+    const records = await this.#index.read();
+    return records
+      .map(toImage)
+      .sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
+  }
+
+  async import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image> {
+    if (parseReference(name).digest !== undefined) {
+      throw new GantryError("name-invalid", `cannot import as ${name}: a digest is computed, not chosen`, {
+        hint: "Give a name with a tag, e.g. localhost/hello:1.",
+      });
+    }
+    const full = normalizeName(name);
+    await this.#open();
+    return await this.#inTemp(async (temp) => {
+      const source = await openSource(from, temp, this.#limits, signal);
+      const staged = await stage(source, { name: full, temp, policy: this.#at.policy, limits: this.#limits, signal });
+      const held = await this.#held(staged.configDigest);
+      const root = held ? undefined : await this.#build(staged, staged.layout, temp, signal);
+      return toImage(await this.#commit(full, staged, root, signal));
+    });
+  }
+
+  async remove(
+    nameOrDigest: string,
+    inUse: (digest: string, name: string | undefined) => readonly string[],
+  ): Promise<void> {
+    const removed = await this.#locked(NEVER, async () => {
+      const records = await this.#index.read();
+      const { record, name } = findTarget(records, nameOrDigest);
+      const others = name === undefined ? [] : record.names.filter((other) => other !== name);
+      const users = inUse(record.digest, others.length > 0 ? name : undefined);
+      if (users.length > 0) {
+        throw new GantryError("image-in-use", `image ${name ?? record.digest} is in use by ${users.join(", ")}`, {
+          hint: "Delete these pods first.",
+          details: { digest: record.digest, users },
+        });
+      }
+      if (others.length > 0) {
+        await this.#index.write(records.map((each) => (each === record ? { ...record, names: others } : each)));
+        return undefined;
+      }
+      const rest = records.filter((each) => each !== record);
+      await this.#index.write(rest);
+      await sweepOrphans(this.#at, rest);
+      return record.digest;
+    });
+    if (removed !== undefined) await this.#mounter.unmount(hexOf(removed));
+  }
+
+  async rootfs(digest: string, signal: AbortSignal): Promise<string> {
+    const hex = hexOf(digest);
+    const mounted = await this.#mounter.mounted(hex);
+    if (mounted !== undefined) return mounted;
+    // Callers at the same time share the work, but each may stop waiting on its own.
+    const pending = this.#mounting.get(hex) ?? this.#mount(digest, hex);
+    this.#mounting.set(hex, pending);
+    return await abortable(pending, signal);
+  }
+
+  async rootFile(digest: string, signal: AbortSignal): Promise<string> {
+    await this.#open();
+    const { type, path } = await abortable(this.#root(await this.#record(digest)), signal);
+    if (type === "erofs") return path;
+    throw new GantryError("host-unsupported", "this host cannot make EROFS files, which micro-VMs need", {
+      hint: "Install erofs-utils, and see 'gantry doctor'; or use runtimeClassName: namespace.",
+    });
+  }
+
+  async unmountUnused(used: ReadonlySet<string>): Promise<void> {
+    for (const hex of await this.#mounter.list()) {
+      if (used.has(`sha256:${hex}`) || this.#mounting.has(hex)) continue;
+      try {
+        await this.#mounter.unmount(hex);
+      } catch (error) {
+        this.#log.warn(
+          { image: hex, error: messageOf(error) },
+          "cannot unmount the root of an image; trying again later",
+        );
+      }
+    }
+    await this.#mounter.close();
+  }
+
+  async #mount(digest: string, hex: string): Promise<string> {
+    try {
+      await this.#open();
+      return await this.#mounter.mount(hex, await this.#root(await this.#record(digest)), NEVER);
+    } finally {
+      this.#mounting.delete(hex);
+    }
+  }
+
+  async #record(digest: string): Promise<ImageRecord> {
+    const record = (await this.#index.read()).find((each) => each.digest === digest);
+    if (record !== undefined) return record;
+    throw new GantryError("image-missing", `image ${digest} is not in the store`, {
+      hint: "Import it: gantry image import FILE NAME",
+    });
+  }
+
+  /** The image's root, built again from the blobs when it is lost, or of a kind that this host can't mount now. */
+  async #root(record: ImageRecord): Promise<RootSource> {
+    const { digest } = record;
+    const erofs = await this.#canErofs();
+    const found = erofs ? await findRoot(this.#at.roots, digest, "erofs") : undefined;
+    const root = found ?? (await findRoot(this.#at.roots, digest, "tree"));
+    if (root !== undefined) return root;
+    this.#log.warn({ digest, names: record.names }, "the image's root is not there; building it again from its layers");
+    return await this.#inTemp(async (temp) => {
+      const built = await this.#build(await readImage(this.#at.dir, record.manifest), this.#at.dir, temp, NEVER);
+      return await this.#locked(NEVER, () => keepRoot(this.#at.roots, digest, built.source));
+    });
+  }
+
+  async #build(
+    image: Pick<Staged, "manifest" | "config" | "configDigest">,
+    layout: string,
+    temp: string,
+    signal: AbortSignal,
+  ): Promise<BuiltRoot> {
+    const { manifest, config, configDigest } = image;
+    const diffIds = config.rootfs.diff_ids ?? [];
+    const erofs = await this.#canErofs();
+    return await buildRoot({
+      digest: configDigest,
+      layout,
+      manifest,
+      diffIds,
+      temp,
+      limits: this.#limits,
+      erofs,
+      log: this.#log,
+      signal,
+    });
+  }
+
+  async #held(digest: string): Promise<boolean> {
+    if (!(await this.#index.read()).some((record) => record.digest === digest)) return false;
+    return (
+      (await findRoot(this.#at.roots, digest, "erofs")) !== undefined ||
+      (await findRoot(this.#at.roots, digest, "tree")) !== undefined
+    );
+  }
+
+  /** Moves everything in and writes the index last. Another process may have brought in the same image meanwhile. */
+  async #commit(name: string, staged: Staged, root: BuiltRoot | undefined, signal: AbortSignal): Promise<ImageRecord> {
+    const { configDigest: digest, manifest, config } = staged;
+    if (config.architecture !== HOST_ARCHITECTURE) {
+      this.#log.warn(
+        { name, architecture: config.architecture },
+        `the image is made for another architecture than this machine's (${HOST_ARCHITECTURE})`,
+      );
+    }
+    return await this.#locked(signal, async () => {
+      const records = await this.#index.read();
+      const old = records.find((record) => record.digest === digest);
+      if (old === undefined && root === undefined) {
+        throw new GantryError("conflict", `image ${name} was removed while it was imported`, {
+          hint: "Import it again.",
+        });
+      }
+      const record: ImageRecord = {
+        digest,
+        names: [...new Set([...(old?.names ?? []), name])].sort(),
+        sizeBytes: root?.sizeBytes ?? old?.sizeBytes ?? 0,
+        createdAt: old?.createdAt ?? this.#clock.now(),
+        architecture: config.architecture,
+        config: toImageConfig(config),
+        manifest: old?.manifest ?? staged.manifestDigest,
+        blobs: old?.blobs ?? [staged.manifestDigest, digest, ...manifest.layers.map((layer) => layer.digest)],
+      };
+      try {
+        if (old === undefined) await keepBlobs(this.#at, staged.layout, record.blobs);
+        if (root !== undefined) await keepRoot(this.#at.roots, digest, root.source);
+        if (old?.names.includes(name) !== true) await this.#index.write(renamed(records, record));
+      } catch (error) {
+        await sweepOrphans(this.#at, records);
+        throw error;
+      }
+      return record;
+    });
+  }
+
+  #open(): Promise<void> {
+    this.#opened ??= openStore(this.#at, this.#index, this.#log).catch((error: unknown) => {
+      this.#opened = undefined;
+      throw error;
+    });
+    return this.#opened;
+  }
+
+  async #canErofs(): Promise<boolean> {
+    if (this.#format === "tree") return false;
+    this.#erofs ??= this.#inTemp(async (temp) => {
+      const why = await whyNoErofs(temp, NEVER);
+      if (why !== undefined)
+        this.#log.warn({ why }, "images are kept as unpacked trees, because EROFS files can't be used here");
+      return why === undefined;
+    }).catch((error: unknown) => {
+      this.#erofs = undefined;
+      throw error;
+    });
+    return await this.#erofs;
+  }
+
+  async #locked<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
+    await this.#open();
+    return await withLock(this.#at.lockFile, signal, work);
+  }
+
+  async #inTemp<T>(work: (temp: string) => Promise<T>): Promise<T> {
+    const temp = await makeTempDir(this.#at.temp).catch((error: unknown) =>
+      Promise.reject(toGantryError(error, "internal", "cannot write to the image store")),
+    );
+    try {
+      return await work(temp);
+    } catch (error) {
+      throw await blameFullDisk(toGantryError(error, "internal", "the image store failed"), temp);
+    } finally {
+      await rm(temp, { recursive: true, force: true });
+    }
+  }
+}
+
+/** A name means one image: the one that had it before keeps its data, for the pods that run on it. */
+function renamed(records: readonly ImageRecord[], record: ImageRecord): ImageRecord[] {
+  const others = records.filter((each) => each.digest !== record.digest);
+  return [
+    ...others.map((each) => ({ ...each, names: each.names.filter((name) => !record.names.includes(name)) })),
+    record,
+  ];
+}
+
+function compare(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
+
+/** Waits for `work`, or stops waiting (not the work) when `signal` says so. */
+async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void =>
+    reject(new GantryError("cancelled", "waiting for the image was cancelled", { kind: "system" }));
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  try {
+    return await Promise.race([work, aborted]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

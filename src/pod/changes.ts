@@ -1,0 +1,36 @@
+/** Events that tell of what changed between two moments of a pod. Pure. */
+import type { PodContext } from "./machine/context.ts";
+
+export interface ToldEvent {
+  readonly type: "Normal" | "Warning";
+  readonly reason: string;
+  readonly message: string;
+}
+
+export function eventsBetween(before: PodContext, after: PodContext): ToldEvent[] {
+  if (before === after) return [];
+  const events: ToldEvent[] = [];
+  const { failure } = after.pod;
+  if (failure !== undefined && before.pod.failure === undefined) {
+    events.push({ type: "Warning", reason: failure.reason, message: failure.message });
+  }
+  if (before.facts === after.facts) return events;
+  const over =
+    failure !== undefined || after.pod.deletionDeadline !== undefined || after.shutdownDeadline !== undefined;
+  const { name: pod, namespace } = after.desired.pod.metadata;
+  for (const { name, backoffUntil, lastExit } of Object.values(after.facts)) {
+    const known = before.facts[name];
+    if (!over && backoffUntil !== undefined && backoffUntil !== known?.backoffUntil) {
+      const message = `Back-off restarting failed container ${name} in pod ${pod}_${namespace}`;
+      events.push({ type: "Warning", reason: "BackOff", message });
+    }
+    if (lastExit?.reason === "OOMKilled" && lastExit.attempt !== known?.lastExit?.attempt) {
+      events.push({
+        type: "Warning",
+        reason: "OOMKilling",
+        message: `Container ${name} was killed because it used more memory than its limit`,
+      });
+    }
+  }
+  return events;
+}

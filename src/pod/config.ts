@@ -1,0 +1,148 @@
+/** Pure translation of a desired pod into what drivers understand. */
+import type { Image } from "../image/contract.ts";
+import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
+import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
+import { GantryError } from "../system/errors.ts";
+import type { DesiredPod, NodeFacts } from "./contract.ts";
+import { SANDBOX_HASH_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
+import { argvOf } from "./rules/argv.ts";
+import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
+import { manifestEnv, mergeEnv } from "./rules/env.ts";
+import { fieldValue, resourceValue } from "./rules/fields.ts";
+import { containerId, podLogName, sandboxId } from "./rules/ids.ts";
+import { containerResources, podResources } from "./rules/resources.ts";
+import { securityOf, userOf } from "./rules/security.ts";
+import type { Slot } from "./rules/slots.ts";
+
+export interface SandboxInput {
+  readonly desired: DesiredPod;
+  readonly uid: string;
+  readonly attempt: number;
+  readonly volumes: readonly PreparedVolume[];
+  readonly node: NodeFacts;
+  /** The host's resolv.conf; only used when the pod adds to it. */
+  readonly resolv: Resolv;
+}
+
+export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: SandboxInput): SandboxConfig {
+  const { metadata, spec } = desired.pod;
+  return {
+    id: sandboxId(uid, attempt),
+    pod: { namespace: metadata.namespace, name: metadata.name, uid },
+    attempt,
+    labels: { [SANDBOX_HASH_LABEL]: desired.sandboxHash },
+    ...(desired.runtimeHandler === undefined ? {} : { runtimeHandler: desired.runtimeHandler }),
+    hostname: hostnameOf(desired.pod, node.name),
+    hostNetwork: spec.hostNetwork ?? false,
+    hostPID: spec.hostPID ?? false,
+    hostIPC: spec.hostIPC ?? false,
+    hostUsers: spec.hostUsers ?? true,
+    shareProcessNamespace: spec.shareProcessNamespace ?? false,
+    portMappings: portMappings(desired.pod),
+    dns: dnsOf(desired.pod, resolv),
+    hostAliases: (spec.hostAliases ?? []).map(({ ip, hostnames }) => ({ ip, hostnames: hostnames ?? [] })),
+    sysctls: Object.fromEntries((spec.securityContext.sysctls ?? []).map(({ name, value }) => [name, value])),
+    resources: podResources(desired.pod),
+    volumes,
+  };
+}
+
+/** With hostNetwork the app listens on the host itself: nothing is mapped. */
+function portMappings({ spec }: Pod): PortMapping[] {
+  if (spec.hostNetwork === true) return [];
+  return [...(spec.initContainers ?? []), ...spec.containers].flatMap(({ ports = [] }) =>
+    ports.flatMap(({ hostPort, hostIP, containerPort, protocol }): PortMapping[] =>
+      hostPort === undefined ? [] : [{ ...(hostIP ? { hostIP } : {}), hostPort, containerPort, protocol }],
+    ),
+  );
+}
+
+export interface ContainerInput {
+  readonly desired: DesiredPod;
+  readonly uid: string;
+  readonly slot: Slot;
+  readonly attempt: number;
+  readonly sandboxId: string;
+  readonly ips: readonly string[];
+  readonly image: Image;
+  readonly node: NodeFacts;
+  readonly podLogs: string;
+  configMap(name: string): ConfigMap | undefined;
+  secret(name: string): Secret | undefined;
+}
+
+const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/** @throws config-missing, invalid-manifest, unsupported: what Kubernetes calls CreateContainerConfigError */
+export function containerConfig(input: ContainerInput): ContainerConfig {
+  const { desired, uid, slot, attempt, image, node } = input;
+  const { pod } = desired;
+  const { spec } = slot;
+  const id = containerId(input.sandboxId, slot.name, attempt);
+  const ips = pod.spec.hostNetwork === true ? [node.ip] : input.ips;
+  const asked = manifestEnv(spec, {
+    configMap: (name) => input.configMap(name),
+    secret: (name) => input.secret(name),
+    field: (path) => fieldValue(path, { pod, uid, node, ips }),
+    resource: (name, resource, divisor) => resourceValue(containerNamed(pod, name, spec), resource, divisor, node),
+  });
+  const basis = [
+    { name: "PATH", value: DEFAULT_PATH },
+    { name: "HOSTNAME", value: hostnameOf(pod, node.name) },
+  ];
+  const stopSignal = spec.lifecycle?.stopSignal ?? image.config.stopSignal;
+  return {
+    id,
+    name: slot.name,
+    attempt,
+    specHash: slot.hash,
+    labels: stopSignal === undefined ? {} : { [STOP_SIGNAL_LABEL]: stopSignal },
+    imageDigest: image.digest,
+    imageName: spec.image,
+    argv: argvOf(spec, image.config, asked),
+    workingDir: spec.workingDir || image.config.workingDir || "/",
+    env: mergeEnv(mergeEnv(basis, image.config.env), asked),
+    mounts: (spec.volumeMounts ?? []).map((mount) => mountOf(pod, mount)),
+    user: userOf(pod, spec, image.config.user),
+    security: securityOf(pod, spec),
+    resources: containerResources(pod, spec, node.memoryBytes),
+    terminationMessagePath: spec.terminationMessagePath,
+    logPath: logPath(input.podLogs, pod, uid, slot.name, attempt),
+  };
+}
+
+/** `<podLogs>/<namespace>_<name>_<uid>/<container>/<attempt>.log` */
+export function logPath(podLogs: string, pod: Pod, uid: string, container: string, attempt: number): string {
+  return `${podLogs}/${podLogName(pod.metadata.namespace, pod.metadata.name, uid)}/${container}/${attempt}.log`;
+}
+
+type Mount = NonNullable<Slot["spec"]["volumeMounts"]>[number];
+
+function mountOf(pod: Pod, mount: Mount): ContainerMount {
+  if (mount.subPath !== undefined || mount.subPathExpr !== undefined) {
+    throw new GantryError("unsupported", `subPath of the mount at ${mount.mountPath} is not supported yet`, {
+      hint: "Mount the whole volume.",
+    });
+  }
+  const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
+  // What is made from manifests is not for apps to write to.
+  const generated = volume?.configMap !== undefined || volume?.secret !== undefined;
+  return {
+    volume: mount.name,
+    mountPath: mount.mountPath,
+    readOnly: generated || (mount.readOnly ?? false),
+    propagation: mount.mountPropagation ?? "None",
+  };
+}
+
+function containerNamed(pod: Pod, name: string | undefined, self: Slot["spec"]): Slot["spec"] {
+  if (name === undefined) return self;
+  const found = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
+    (container) => container.name === name,
+  );
+  if (found !== undefined) return found;
+  throw new GantryError(
+    "invalid-manifest",
+    `resourceFieldRef names container ${JSON.stringify(name)}, which the pod does not have`,
+  );
+}

@@ -1,0 +1,212 @@
+/** The jobs on containers. */
+import type { ContainerConfig, ObservedContainer, SandboxDriver } from "../../sandbox/driver.ts";
+import type { ContainerFacts } from "../../store/contract.ts";
+import { isGantryError } from "../../system/errors.ts";
+import { containerConfig } from "../config.ts";
+import { STOP_SIGNAL_LABEL } from "../labels.ts";
+import type { Job, JobResult, PodView } from "../machine/env.ts";
+import { madeFacts } from "../rules/run-facts.ts";
+import type { Slot } from "../rules/slots.ts";
+import type { Placed } from "../rules/world.ts";
+import { requireImage } from "./image.ts";
+import { driverOf, lookupOf, type PodScope, tell } from "./scope.ts";
+import { as, explain, StepError } from "./step-error.ts";
+
+type Of<T extends Job["type"]> = Extract<Job, { readonly type: T }>;
+type Report = (facts: ContainerFacts) => void;
+
+export async function start(
+  scope: PodScope,
+  job: Of<"start">,
+  view: PodView,
+  report: Report,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const { slot, sandbox, discard } = job;
+  const config = await configOf(scope, view, slot, job.facts.attempt - 1, sandbox);
+  const driver = driverOf(scope, view.desired);
+  const message = `Container image "${config.imageName}" already present on machine`;
+  return scope.limiter.run(async () => {
+    // From here on something may exist under this number.
+    await as("CreateContainerError", () => scope.writer.saveContainer(job.facts));
+    for (const { sandboxId, container } of discard) {
+      await as("CreateContainerError", () => driver.removeContainer(sandboxId, container.id, signal));
+    }
+    tell(scope, view.desired, "Normal", "Pulled", message);
+    await as("CreateContainerError", () => driver.createContainer(sandbox.id, config, signal));
+    tell(scope, view.desired, "Normal", "Created", `Created container: ${slot.name}`);
+    const facts = madeFacts(job.facts, slot);
+    await startCreated(scope, view, { driver, sandboxId: sandbox.id, slot, facts, made: config }, report, signal);
+    return {
+      type: "started",
+      name: slot.name,
+      sandboxId: sandbox.id,
+      container: runningContainer(config, scope.ports.clock.now()),
+    };
+  }, signal);
+}
+
+export async function resume(
+  scope: PodScope,
+  job: Of<"resume">,
+  view: PodView,
+  report: Report,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const { slot, sandbox, container } = job;
+  const driver = driverOf(scope, view.desired);
+  await scope.limiter.run(
+    () =>
+      startCreated(
+        scope,
+        view,
+        { driver, sandboxId: sandbox.id, slot, facts: job.facts, made: container },
+        report,
+        signal,
+      ),
+    signal,
+  );
+  return {
+    type: "started",
+    name: slot.name,
+    sandboxId: sandbox.id,
+    container: { ...container, state: "running", startedAt: scope.ports.clock.now() },
+  };
+}
+
+interface Starting {
+  readonly driver: SandboxDriver;
+  readonly sandboxId: string;
+  readonly slot: Slot;
+  readonly facts: ContainerFacts;
+  readonly made: Pick<ContainerConfig, "id" | "logPath" | "imageDigest">;
+}
+
+/** The facts say "started" before it is: a run that was started and lost must never be taken for one that never was. */
+async function startCreated(
+  scope: PodScope,
+  view: PodView,
+  starting: Starting,
+  report: Report,
+  signal: AbortSignal,
+): Promise<void> {
+  const { driver, sandboxId, slot, facts, made } = starting;
+  signal.throwIfAborted();
+  await as("CreateContainerError", () => {
+    scope.writer.saveContainer(facts);
+    report(facts);
+  });
+  try {
+    await driver.startContainer(sandboxId, made.id, signal);
+  } catch (error) {
+    const startError = { containerId: made.id, logPath: made.logPath, imageDigest: made.imageDigest };
+    throw new StepError("RunContainerError", error, isGantryError(error, "cancelled") ? {} : { startError });
+  }
+  tell(scope, view.desired, "Normal", "Started", `Started container ${slot.name}`);
+}
+
+/** Only once the successor's image and configuration are there does the old one go. */
+export async function replace(
+  scope: PodScope,
+  job: Of<"replace">,
+  view: PodView,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const { slot, placed, sandbox } = job;
+  await configOf(scope, view, slot, job.placed.container.attempt + 1, sandbox);
+  tell(
+    scope,
+    view.desired,
+    "Normal",
+    "Killing",
+    `Container ${slot.name} is to be restarted: its definition changed, or a restart was asked for`,
+  );
+  return end(scope, view, placed, job.graceMs, signal);
+}
+
+export async function stop(scope: PodScope, job: Of<"stop">, view: PodView, signal: AbortSignal): Promise<JobResult> {
+  tell(scope, view.desired, "Normal", "Killing", `Stopping container ${job.placed.container.name}`);
+  return end(scope, view, job.placed, job.graceMs, signal);
+}
+
+async function end(
+  scope: PodScope,
+  view: PodView,
+  { sandboxId, container }: Placed,
+  graceMs: number,
+  signal: AbortSignal,
+): Promise<JobResult> {
+  const stopSignal = container.labels[STOP_SIGNAL_LABEL];
+  const options = { graceMs, ...(stopSignal === undefined ? {} : { stopSignal }) };
+  await as("FailedKillContainer", () =>
+    driverOf(scope, view.desired).stopContainer(sandboxId, container.id, options, signal),
+  );
+  return { type: "stopped", name: container.name, containerId: container.id };
+}
+
+/** @throws StepError CreateContainerConfigError, or why there is no image */
+export async function configOf(
+  scope: PodScope,
+  view: PodView,
+  slot: Slot,
+  attempt: number,
+  sandbox: { readonly id: string; readonly ips: readonly string[] },
+): Promise<ContainerConfig> {
+  const image = await requireImage(scope, slot.spec);
+  const { desired } = view;
+  const { node, podLogs } = scope.ports;
+  const lookup = lookupOf(scope, desired);
+  return as("CreateContainerConfigError", () =>
+    containerConfig({
+      desired,
+      uid: scope.uid,
+      slot,
+      attempt,
+      sandboxId: sandbox.id,
+      ips: sandbox.ips,
+      image,
+      node,
+      podLogs,
+      ...lookup,
+    }),
+  );
+}
+
+function runningContainer(config: ContainerConfig, now: number): ObservedContainer {
+  const { id, name, attempt, specHash, labels, imageDigest, imageName, logPath } = config;
+  return {
+    id,
+    name,
+    attempt,
+    specHash,
+    labels,
+    imageDigest,
+    imageName,
+    logPath,
+    state: "running",
+    createdAt: now,
+    startedAt: now,
+  };
+}
+
+/** What `describe` shows of a container that could not be made or started. */
+export function failureEvent(
+  job: Job,
+  error: unknown,
+): { readonly reason: string; readonly message: string } | undefined {
+  if (isGantryError(error, "cancelled")) return undefined;
+  switch (job.type) {
+    case "start":
+    case "resume":
+    case "replace":
+      return { reason: "Failed", message: `Error: container ${job.slot.name}: ${explain(error)}` };
+    case "stop":
+      return { reason: "FailedKillPod", message: `Error: container ${job.placed.container.name}: ${explain(error)}` };
+    case "cleanup":
+    case "look":
+    case "refresh":
+    case "usage":
+    case "tail":
+      return undefined;
+  }
+}

@@ -1,0 +1,58 @@
+/** What the effects of one pod share. */
+import { join } from "node:path";
+import type { ObservedSandbox, SandboxDriver } from "../../sandbox/driver.ts";
+import { messageOf } from "../../system/errors.ts";
+import type { ConfigLookup } from "../../volume/contract.ts";
+import type { DesiredPod, PodPorts } from "../contract.ts";
+import { isOfPod, podLogName } from "../rules/ids.ts";
+import type { FactsWriter } from "./facts-writer.ts";
+import type { Limiter } from "./limiter.ts";
+import type { Tracker } from "./tracker.ts";
+
+export interface PodScope {
+  readonly uid: string;
+  readonly ports: PodPorts;
+  readonly writer: FactsWriter;
+  /** For starts, and for taking down: both cost processes. */
+  readonly limiter: Limiter;
+  readonly tracker: Tracker;
+  /** Path of the host's resolv.conf. */
+  readonly resolvConf: string;
+}
+
+export function driverOf(scope: PodScope, desired: DesiredPod): SandboxDriver {
+  return scope.ports.driverFor(desired.runtimeClass);
+}
+
+export function lookupOf({ ports }: PodScope, { pod }: DesiredPod): ConfigLookup {
+  const { namespace } = pod.metadata;
+  return {
+    configMap: (name) => ports.configMap(namespace, name),
+    secret: (name) => ports.secret(namespace, name),
+  };
+}
+
+export function logsOf({ ports, uid }: PodScope, { pod }: DesiredPod): string {
+  return join(ports.podLogs, podLogName(pod.metadata.namespace, pod.metadata.name, uid));
+}
+
+/** Events are for people: one that can't be recorded must not keep the pod from running. */
+export function tell(
+  scope: PodScope,
+  { pod }: DesiredPod,
+  type: "Normal" | "Warning",
+  reason: string,
+  message: string,
+): void {
+  try {
+    scope.ports.event(pod, scope.uid, type, reason, message);
+  } catch (error) {
+    scope.ports.log.warn({ uid: scope.uid, reason, err: messageOf(error) }, "an event could not be recorded");
+  }
+}
+
+/** This pod's sandboxes, by a look that begins now. */
+export async function look(scope: PodScope, desired: DesiredPod): Promise<readonly ObservedSandbox[]> {
+  const seen = await driverOf(scope, desired).list((id) => isOfPod(id, scope.uid));
+  return seen.filter(({ pod }) => pod.uid === scope.uid);
+}

@@ -1,0 +1,6 @@
+/** Labels that Gantry puts on sandboxes and containers, so that observation alone can tell what they are. */
+export const SANDBOX_HASH_LABEL = "gantry.dev/sandbox-hash";
+/** The signal that asks this container's app to end, when the image or the manifest names one. */
+export const STOP_SIGNAL_LABEL = "gantry.dev/stop-signal";
+/** How many seconds the restart backoff may grow to (1–300); an annotation of the pod. */
+export const MAX_BACKOFF_ANNOTATION = "gantry.dev/max-restart-backoff-seconds";

@@ -1,0 +1,148 @@
+/** How knowledge changes: one pure function per event. */
+import type { ObservedSandbox } from "../../sandbox/driver.ts";
+import type { ContainerFacts } from "../../store/contract.ts";
+import type { DesiredPod } from "../contract.ts";
+import { retryDelay } from "../rules/backoff.ts";
+import { noticeExits } from "../rules/exits.ts";
+import { isProgress, newlyEnded } from "../rules/observation.ts";
+import { activeDeadline, isBusy, outlookIn, type PodContext, slotsIn } from "./context.ts";
+import type { WorkFailure } from "./env.ts";
+
+type Change = Partial<PodContext>;
+
+/** The part that every change is followed by: restarts that were asked for, ends that show, deadlines that passed. */
+export function settled(context: PodContext, now: number): Change {
+  const restarted = applyRestarts(context);
+  const facts = noticeExits(restarted.facts, {
+    pod: context.pod,
+    slots: slotsIn(context),
+    known: context.known,
+    busy: (name) => isBusy(context, name) || context.unsure.includes(name),
+    maxBackoffMs: context.env.maxBackoffMs(context.desired),
+    now,
+  });
+  const next = { ...context, ...restarted, facts };
+  const deadline = activeDeadline(next);
+  const late =
+    deadline !== undefined &&
+    now >= deadline &&
+    next.pod.failure === undefined &&
+    next.pod.deletionDeadline === undefined &&
+    !outlookIn(next, now).complete;
+  if (!late) return { ...restarted, facts };
+  const failure = {
+    reason: "DeadlineExceeded",
+    message: "Pod was active on the node longer than the specified deadline",
+  };
+  return { ...restarted, facts, pod: { ...next.pod, failure } };
+}
+
+function applyRestarts(context: PodContext): Pick<PodContext, "facts" | "holds" | "restartWanted"> {
+  const now = context.restartWanted.filter((name) => !isBusy(context, name) && !context.unsure.includes(name));
+  if (now.length === 0) return context;
+  const facts = { ...context.facts };
+  for (const name of now) {
+    const one = facts[name];
+    // An empty hash says that a new run is due, however the last one ended; it is kept over a crash.
+    if (one !== undefined) facts[name] = { ...one, specHash: "", backoffLevel: 0, backoffUntil: undefined };
+  }
+  return {
+    facts,
+    holds: without(context.holds, now),
+    restartWanted: context.restartWanted.filter((name) => !now.includes(name)),
+  };
+}
+
+export function desiredChanged(context: PodContext, desired: DesiredPod): Change {
+  if (context.pod.deletionDeadline !== undefined || desired === context.desired) return {};
+  const changed = Object.keys(context.holds).filter(
+    (name) => desired.containerHashes[name] !== context.desired.containerHashes[name],
+  );
+  return { desired, holds: without(context.holds, changed), retry: undefined };
+}
+
+/** A report from outside, possibly from before our own last deed. */
+export function observed(context: PodContext, seen: readonly ObservedSandbox[]): Change {
+  const idle = (sandboxes: readonly ObservedSandbox[]): ObservedSandbox[] =>
+    sandboxes.map((sandbox) => ({
+      ...sandbox,
+      containers: sandbox.containers.filter(({ name }) => !isBusy(context, name)),
+    }));
+  const before = idle(context.known);
+  const now = idle(seen);
+  const busy = newlyEnded(context.known, seen).filter((name) => isBusy(context, name));
+  const missed = busy.length === 0 ? context.missed : [...new Set([...context.missed, ...busy])];
+  if (!isProgress(before, now)) return { lookWanted: true, missed };
+  const known = context.known.map((sandbox) => {
+    const fresh = now.find(({ id }) => id === sandbox.id);
+    return fresh === undefined
+      ? sandbox
+      : {
+          ...fresh,
+          containers: [...fresh.containers, ...sandbox.containers.filter(({ name }) => isBusy(context, name))],
+        };
+  });
+  return { known, missed };
+}
+
+/** @param graceMs absent: the grace of the pod's spec. A later call can only shorten it. */
+export function removalWanted(context: PodContext, graceMs: number | undefined, now: number): Change {
+  const wanted = now + (graceMs ?? context.desired.pod.spec.terminationGracePeriodSeconds * 1000);
+  const before = context.pod.deletionDeadline;
+  if (before !== undefined && before <= wanted) return { killAtOnce: context.killAtOnce || graceMs === 0 };
+  return { pod: { ...context.pod, deletionDeadline: wanted }, killAtOnce: graceMs === 0, retry: undefined, jobs: {} };
+}
+
+export function restartAsked(context: PodContext, container: string | undefined): Change {
+  if (context.pod.failure !== undefined || context.pod.deletionDeadline !== undefined) return {};
+  const names = slotsIn(context)
+    .filter(({ name, kind }) => kind !== "init" && (container === undefined || name === container))
+    .map(({ name }) => name);
+  return { restartWanted: [...new Set([...context.restartWanted, ...names])], retry: undefined };
+}
+
+/** What waited for a ConfigMap, a Secret or an image may go on. */
+export function configChanged(): Change {
+  return { holds: {}, retry: undefined, refreshWanted: true };
+}
+
+/** A job saved facts half way, before an effect that observation can't tell. */
+export function factsReported(context: PodContext, facts: ContainerFacts): Change {
+  return { facts: { ...context.facts, [facts.name]: facts } };
+}
+
+/** The state's own work failed. */
+export function workFailed(context: PodContext, failure: WorkFailure, now: number): Change {
+  const failures = (context.retry?.failures ?? 0) + 1;
+  const until = now + retryDelay(failures - 1);
+  const holds = Object.fromEntries(
+    Object.entries(failure.containers).map(([name, hold]) => [name, { ...hold, until, failures }]),
+  );
+  return { retry: { failures, until }, problem: { reason: failure.reason, message: failure.message }, holds };
+}
+
+export function workDone(): Change {
+  return { retry: undefined, problem: undefined, holds: {} };
+}
+
+/** Stopping must not be given up for long: from 1 s to 30 s. */
+export function teardownFailed(context: PodContext, failure: WorkFailure, now: number): Change {
+  const failures = (context.retry?.failures ?? 0) + 1;
+  return {
+    retry: { failures, until: now + Math.min(30_000, 1000 * 2 ** Math.min(failures - 1, 10)) },
+    problem: { reason: failure.reason, message: failure.message },
+  };
+}
+
+/** A sandbox lost soon after it was made: the next one waits longer and longer, so that nothing spins. */
+export function sandboxLost(context: PodContext, now: number): Change {
+  const newest = Math.max(0, ...context.known.map(({ createdAt }) => createdAt));
+  const losses = context.known.length > 0 && now - newest > 60_000 ? 1 : context.losses + 1;
+  return { losses, retry: losses < 3 ? undefined : { failures: losses - 2, until: now + retryDelay(losses - 3) } };
+}
+
+export function without<T>(record: Readonly<Record<string, T>>, names: readonly string[]): Readonly<Record<string, T>> {
+  return names.length === 0
+    ? record
+    : Object.fromEntries(Object.entries(record).filter(([name]) => !names.includes(name)));
+}

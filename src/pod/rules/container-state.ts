@@ -1,0 +1,100 @@
+/** What a pod's state says about each of its containers. */
+import type { ObservedSandbox } from "../../sandbox/driver.ts";
+import type { ContainerFacts } from "../../store/contract.ts";
+import type { ContainerState } from "../contract.ts";
+import type { FactsByName } from "./exits.ts";
+import type { Outlook } from "./outlook.ts";
+import { readinessOf } from "./readiness.ts";
+import type { Run } from "./run.ts";
+import type { Slot } from "./slots.ts";
+import { terminationOf } from "./termination.ts";
+
+/** Why a container that is due does not start. */
+export interface Hold {
+  readonly reason: string;
+  readonly message: string;
+  /** When it is tried again, ms since the epoch. */
+  readonly until: number;
+  /** How often in a row it has failed. */
+  readonly failures: number;
+}
+
+export interface ContainerStateInput {
+  readonly podName: string;
+  readonly slots: readonly Slot[];
+  readonly facts: FactsByName;
+  readonly known: readonly ObservedSandbox[];
+  readonly outlook: Outlook;
+  readonly holds: Readonly<Record<string, Hold>>;
+  /** Nothing is going to be started any more: what ended stays ended. */
+  readonly over: boolean;
+  /** What keeps the pod as a whole, shown by every container that waits. */
+  readonly problem: string | undefined;
+}
+
+export function containerStates(input: ContainerStateInput): ContainerState[] {
+  return input.slots.map((slot): ContainerState => {
+    const facts = input.facts[slot.name];
+    const run = finalRun(input.outlook.runs.get(slot.name) ?? { type: "due" }, facts, input.over);
+    const state = stateOf(slot, run, input);
+    const last = run.type === "ended" ? facts?.previousExit : facts?.lastExit;
+    const imageDigest =
+      run.type === "live" || run.type === "created" ? run.container.imageDigest : facts?.lastExit?.imageDigest;
+    return {
+      name: slot.name,
+      kind: slot.kind,
+      image: slot.spec.image,
+      imageDigest: imageDigest === "" ? undefined : imageDigest,
+      restartCount: facts?.restartCount ?? 0,
+      ...readinessOf(slot.kind, run),
+      state,
+      lastTermination: last === undefined ? undefined : terminationOf(last),
+    };
+  });
+}
+
+/** In a pod that is over a container that would have been restarted has just ended. */
+function finalRun(run: Run, facts: ContainerFacts | undefined, over: boolean): Run {
+  const waits = run.type === "due" || run.type === "backoff";
+  return over && waits && facts?.lastExit !== undefined ? { type: "ended", exit: facts.lastExit } : run;
+}
+
+function stateOf(slot: Slot, run: Run, input: ContainerStateInput): ContainerState["state"] {
+  switch (run.type) {
+    case "live":
+      return {
+        type: "running",
+        containerId: run.container.id,
+        startedAt: run.container.startedAt ?? run.container.createdAt,
+      };
+    case "ended":
+      return { type: "terminated", ...terminationOf(run.exit) };
+    case "backoff": {
+      const seconds = Math.round((run.until - run.exit.finishedAt) / 1000);
+      const text = `back-off ${seconds}s restarting failed container=${slot.name} pod=${input.podName}`;
+      return run.exit.reason === "StartError"
+        ? {
+            type: "waiting",
+            reason: "RunContainerError",
+            message: `${run.exit.message ?? "it could not be started"}; ${text}`,
+          }
+        : { type: "waiting", reason: "CrashLoopBackOff", message: text };
+    }
+    case "created":
+    case "due": {
+      const hold = input.holds[slot.name];
+      if (hold !== undefined) return { type: "waiting", reason: hold.reason, message: hold.message };
+      const reason =
+        slot.kind === "main" && !input.outlook.initialized && hasInit(input.slots)
+          ? "PodInitializing"
+          : "ContainerCreating";
+      return input.problem === undefined
+        ? { type: "waiting", reason }
+        : { type: "waiting", reason, message: input.problem };
+    }
+  }
+}
+
+function hasInit(slots: readonly Slot[]): boolean {
+  return slots.some(({ kind }) => kind !== "main");
+}

@@ -1,0 +1,34 @@
+/** Whether a container that ended starts again, and when. */
+import type { ContainerExit, ContainerFacts } from "../../store/contract.ts";
+import { BACKOFF_RESET_MS, restartDelay } from "./backoff.ts";
+import type { ContainerKind, RestartPolicy } from "./slots.ts";
+
+/** Init containers run until they succeed once; sidecars always come back. */
+export function shouldRestart(kind: ContainerKind, policy: RestartPolicy, exitCode: number): boolean {
+  switch (kind) {
+    case "sidecar":
+      return true;
+    case "init":
+      return exitCode !== 0 && policy !== "Never";
+    case "main":
+      return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
+  }
+}
+
+/** Takes an exit into the facts: what ended becomes the last run, and its backoff is decided once and for all. */
+export function recordExit(
+  facts: ContainerFacts,
+  exit: ContainerExit,
+  rule: { readonly kind: ContainerKind; readonly policy: RestartPolicy; readonly maxBackoffMs: number },
+): ContainerFacts {
+  const ended = { ...facts, lastExit: exit, previousExit: facts.lastExit };
+  // An empty hash: the next run was asked for, so it owes nothing to how this one ended.
+  const asked = facts.specHash === "";
+  if (asked || !shouldRestart(rule.kind, rule.policy, exit.exitCode)) {
+    return { ...ended, backoffLevel: 0, backoffUntil: undefined };
+  }
+  const ranMs = exit.startedAt === undefined ? 0 : exit.finishedAt - exit.startedAt;
+  const level = ranMs >= BACKOFF_RESET_MS ? 0 : facts.backoffLevel;
+  const delay = restartDelay(level, rule.maxBackoffMs);
+  return { ...ended, backoffLevel: level + 1, backoffUntil: delay === 0 ? undefined : exit.finishedAt + delay };
+}

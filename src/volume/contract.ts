@@ -1,0 +1,25 @@
+import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
+import type { PreparedVolume } from "../sandbox/driver.ts";
+
+/** Makes a pod's volumes ready on the host and takes them away again. */
+export interface VolumeManager {
+  /**
+   * Safe to repeat: an emptyDir keeps its content, configMap and secret files are brought up to date (atomically).
+   * @throws config-missing (ConfigMap, Secret or key), volume-failed (hostPath checks, mounts), disk-full
+   */
+  prepare(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<PreparedVolume[]>;
+  /** Rewrites configMap and secret volumes whose content changed; what is missing now stays as it was. */
+  refresh(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<void>;
+  /** Removes the volumes of a pod (never what a hostPath points to). An unknown uid is fine. */
+  remove(uid: string, signal: AbortSignal): Promise<void>;
+  /** uids that have volumes on disk, for garbage collection. */
+  list(): Promise<string[]>;
+  /** emptyDirs on disk that are over their sizeLimit. */
+  overLimit(pod: Pod, uid: string): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]>;
+}
+
+/** Finds the objects that pods refer to, in a pod's own namespace. */
+export interface ConfigLookup {
+  configMap(name: string): ConfigMap | undefined;
+  secret(name: string): Secret | undefined;
+}

@@ -1,0 +1,212 @@
+import { chmod, mkdir, readdir, rmdir } from "node:fs/promises";
+import { join } from "node:path";
+import type { Pod } from "../manifest/index.ts";
+import type { PreparedVolume } from "../sandbox/driver.ts";
+import { errnoOf, GantryError, isGantryError, toGantryError } from "../system/errors.ts";
+import { KeyedMutex } from "../system/keyed-mutex.ts";
+import type { Logger } from "../system/log.ts";
+import type { Paths } from "../system/paths.ts";
+import { isWritten, writeAtomically } from "./atomic-writer.ts";
+import type { ConfigLookup, VolumeManager } from "./contract.ts";
+import { diskUsage, prepareEmptyDir, sizeLimitOf } from "./empty-dir.ts";
+import { prepareHostPath } from "./host-path.ts";
+import { configMapPayload, type Payload, secretPayload } from "./payload.ts";
+import { removeTree } from "./remove.ts";
+import { ensureTmpfs, isTmpfsMounted } from "./tmpfs.ts";
+
+export interface VolumeManagerOptions {
+  readonly paths: Paths;
+  readonly log: Logger;
+}
+
+/**
+ * Volumes on a local disk. Everything of a pod lies in <lib>/pods/<uid>/volumes/<kind>/<name>; secrets lie in one
+ * tmpfs that all pods share, <run>/secrets/<uid>/<name>, so that they never reach a disk and cost no mount each.
+ */
+export function createVolumeManager(options: VolumeManagerOptions): VolumeManager {
+  return new LocalVolumeManager(options);
+}
+
+type PodVolume = NonNullable<Pod["spec"]["volumes"]>[number];
+
+/** The lock of the secrets' tmpfs, which belongs to no pod. */
+const SECRETS = "secrets";
+
+class LocalVolumeManager implements VolumeManager {
+  readonly #pods: string;
+  readonly #secrets: string;
+  readonly #log: Logger;
+  readonly #mutex = new KeyedMutex();
+
+  constructor({ paths, log }: VolumeManagerOptions) {
+    this.#pods = paths.pods;
+    this.#secrets = join(paths.run, "secrets");
+    this.#log = log.child({ part: "volumes" });
+  }
+
+  async prepare(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<PreparedVolume[]> {
+    return await this.#alone(uid, "cannot prepare the volumes", async () => {
+      const volumes: PreparedVolume[] = [];
+      for (const volume of pod.spec.volumes ?? []) {
+        signal.throwIfAborted();
+        volumes.push(await this.#prepareOne(pod, uid, volume, lookup, signal));
+      }
+      return volumes;
+    });
+  }
+
+  async refresh(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<void> {
+    await this.#alone(uid, "cannot update the volumes", async () => {
+      for (const volume of pod.spec.volumes ?? []) {
+        signal.throwIfAborted();
+        const config = this.#configVolume(pod, uid, volume, lookup);
+        // One that is not prepared belongs to a pod that is gone or still to come.
+        if (config === undefined || config.missing || !(await isWritten(config.dir))) continue;
+        try {
+          const changed = await writeAtomically(config.dir, config.payload(), new Date());
+          if (changed)
+            this.#log.info({ pod: pod.metadata.name, volume: volume.name }, "the files of a volume were updated");
+        } catch (error) {
+          if (!isGantryError(error, "config-missing", "volume-failed")) throw error;
+          this.#log.warn(
+            { pod: pod.metadata.name, volume: volume.name, error: error.message },
+            "a volume keeps its old files",
+          );
+        }
+      }
+    });
+  }
+
+  async remove(uid: string, signal: AbortSignal): Promise<void> {
+    await this.#alone(uid, "cannot remove the volumes", async () => {
+      await removeTree(join(this.#dirOf(uid), "volumes"), signal);
+      await rmdir(this.#dirOf(uid)).catch(ignore("ENOENT", "ENOTEMPTY"));
+      await removeTree(join(this.#secrets, uid), signal);
+    });
+    await this.#mutex.run(SECRETS, async () => {
+      if ((await namesIn(this.#secrets)).length === 0) await removeTree(this.#secrets, signal);
+    });
+  }
+
+  async list(): Promise<string[]> {
+    const uids = new Set(await namesIn(this.#secrets));
+    for (const uid of await namesIn(this.#pods)) {
+      if ((await namesIn(this.#dirOf(uid))).includes("volumes")) uids.add(uid);
+    }
+    return [...uids].sort();
+  }
+
+  async overLimit(pod: Pod, uid: string): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]> {
+    const over = [];
+    for (const { name, emptyDir } of pod.spec.volumes ?? []) {
+      // A tmpfs is held to its limit by the kernel.
+      const limitBytes = emptyDir === undefined || emptyDir.medium === "Memory" ? undefined : sizeLimitOf(emptyDir);
+      if (limitBytes === undefined) continue;
+      const usedBytes = await diskUsage(this.#volumeDir(uid, "emptyDir", name));
+      if (usedBytes > limitBytes) over.push({ volume: name, usedBytes, limitBytes });
+    }
+    return over;
+  }
+
+  async #prepareOne(
+    pod: Pod,
+    uid: string,
+    volume: PodVolume,
+    lookup: ConfigLookup,
+    signal: AbortSignal,
+  ): Promise<PreparedVolume> {
+    const { name } = volume;
+    if (volume.hostPath !== undefined)
+      return { name, kind: "hostPath", hostPath: await prepareHostPath(name, volume.hostPath) };
+    if (volume.emptyDir !== undefined) {
+      await this.#makePodDir(uid);
+      return await prepareEmptyDir(name, volume.emptyDir, pod, this.#volumeDir(uid, "emptyDir", name), signal);
+    }
+    const config = this.#configVolume(pod, uid, volume, lookup);
+    if (config === undefined) {
+      const source = Object.keys(volume).find((key) => key !== "name") ?? "nothing";
+      throw new GantryError("unsupported", `volume ${name}: ${source} is not supported yet`, {
+        hint: "Supported are emptyDir, hostPath, configMap and secret.",
+      });
+    }
+    const payload = config.payload();
+    if (config.kind === "configMap") {
+      await this.#makePodDir(uid);
+      await mkdir(config.dir, { recursive: true, mode: 0o755 });
+    } else await this.#mutex.run(SECRETS, () => this.#makeSecretDir(uid, config.dir, signal));
+    await chmod(config.dir, 0o755);
+    await writeAtomically(config.dir, payload, new Date());
+    return { name, kind: config.kind, hostPath: config.dir };
+  }
+
+  #configVolume(pod: Pod, uid: string, volume: PodVolume, lookup: ConfigLookup): ConfigVolume | undefined {
+    const { name, configMap, secret } = volume;
+    const { namespace } = pod.metadata;
+    if (configMap !== undefined) {
+      const found = lookup.configMap(configMap.name);
+      const payload = (): Payload => configMapPayload(name, configMap, namespace, found);
+      return { kind: "configMap", dir: this.#volumeDir(uid, "configMap", name), missing: found === undefined, payload };
+    }
+    if (secret === undefined) return undefined;
+    const found = lookup.secret(secret.secretName);
+    const payload = (): Payload => secretPayload(name, secret, namespace, found);
+    return { kind: "secret", dir: join(this.#secrets, uid, name), missing: found === undefined, payload };
+  }
+
+  /** Others may pass through these directories, which pods with a user namespace need, but not look around. */
+  async #makePodDir(uid: string): Promise<void> {
+    await mkdir(join(this.#dirOf(uid), "volumes"), { recursive: true, mode: 0o711 });
+  }
+
+  async #makeSecretDir(uid: string, dir: string, signal: AbortSignal): Promise<void> {
+    await mkdir(this.#secrets, { recursive: true, mode: 0o711 });
+    // A directory that is on a disk now is from before a reboot, or its mount was taken away: nothing in it is ours.
+    if (!(await isTmpfsMounted(this.#secrets)))
+      await ensureTmpfs(this.#secrets, { mode: "0711", noSwap: true }, signal);
+    await mkdir(join(this.#secrets, uid), { recursive: true, mode: 0o711 });
+    await mkdir(dir, { recursive: true, mode: 0o755 });
+  }
+
+  #dirOf(uid: string): string {
+    return join(this.#pods, uid);
+  }
+
+  #volumeDir(uid: string, kind: "emptyDir" | "configMap", name: string): string {
+    return join(this.#dirOf(uid), "volumes", kind, name);
+  }
+
+  async #alone<T>(uid: string, what: string, work: () => Promise<T>): Promise<T> {
+    // It becomes a part of paths that are removed one day.
+    if (!/^[A-Za-z0-9][A-Za-z0-9._-]*$/.test(uid))
+      throw new GantryError("internal", `${JSON.stringify(uid)} is no pod uid`, { kind: "system" });
+    try {
+      return await this.#mutex.run(`pod ${uid}`, work);
+    } catch (error) {
+      throw toGantryError(error, "volume-failed", what);
+    }
+  }
+}
+
+interface ConfigVolume {
+  readonly kind: "configMap" | "secret";
+  readonly dir: string;
+  /** The object is not there; that may be fine at first (optional), and is never a reason to empty a volume. */
+  readonly missing: boolean;
+  /** @throws GantryError config-missing, volume-failed */
+  payload(): Payload;
+}
+
+async function namesIn(dir: string): Promise<string[]> {
+  try {
+    return await readdir(dir);
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
+    throw error;
+  }
+}
+
+function ignore(...codes: string[]): (error: unknown) => void {
+  return (error) => {
+    if (!codes.includes(errnoOf(error) ?? "")) throw error;
+  };
+}
