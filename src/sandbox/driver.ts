@@ -1,0 +1,253 @@
+import type { Readable, Writable } from "node:stream";
+
+/**
+ * The contract between the pod machine and whatever isolates a pod, in CRI's terms.
+ *
+ * Ids are chosen by the caller, so every call is idempotent: calling it again after a crash, or after it was
+ * aborted half way, finishes what was begun or does nothing. `list` is the only truth about what exists.
+ * All durations are ms, all sizes bytes, all times ms since the epoch.
+ */
+export interface SandboxDriver {
+  /** The runtime class that it implements, e.g. "namespace". */
+  readonly runtimeClass: string;
+
+  /** Prepares the host (directories, network). Called once, before anything else. @throws host-unsupported */
+  start(signal: AbortSignal): Promise<void>;
+  /** Lets go of watchers and handles. Disturbs nothing that runs. */
+  close(): Promise<void>;
+
+  /** Builds the envelope: network, namespaces, cgroup. A finished one is left as it is. */
+  runSandbox(config: SandboxConfig, signal: AbortSignal): Promise<ObservedSandbox>;
+  /** Kills every container that is left and takes the network down. An unknown id is fine. */
+  stopSandbox(id: string, signal: AbortSignal): Promise<void>;
+  /** Removes every trace except logs and volumes. An unknown id is fine; a running sandbox is stopped first. */
+  removeSandbox(id: string, signal: AbortSignal): Promise<void>;
+
+  /** Everything up to the app's first instruction. @throws image-missing, runtime-failed, volume-failed */
+  createContainer(sandboxId: string, config: ContainerConfig, signal: AbortSignal): Promise<void>;
+  /** @throws not-found, runtime-failed (e.g. no such command); a started one is left as it is */
+  startContainer(sandboxId: string, containerId: string, signal: AbortSignal): Promise<void>;
+  /** Sends `stopSignal`, waits up to `graceMs`, then KILL. Resolves when it is dead. A dead or unknown one is fine. */
+  stopContainer(sandboxId: string, containerId: string, stop: StopOptions, signal: AbortSignal): Promise<void>;
+  /** Removes its traces (not its log); kills it first where it runs. An unknown id is fine. */
+  removeContainer(sandboxId: string, containerId: string, signal: AbortSignal): Promise<void>;
+
+  /** Runs a command in a running container. @throws not-found, runtime-failed */
+  exec(sandboxId: string, containerId: string, options: ExecRequest, signal: AbortSignal): Promise<ExecSession>;
+  /** After its log file was renamed: go on in a new one at the same path, losing no line. */
+  reopenLog(sandboxId: string, containerId: string): Promise<void>;
+  stats(sandboxId: string, containerId: string): Promise<ContainerStats>;
+
+  /**
+   * Every sandbox that exists in any state, half-built and stale ones too. Cheap: called every few seconds.
+   * @param wanted tells by its id whether a sandbox is wanted; default: all
+   */
+  list(wanted?: (id: string) => boolean): Promise<ObservedSandbox[]>;
+  /** Calls `listener` when something may have changed. A hint to look again; may be missed or doubled. */
+  watch(listener: (hint: ObservationHint) => void): () => void;
+  /** Removes what belongs to no sandbox that `list` shows (leases, netns, mounts, cgroups); says what. */
+  collectGarbage(signal: AbortSignal): Promise<string[]>;
+}
+
+export interface PodIdentity {
+  readonly namespace: string;
+  readonly name: string;
+  readonly uid: string;
+}
+
+export interface PortMapping {
+  readonly hostIP?: string;
+  readonly hostPort: number;
+  readonly containerPort: number;
+  readonly protocol: "TCP" | "UDP" | "SCTP";
+}
+
+export interface SandboxConfig {
+  /** Unique among all sandboxes ever made under a root; [a-z0-9-], at most 63 characters. */
+  readonly id: string;
+  readonly pod: PodIdentity;
+  /** Counts the sandboxes of one pod uid, from 0. */
+  readonly attempt: number;
+  /** Kept and handed back by `list`: the hash of what this sandbox was made from, among others. */
+  readonly labels: Readonly<Record<string, string>>;
+  /** The OCI runtime that a RuntimeClass's handler names (crun, runc, or an absolute path); absent: the driver's choice. */
+  readonly runtimeHandler?: string;
+  readonly hostname: string;
+  readonly hostNetwork: boolean;
+  readonly hostPID: boolean;
+  readonly hostIPC: boolean;
+  /** False: the pod gets a user namespace of its own. */
+  readonly hostUsers: boolean;
+  readonly shareProcessNamespace: boolean;
+  readonly portMappings: readonly PortMapping[];
+  readonly dns: DnsConfig;
+  readonly hostAliases: readonly { readonly ip: string; readonly hostnames: readonly string[] }[];
+  readonly sysctls: Readonly<Record<string, string>>;
+  /** Limits of the pod as a whole (its cgroup). */
+  readonly resources: ContainerResources;
+  readonly volumes: readonly PreparedVolume[];
+  /**
+   * Containers that will be created in it right away. A hint: a driver may create them while the network still comes
+   * up. Whatever comes of that, each is asked for again by createContainer, unless `list` shows it created.
+   */
+  readonly begin?: readonly ContainerConfig[];
+}
+
+export type DnsConfig =
+  /** The host's own resolv.conf. */
+  | { readonly policy: "host" }
+  | {
+      readonly policy: "custom";
+      readonly nameservers: readonly string[];
+      readonly searches: readonly string[];
+      readonly options: readonly string[];
+    };
+
+/** A volume that the volume manager has made ready on the host. */
+export interface PreparedVolume {
+  readonly name: string;
+  readonly kind: "emptyDir" | "hostPath" | "configMap" | "secret";
+  /** A directory, or for hostPath possibly a file, socket or device. */
+  readonly hostPath: string;
+  readonly medium?: "Memory";
+  readonly sizeLimitBytes?: number;
+}
+
+export interface ContainerMount {
+  /** The name of one of the sandbox's volumes. */
+  readonly volume: string;
+  readonly mountPath: string;
+  readonly readOnly: boolean;
+  readonly propagation: "None" | "HostToContainer" | "Bidirectional";
+}
+
+export interface ContainerConfig {
+  /** Unique among all containers ever made under a root; [a-z0-9-], at most 63 characters. */
+  readonly id: string;
+  readonly name: string;
+  /** Counts the runs of this container within its pod uid, from 0. */
+  readonly attempt: number;
+  /** The hash of the container's spec, handed back by `list`. */
+  readonly specHash: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Config digest of an image in the store, e.g. "sha256:…". */
+  readonly imageDigest: string;
+  /** The name that the manifest used, for people. */
+  readonly imageName: string;
+  /** The final argv; never empty. */
+  readonly argv: readonly string[];
+  readonly workingDir: string;
+  readonly env: readonly { readonly name: string; readonly value: string }[];
+  readonly mounts: readonly ContainerMount[];
+  readonly user: ContainerUser;
+  readonly security: ContainerSecurity;
+  readonly resources: ContainerResources;
+  /** Written by the app, at most 4096 bytes are read after its end; absolute path in the container. */
+  readonly terminationMessagePath: string;
+  /** Absolute path of the CRI log file on the host; its directory is made by the driver. */
+  readonly logPath: string;
+}
+
+/** Who the app runs as. `name` is looked up in the image's /etc/passwd; uid and gid win over it. */
+export interface ContainerUser {
+  readonly uid?: number;
+  readonly gid?: number;
+  /** From the image: "user", "user:group", "1000:1000". */
+  readonly name?: string;
+  readonly supplementalGroups: readonly number[];
+}
+
+export interface ContainerSecurity {
+  readonly privileged: boolean;
+  readonly noNewPrivileges: boolean;
+  readonly readOnlyRootFilesystem: boolean;
+  /** Names without CAP_, or "ALL". drop is applied first, then add. */
+  readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
+  readonly seccomp: { readonly type: "RuntimeDefault" | "Unconfined" };
+}
+
+export interface ContainerResources {
+  /** Relative weight, cgroup v1 scale (2–262144). */
+  readonly cpuShares?: number;
+  /** µs of CPU per period. */
+  readonly cpuQuotaUs?: number;
+  readonly cpuPeriodUs?: number;
+  readonly memoryLimitBytes?: number;
+  readonly pidsLimit?: number;
+  readonly oomScoreAdj?: number;
+}
+
+export interface StopOptions {
+  /** Default SIGTERM, or what the image says. */
+  readonly stopSignal?: string;
+  readonly graceMs: number;
+}
+
+export interface ExecRequest {
+  readonly command: readonly string[];
+  readonly tty: boolean;
+  readonly stdin: boolean;
+}
+
+export interface ExecSession {
+  /** Absent unless asked for. */
+  readonly stdin?: Writable;
+  readonly stdout: Readable;
+  /** Absent with a tty: there is one stream then. */
+  readonly stderr?: Readable;
+  /** Does nothing without a tty. */
+  resize(columns: number, rows: number): void;
+  /** Resolves once the command has ended and its output was read; 128+n for a signal. */
+  readonly exitCode: Promise<number>;
+  kill(): void;
+}
+
+export interface ContainerStats {
+  readonly timestamp: number;
+  /** ns of CPU time used since the start. */
+  readonly cpuUsageNs: number;
+  readonly memoryBytes: number;
+  readonly processes: number;
+}
+
+export interface ObservationHint {
+  readonly sandboxId: string;
+}
+
+export interface ObservedSandbox {
+  readonly id: string;
+  readonly runtimeClass: string;
+  readonly pod: PodIdentity;
+  readonly attempt: number;
+  /** `ready`: containers can run in it. `not-ready`: half-built, stopped, damaged, or from before a reboot. */
+  readonly state: "ready" | "not-ready";
+  readonly createdAt: number;
+  /** Empty with hostNetwork. */
+  readonly ips: readonly string[];
+  readonly labels: Readonly<Record<string, string>>;
+  readonly containers: readonly ObservedContainer[];
+  /** What `describe` shows: OCI runtime, netns, accelerator … */
+  readonly detail: Readonly<Record<string, string>>;
+}
+
+export interface ObservedContainer {
+  readonly id: string;
+  readonly name: string;
+  readonly attempt: number;
+  readonly specHash: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly imageDigest: string;
+  readonly imageName: string;
+  readonly logPath: string;
+  /** `unknown`: half-created, or lost together with its exit code. */
+  readonly state: "created" | "running" | "exited" | "unknown";
+  readonly createdAt: number;
+  readonly startedAt?: number;
+  readonly finishedAt?: number;
+  /** 128+n for signal n. Only when exited. */
+  readonly exitCode?: number;
+  readonly oomKilled?: boolean;
+  /** What the app wrote to its termination message path; at most 4096 bytes. Only when exited. */
+  readonly terminationMessage?: string;
+  readonly pid?: number;
+}
