@@ -1,0 +1,164 @@
+import type { Readable } from "node:stream";
+import type { Image } from "../image/contract.ts";
+import type { PlanStep } from "../plan.ts";
+import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import { openRequest, requestJson, requestNothing } from "./client/request.ts";
+import { watchLines } from "./client/watch.ts";
+import type { ApplyResult, DaemonInfo, PodObject, ProblemReport } from "./contract.ts";
+import type { EventObject, ObjectList, VersionInfo, WatchEvent } from "./wire.ts";
+
+export type { EventObject, ObjectList, VersionInfo, WatchEvent } from "./wire.ts";
+
+/**
+ * The API of the daemon, over its unix socket. Loads nothing but node:http (the CLI's start-up time is part of what
+ * users feel); `ws` only when `exec` is called.
+ *
+ * Every call throws GantryError: `daemon-unreachable` when there is no daemon at the socket, else the very code, hint
+ * and details that the daemon threw.
+ */
+export interface ApiClient {
+  readonly socketPath: string;
+  listPods(options?: ListOptions): Promise<ObjectList<PodObject>>;
+  /** @throws not-found */
+  getPod(namespace: string, name: string): Promise<PodObject>;
+  /**
+   * Changes of pods. Without `resourceVersion`: first one ADDED for each pod there is. Ends when `signal` is aborted
+   * or the daemon closes down in good order.
+   * @throws conflict with details.reason "Expired" when `resourceVersion` is too old (list again, then watch);
+   *   daemon-unreachable when the daemon dies
+   */
+  watchPods(options?: WatchOptions): AsyncGenerator<WatchEvent<PodObject>, void, undefined>;
+  /** Takes the pod out of its manifest. It stops in its grace, or in `graceMs`. @throws not-found, conflict */
+  deletePod(namespace: string, name: string, options?: { readonly graceMs?: number }): Promise<void>;
+  /** Restarts all containers of a pod, or one. @throws not-found */
+  restartPod(namespace: string, name: string, options?: { readonly container?: string }): Promise<void>;
+  /** The log as text lines. Destroying the stream, or aborting, ends it. @throws not-found */
+  podLog(namespace: string, name: string, options?: PodLogOptions): Promise<Readable>;
+  /** Runs a command in a container. Aborting kills it. @throws not-found, runtime-failed */
+  exec(namespace: string, name: string, request: ExecRequest & PodExecOptions): Promise<ExecSession>;
+  /** Oldest first. */
+  listEvents(options?: ListOptions): Promise<ObjectList<EventObject>>;
+  watchEvents(options?: WatchOptions): AsyncGenerator<WatchEvent<EventObject>, void, undefined>;
+  problems(): Promise<ProblemReport>;
+  plan(): Promise<readonly PlanStep[]>;
+  /** Writes the manifests in `text` to the manifest folder. @throws invalid-manifest, conflict */
+  apply(text: string, options?: { readonly fileName?: string }): Promise<readonly ApplyResult[]>;
+  listImages(): Promise<readonly Image[]>;
+  /** @throws image-invalid, name-invalid, disk-full */
+  importImage(from: Readable, name: string, signal?: AbortSignal): Promise<Image>;
+  /** @throws not-found, image-in-use */
+  removeImage(nameOrDigest: string): Promise<void>;
+  daemonInfo(): Promise<DaemonInfo>;
+  version(): Promise<VersionInfo>;
+}
+
+export interface ListOptions {
+  /** Default: all namespaces. */
+  readonly namespace?: string;
+  /** "app=web,tier in (a,b),!legacy" */
+  readonly labelSelector?: string;
+  /** "status.phase=Running", "metadata.name=web"; for events also "involvedObject.name=web" */
+  readonly fieldSelector?: string;
+}
+
+export interface WatchOptions extends ListOptions {
+  /** Go on after the list that had this version. */
+  readonly resourceVersion?: string;
+  readonly signal?: AbortSignal;
+}
+
+export interface PodLogOptions {
+  /** May be left out where the pod has one container. */
+  readonly container?: string;
+  readonly follow?: boolean;
+  /** The run before the present one. */
+  readonly previous?: boolean;
+  readonly tailLines?: number;
+  readonly sinceSeconds?: number;
+  /** RFC 3339. */
+  readonly sinceTime?: string;
+  readonly timestamps?: boolean;
+  readonly signal?: AbortSignal;
+}
+
+export interface PodExecOptions {
+  /** May be left out where the pod has one container. */
+  readonly container?: string;
+  readonly signal?: AbortSignal;
+}
+
+const GANTRY = "/apis/gantry.dev/v1";
+
+export function createApiClient(options: { readonly socketPath: string }): ApiClient {
+  const { socketPath } = options;
+  const get = <T>(path: string): Promise<T> => requestJson<T>(socketPath, { method: "GET", path });
+  return {
+    socketPath,
+    listPods: (list = {}) => get(collection("pods", list)),
+    getPod: (namespace, name) => get(pod(namespace, name)),
+    watchPods: (watch = {}) => watchLines(socketPath, watchPath("pods", watch), watch.signal),
+    deletePod: (namespace, name, { graceMs } = {}) =>
+      requestNothing(socketPath, {
+        method: "DELETE",
+        path: pod(namespace, name) + query({ gracePeriodSeconds: graceMs === undefined ? undefined : graceMs / 1000 }),
+      }),
+    restartPod: (namespace, name, { container } = {}) =>
+      requestNothing(socketPath, {
+        method: "POST",
+        path: `${GANTRY}/namespaces/${segment(namespace)}/pods/${segment(name)}/restart${query({ container })}`,
+      }),
+    podLog: (namespace, name, { signal, ...log } = {}) =>
+      openRequest(socketPath, { method: "GET", path: `${pod(namespace, name)}/log${query({ ...log })}`, signal }),
+    exec: async (namespace, name, { command, container, tty, stdin, signal }) => {
+      const { openExec } = await import("./client/exec.ts");
+      const options = { container, tty, stdin, stdout: true, stderr: !tty };
+      const commands = command.map((word) => `&command=${encodeURIComponent(word)}`).join("");
+      return openExec(socketPath, `${pod(namespace, name)}/exec${query(options)}${commands}`, { tty, stdin }, signal);
+    },
+    listEvents: (list = {}) => get(collection("events", list)),
+    watchEvents: (watch = {}) => watchLines(socketPath, watchPath("events", watch), watch.signal),
+    problems: () => get(`${GANTRY}/problems`),
+    plan: async () => (await get<{ steps: readonly PlanStep[] }>(`${GANTRY}/plan`)).steps,
+    apply: async (text, { fileName } = {}) => {
+      const path = `${GANTRY}/apply${query({ fileName })}`;
+      const request = { method: "POST", path, body: text, contentType: "application/yaml" } as const;
+      return (await requestJson<{ items: readonly ApplyResult[] }>(socketPath, request)).items;
+    },
+    listImages: async () => (await get<{ items: readonly Image[] }>(`${GANTRY}/images`)).items,
+    importImage: (from, name, signal) => {
+      const path = `${GANTRY}/images${query({ name })}`;
+      return requestJson(socketPath, { method: "POST", path, body: from, contentType: "application/x-tar", signal });
+    },
+    removeImage: (nameOrDigest) =>
+      requestNothing(socketPath, { method: "DELETE", path: `${GANTRY}/images/${segment(nameOrDigest)}` }),
+    daemonInfo: () => get(`${GANTRY}/daemon`),
+    version: () => get("/version"),
+  };
+}
+
+/** One segment of a path. */
+const segment = encodeURIComponent;
+
+function pod(namespace: string, name: string): string {
+  return `/api/v1/namespaces/${segment(namespace)}/pods/${segment(name)}`;
+}
+
+function collection(plural: string, options: ListOptions, more: Readonly<Record<string, Value>> = {}): string {
+  const { namespace, labelSelector, fieldSelector } = options;
+  const scope = namespace === undefined ? "" : `namespaces/${segment(namespace)}/`;
+  return `/api/v1/${scope}${plural}${query({ labelSelector, fieldSelector, ...more })}`;
+}
+
+function watchPath(plural: string, options: WatchOptions): string {
+  return collection(plural, options, { watch: true, resourceVersion: options.resourceVersion });
+}
+
+type Value = string | number | boolean | undefined;
+
+/** "?a=1&b=x" of what is defined; always begins with "?", so that more can be added. */
+function query(values: Readonly<Record<string, Value>>): string {
+  const pairs = Object.entries(values).flatMap(([key, value]) =>
+    value === undefined ? [] : [`${key}=${encodeURIComponent(String(value))}`],
+  );
+  return `?${pairs.join("&")}`;
+}

@@ -1,0 +1,121 @@
+import type { Image } from "../image/contract.ts";
+import type { ConfigMap, Pod, Problem, Secret } from "../manifest/index.ts";
+import type { PlanStep } from "../plan.ts";
+import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import type { PodStatus } from "../status.ts";
+import type { PodEvent } from "../store/contract.ts";
+
+/**
+ * What the API server needs from the daemon; implemented by src/daemon.ts over the parts, and by a fake in unit tests.
+ *
+ * Paths served (unix socket, JSON; Kubernetes-shaped, errors are v1 Status objects):
+ *   GET    /api/v1/pods, /api/v1/namespaces/{ns}/pods          list; ?watch=true streams JSON lines; labelSelector, fieldSelector
+ *   GET    /api/v1/namespaces/{ns}/pods/{name}                 one
+ *   DELETE /api/v1/namespaces/{ns}/pods/{name}                 ?gracePeriodSeconds
+ *   GET    …/pods/{name}/log                                   container, follow, previous, tailLines, sinceSeconds, timestamps
+ *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5; command, container, stdin, tty
+ *   GET    /api/v1/{events,configmaps,secrets,nodes} and namespaced forms; events can be watched
+ *   GET    /version, /healthz
+ *   GET    /apis/gantry.dev/v1/{problems,plan,images,daemon}
+ *   POST   /apis/gantry.dev/v1/apply                           body: YAML text → file in the manifest folder
+ *   POST   /apis/gantry.dev/v1/namespaces/{ns}/pods/{name}/restart   ?container
+ *   POST   /apis/gantry.dev/v1/images?name=NAME                body: the archive as a stream
+ *   DELETE /apis/gantry.dev/v1/images/{urlencoded name or digest}
+ */
+export interface ApiBackend {
+  pods(): PodObject[];
+  /** Every change of a pod, with a resourceVersion that only grows. */
+  watchPods(listener: (change: PodWatchEvent) => void): () => void;
+  configMaps(): ConfigMap[];
+  secrets(): Secret[];
+  node(): NodeObject;
+  events(): PodEvent[];
+  watchEvents(listener: (event: PodEvent) => void): () => void;
+  /** Broken manifests, warnings, and sources that hold. */
+  problems(): ProblemReport;
+  /** What the next reconciliation would do. */
+  plan(): PlanStep[];
+  /** Checks the manifests in `text` and writes them to the folder. @throws invalid-manifest, conflict */
+  apply(text: string, fileName: string | undefined): Promise<ApplyResult[]>;
+  /** Takes the pod out of its manifest file. @throws not-found, conflict (a source that can't be written) */
+  deletePod(namespace: string, name: string, graceMs: number | undefined): Promise<void>;
+  restartPod(namespace: string, name: string, container: string | undefined): void;
+  /** The log files of one container, oldest first; which run is meant is chosen by `previous`. @throws not-found */
+  logFile(namespace: string, name: string, container: string | undefined, previous: boolean): LogTarget;
+  exec(
+    namespace: string,
+    name: string,
+    container: string | undefined,
+    request: ExecRequest,
+    signal: AbortSignal,
+  ): Promise<ExecSession>;
+  images(): Promise<Image[]>;
+  importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image>;
+  removeImage(nameOrDigest: string): Promise<void>;
+  info(): DaemonInfo;
+}
+
+/** A v1 Pod as served: the manifest's, with uid, times, annotations of Gantry, and its computed status. */
+export type PodObject = Pod & {
+  readonly metadata: Pod["metadata"] & { readonly uid: string; readonly resourceVersion: string };
+  readonly status: PodStatus;
+};
+
+export interface PodWatchEvent {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly object: PodObject;
+}
+
+export interface ProblemReport {
+  readonly problems: readonly Problem[];
+  /** Sources whose content can't be trusted now: "folder /x: is gone; everything that runs is kept". */
+  readonly held: readonly string[];
+}
+
+export interface ApplyResult {
+  readonly kind: string;
+  readonly namespace: string;
+  readonly name: string;
+  readonly outcome: "created" | "configured" | "unchanged";
+  readonly file: string;
+}
+
+export interface LogTarget {
+  /** The live file; rotated ones stand beside it as <n>.log.<timestamp>. */
+  readonly path: string;
+  /** False once this run has ended: following stops at the end of the file. Asked again and again. */
+  running(): boolean;
+}
+
+export interface DaemonInfo {
+  readonly version: string;
+  readonly pid: number;
+  readonly startedAt: number;
+  readonly root: string;
+  readonly manifests: readonly string[];
+  readonly ociRuntime: string;
+}
+
+export interface NodeObject {
+  readonly apiVersion: "v1";
+  readonly kind: "Node";
+  readonly metadata: {
+    readonly name: string;
+    readonly uid: string;
+    readonly creationTimestamp: string;
+    readonly labels: Readonly<Record<string, string>>;
+  };
+  readonly status: {
+    readonly capacity: Readonly<Record<string, string>>;
+    readonly allocatable: Readonly<Record<string, string>>;
+    readonly addresses: readonly { readonly type: string; readonly address: string }[];
+    readonly nodeInfo: Readonly<Record<string, string>>;
+    readonly conditions: readonly {
+      readonly type: string;
+      readonly status: string;
+      readonly reason: string;
+      readonly message: string;
+      readonly lastTransitionTime: string;
+    }[];
+  };
+}

@@ -1,0 +1,57 @@
+import type { Readable } from "node:stream";
+import { GantryError } from "../../system/errors.ts";
+import { httpError } from "../status-error.ts";
+
+/** The API server of Kubernetes takes requests of up to 3 MiB. */
+export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+const BODY_TIMEOUT_MS = 30_000;
+
+export interface BodyRules {
+  /** Media types without parameters; none given is fine too. */
+  readonly contentTypes: readonly string[];
+  readonly maxBytes?: number;
+  readonly timeoutMs?: number;
+}
+
+/**
+ * Reads a request's body as UTF-8 text.
+ * @throws GantryError usage with the reason UnsupportedMediaType (415), RequestEntityTooLarge (413), RequestTimeout (408)
+ */
+export async function readBody(stream: Readable, contentType: string | undefined, rules: BodyRules): Promise<string> {
+  checkContentType(contentType, rules.contentTypes);
+  const maxBytes = rules.maxBytes ?? MAX_BODY_BYTES;
+  const timeoutMs = rules.timeoutMs ?? BODY_TIMEOUT_MS;
+  const chunks: Buffer[] = [];
+  let bytes = 0;
+  const timer = setTimeout(() => {
+    stream.destroy(httpError("RequestTimeout", `the body did not arrive within ${timeoutMs} ms`));
+  }, timeoutMs);
+  try {
+    for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
+      bytes += chunk.length;
+      if (bytes > maxBytes) {
+        throw httpError(
+          "RequestEntityTooLarge",
+          `the body is larger than ${maxBytes} bytes`,
+          "Send it in smaller pieces.",
+        );
+      }
+      chunks.push(chunk);
+    }
+  } finally {
+    clearTimeout(timer);
+  }
+  try {
+    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+  } catch (cause) {
+    throw new GantryError("usage", "the body is not UTF-8 text", { cause, hint: "Is this a binary file?" });
+  }
+}
+
+/** @throws GantryError usage with the reason UnsupportedMediaType */
+export function checkContentType(contentType: string | undefined, allowed: readonly string[]): void {
+  const type = contentType?.split(";")[0]?.trim().toLowerCase();
+  if (type === undefined || type === "" || allowed.includes(type)) return;
+  const hint = `Send it with the header 'Content-Type: ${allowed[0] ?? "application/json"}'.`;
+  throw httpError("UnsupportedMediaType", `can't take a body of the type '${type}'`, hint);
+}

@@ -1,0 +1,56 @@
+import type { PodEvent } from "../../store/contract.ts";
+import type { EventObject } from "../wire.ts";
+
+const COMPONENT = "gantry";
+
+/**
+ * A recorded event as a v1 Event. Pure.
+ * @param version its resourceVersion
+ */
+export function eventObject(event: PodEvent, version: number): EventObject {
+  const involvedObject = involved(event);
+  return {
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: {
+      // The object's name and a number, as Kubernetes names them; files have other characters than names may.
+      name: `${involvedObject.name.toLowerCase().replace(/[^a-z0-9.-]+/g, "-")}.${event.id.toString(16)}`,
+      // Events about what has no namespace are in "default", as in Kubernetes.
+      namespace: involvedObject.namespace ?? "default",
+      uid: `event-${event.id}`,
+      creationTimestamp: rfc3339(event.firstAt),
+      resourceVersion: String(version),
+    },
+    involvedObject,
+    type: event.type,
+    reason: event.reason,
+    message: event.message,
+    count: event.count,
+    firstTimestamp: rfc3339(event.firstAt),
+    lastTimestamp: rfc3339(event.at),
+    source: { component: COMPONENT },
+    reportingComponent: COMPONENT,
+    reportingInstance: "",
+  };
+}
+
+/** `object` is "Pod/<namespace>/<name>", "Node/<name>" or "Manifest/<file>" (a file may have slashes). */
+function involved(event: PodEvent): EventObject["involvedObject"] {
+  const [kind = "", ...rest] = event.object.split("/");
+  const uid = event.podUid === undefined ? {} : { uid: event.podUid };
+  switch (kind) {
+    case "Pod": {
+      const [namespace = "default", ...name] = rest;
+      return { apiVersion: "v1", kind, namespace, name: name.join("/"), ...uid };
+    }
+    case "Node":
+      return { apiVersion: "v1", kind, name: rest.join("/") };
+    default:
+      return { apiVersion: "gantry.dev/v1", kind, name: rest.join("/") };
+  }
+}
+
+/** Whole seconds, as metav1.Time. */
+function rfc3339(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

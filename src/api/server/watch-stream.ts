@@ -1,0 +1,84 @@
+import { httpError, statusOfError } from "../status-error.ts";
+import type { Change, WatchCache } from "./watch-cache.ts";
+
+export interface WatchRequest<T> {
+  /** What to send first as ADDED; undefined to go on at `position`. */
+  readonly initial: readonly T[] | undefined;
+  /** Sent after `initial` when the client asked for it (sendInitialEvents). */
+  readonly bookmark: Buffer | undefined;
+  readonly position: number;
+  matches(object: T): boolean;
+}
+
+const NEWLINE = "\n";
+
+export function watchLine(type: string, object: unknown): Buffer {
+  return Buffer.from(JSON.stringify({ type, object }) + NEWLINE);
+}
+
+/**
+ * The lines of one watch, made as the client takes them. Ends on abort; a client that has fallen behind what the cache
+ * keeps gets a last ERROR event with status 410, as in Kubernetes.
+ * @param fellBehind called as soon as this watch can't go on, though the client may be taking nothing
+ */
+export async function* watchStream<T>(
+  cache: WatchCache<T>,
+  request: WatchRequest<T>,
+  signal: AbortSignal,
+  fellBehind: () => void,
+): AsyncGenerator<Buffer, void, undefined> {
+  let position = request.position;
+  let wake: (() => void) | undefined;
+  const unsubscribe = cache.subscribe(() => {
+    if (position < cache.start) fellBehind();
+    wake?.();
+  });
+  const onAbort = (): void => wake?.();
+  signal.addEventListener("abort", onAbort);
+  try {
+    for (const object of request.initial ?? []) {
+      if (signal.aborted) return;
+      if (request.matches(object)) yield watchLine("ADDED", object);
+    }
+    if (request.bookmark !== undefined) yield request.bookmark;
+    while (!signal.aborted) {
+      if (position < cache.start) {
+        yield watchLine("ERROR", statusOfError(expired("the watch was too slow and has missed changes")));
+        return;
+      }
+      const change = cache.at(position);
+      if (change === undefined) {
+        await new Promise<void>((resolve) => {
+          wake = resolve;
+        });
+        continue;
+      }
+      position += 1;
+      const line = lineOf(change, request.matches);
+      if (line !== undefined) yield line;
+    }
+  } finally {
+    unsubscribe();
+    signal.removeEventListener("abort", onAbort);
+  }
+}
+
+export function expired(why: string): ReturnType<typeof httpError> {
+  return httpError("Expired", why, "List again, and watch from the list's resourceVersion.");
+}
+
+/** To a watch with a selector, an object that begins to match is ADDED, and one that ceases to is DELETED. */
+function lineOf<T>(change: Change<T>, matches: (object: T) => boolean): Buffer | undefined {
+  const before = change.previous !== undefined && matches(change.previous);
+  const after = change.type !== "DELETED" && matches(change.object);
+  let type: Change<T>["type"];
+  if (after) type = before ? "MODIFIED" : "ADDED";
+  else if (before || (change.type === "DELETED" && matches(change.object))) type = "DELETED";
+  else return undefined;
+  let line = change.lines.get(type);
+  if (line === undefined) {
+    line = watchLine(type, change.object);
+    change.lines.set(type, line);
+  }
+  return line;
+}

@@ -1,0 +1,57 @@
+import { resolve } from "node:path";
+import type { PodObject } from "../../api/contract.ts";
+import type { Context } from "../context.ts";
+import { podTable, sortPods } from "../output/pod-table.ts";
+import { settingsOf } from "../settings.ts";
+import type { Call, CommandSpec } from "../spec.ts";
+
+export const daemon: CommandSpec = {
+  summary: "Run the controller in the foreground",
+  description:
+    "Watches folders of manifests and runs what they ask for, until Ctrl-C or SIGTERM. Stopping it, or killing it,\n" +
+    "leaves the pods running; the next one takes them over.",
+  options: [
+    {
+      flags: "--manifests <dir>",
+      description: "a folder of manifests; may be repeated",
+      complete: "file",
+      repeatable: true,
+    },
+    { flags: "--stop-pods-on-exit", description: "stop every pod when the daemon is stopped (for trying things out)" },
+    {
+      flags: "--log-level <level>",
+      description: "debug, info, warn or error",
+      complete: ["debug", "info", "warn", "error"],
+    },
+    { flags: "--set <setting=value>", description: "a setting of the config file; may be repeated", repeatable: true },
+    {
+      flags: "-q, --quiet",
+      description: "don't print a line for every change of a pod; the log goes to stderr anyway",
+    },
+  ],
+  outputs: [],
+  examples: [
+    { line: "gantry daemon", does: "with /etc/gantry/config.yaml and /etc/gantry/manifests" },
+    { line: "gantry daemon --root .gantry --manifests ./manifests", does: "everything in the current directory" },
+  ],
+  run,
+};
+
+/** What `gantry status` would show, once everything is up. */
+function readyTable({ out, now }: Context): (pods: readonly PodObject[]) => void {
+  return (pods) => out.write(`\n${podTable(sortPods(pods), out, now())}\n`);
+}
+
+async function run({ flags, context }: Call): Promise<number> {
+  const manifests = flags.texts("manifests");
+  const settings = settingsOf(flags);
+  const { runDaemon } = await import("../../daemon.ts");
+  context.releaseSignals();
+  return runDaemon({
+    ...(context.root !== undefined && { root: context.root }),
+    ...(manifests.length > 0 && { manifests: manifests.map((path) => resolve(path)) }),
+    flags: settings,
+    stopPodsOnExit: flags.on("stopPodsOnExit"),
+    ...(!flags.on("quiet") && { onLine: (line: string) => context.out.line(line), onReady: readyTable(context) }),
+  });
+}

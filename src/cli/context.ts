@@ -1,0 +1,25 @@
+import type { ApiClient } from "../api/client.ts";
+import type { Paths } from "../system/paths.ts";
+import type { Out } from "./output/out.ts";
+
+/** The world that a command acts on. */
+export interface Context {
+  readonly paths: Paths;
+  /** What --root or GANTRY_ROOT said; undefined for the system-wide layout. */
+  readonly root: string | undefined;
+  /** What -n said. */
+  readonly namespace: string | undefined;
+  readonly verbose: boolean;
+  readonly out: Out;
+  readonly env: NodeJS.ProcessEnv;
+  /** Everything that was typed, for commands to which `--` matters. */
+  readonly argv: readonly string[];
+  /** Aborted by Ctrl-C and SIGTERM. */
+  readonly signal: AbortSignal;
+  /** Leaves Ctrl-C and SIGTERM to the command. */
+  releaseSignals(): void;
+  /** Wall clock, ms since the epoch. */
+  now(): number;
+  /** The daemon's API. Making the client connects to nothing. */
+  client(): Promise<ApiClient>;
+}

@@ -1,0 +1,62 @@
+import type { PodObject } from "../api/contract.ts";
+import { podSummary } from "../pod/rules/summary.ts";
+
+export const GOALS = ["ready", "succeeded", "deleted"] as const;
+export type Goal = (typeof GOALS)[number];
+
+export type Verdict =
+  | { readonly type: "met" }
+  | { readonly type: "not-yet"; readonly state: string }
+  /** Waiting longer can't help. */
+  | { readonly type: "never"; readonly state: string };
+
+/**
+ * Whether a pod (undefined: it is not there) has reached a goal, or never can.
+ *
+ * @param now ms since the epoch
+ */
+export function judge(pod: PodObject | undefined, goal: Goal, now: number): Verdict {
+  if (pod === undefined) return goal === "deleted" ? { type: "met" } : { type: "not-yet", state: "does not exist" };
+  const state = stateOf(pod, now);
+  const { phase } = pod.status;
+  switch (goal) {
+    case "deleted":
+      return { type: "not-yet", state };
+    case "ready":
+      if (isReady(pod)) return { type: "met" };
+      // A pod that has ended for good is never ready again, until its manifest changes.
+      return phase === "Succeeded" || phase === "Failed" ? { type: "never", state } : { type: "not-yet", state };
+    case "succeeded":
+      if (phase === "Succeeded") return { type: "met" };
+      if (phase === "Failed") return { type: "never", state };
+      if ((pod.spec.restartPolicy ?? "Always") === "Always") {
+        return { type: "never", state: `${state}; its restartPolicy is Always, so it never ends` };
+      }
+      return { type: "not-yet", state };
+  }
+}
+
+export function isReady({ status }: PodObject): boolean {
+  return status.conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
+}
+
+/** "is CrashLoopBackOff (0/1 ready, 3 restarts): app: back-off 40s …" */
+export function stateOf(pod: PodObject, now: number): string {
+  const { status, ready, restarts } = podSummary(pod, now);
+  const counted = restarts === "0" ? "" : `, restarts ${restarts}`;
+  const why = reasonsOf(pod);
+  return `is ${status} (${ready} ready${counted})${why === "" ? "" : `: ${why}`}`;
+}
+
+function reasonsOf({ status }: PodObject): string {
+  if (status.message !== undefined && status.message !== "") return status.message;
+  const containers = [...(status.initContainerStatuses ?? []), ...(status.containerStatuses ?? [])];
+  const reasons = containers.flatMap(({ name, state }) => {
+    if (state.waiting?.message !== undefined) return [`${name}: ${state.waiting.message}`];
+    if (state.terminated !== undefined && state.terminated.exitCode !== 0) {
+      return [`${name}: exit code ${state.terminated.exitCode}`];
+    }
+    return [];
+  });
+  return reasons.join("; ");
+}

@@ -1,0 +1,85 @@
+import { stat } from "node:fs/promises";
+import { keyOf } from "../desired.ts";
+import type { LoadedObject, Pod, Problem } from "../manifest/index.ts";
+import { errnoOf, isGantryError } from "../system/errors.ts";
+import type { Context } from "./context.ts";
+import { openImages } from "./images.ts";
+
+/**
+ * What pods need from this host and it does not have: images and host paths. Warnings: both may come later, and a
+ * manifest may be checked on another machine than the one it is for.
+ */
+export async function hostProblems(objects: readonly LoadedObject[], context: Context): Promise<Problem[]> {
+  const images = await imageNames(context);
+  const found = await Promise.all(
+    objects.map(async ({ object, place }) => {
+      if (object.kind !== "Pod") return [];
+      const problems = [...missingImages(object, images), ...(await missingPaths(object))];
+      return problems.map(
+        ({ field, message, hint }): Problem => ({
+          severity: "warning",
+          place,
+          field,
+          message,
+          hint,
+          object: `Pod ${keyOf(object)}`,
+        }),
+      );
+    }),
+  );
+  return found.flat();
+}
+
+type Finding = Pick<Problem, "field" | "message" | "hint">;
+
+interface KnownImages {
+  readonly names: ReadonlySet<string>;
+  readonly normalize: (name: string) => string;
+}
+
+/** Undefined when the images can't be looked at (no permission, say): then nothing is said about them. */
+async function imageNames(context: Context): Promise<KnownImages | undefined> {
+  try {
+    const list = await (await openImages(context)).list();
+    const { normalizeName } = await import("../image/index.ts");
+    return { names: new Set(list.flatMap(({ names, digest }) => [...names, digest])), normalize: normalizeName };
+  } catch (error) {
+    if (isGantryError(error)) return undefined;
+    throw error;
+  }
+}
+
+function missingImages({ spec }: Pod, images: KnownImages | undefined): Finding[] {
+  if (images === undefined) return [];
+  const containers = [
+    ...(spec.initContainers ?? []).map(({ image }, at) => ({ image, field: `spec.initContainers[${at}].image` })),
+    ...spec.containers.map(({ image }, at) => ({ image, field: `spec.containers[${at}].image` })),
+  ];
+  return containers.flatMap(({ image, field }) => {
+    if (images.names.has(image) || images.names.has(images.normalize(image))) return [];
+    return [{ field, message: `image '${image}' is not on this host`, hint: `gantry image import FILE ${image}` }];
+  });
+}
+
+async function missingPaths({ spec }: Pod): Promise<Finding[]> {
+  const findings = await Promise.all(
+    (spec.volumes ?? []).map(async ({ hostPath }, at): Promise<Finding[]> => {
+      if (hostPath === undefined || hostPath.type.endsWith("OrCreate")) return [];
+      if (await exists(hostPath.path)) return [];
+      const hint = "make it, or use type DirectoryOrCreate or FileOrCreate";
+      return [
+        { field: `spec.volumes[${at}].hostPath.path`, message: `'${hostPath.path}' does not exist on this host`, hint },
+      ];
+    }),
+  );
+  return findings.flat();
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await stat(path);
+    return true;
+  } catch (error) {
+    return errnoOf(error) !== "ENOENT" && errnoOf(error) !== "ENOTDIR";
+  }
+}

@@ -1,0 +1,118 @@
+import { stat } from "node:fs/promises";
+import type { PodObject } from "../api/contract.ts";
+import { loadConfig } from "../config/index.ts";
+import { type Desired, hashedPod, keyOf } from "../desired.ts";
+import { diff, type KnownPod } from "../diff.ts";
+import type { LoadedObject, Pod, Problem } from "../manifest/index.ts";
+import { type PlanStep, plan } from "../plan.ts";
+import { isGantryError } from "../system/errors.ts";
+import type { Context } from "./context.ts";
+import { isAbsentDaemon } from "./images.ts";
+import { desiredOf, type Handlers, type Manifests, readManifests } from "./manifests.ts";
+import { observeHost, podsOf } from "./observe.ts";
+import { runtimeOf } from "./output/pod-table.ts";
+import { keyOfPod } from "./pods.ts";
+
+export interface Preview {
+  readonly steps: readonly PlanStep[];
+  readonly problems: readonly Problem[];
+  /** What could not be looked at, and what that means for the steps. */
+  readonly unseen: readonly string[];
+}
+
+/** The plan for manifests that the daemon does not have: read here, and compared with what runs. */
+export async function previewPlan(context: Context, path: string): Promise<Preview> {
+  const { handlers } = (await loadConfig({ paths: context.paths })).runtime;
+  const manifests = await readManifests([path], handlers).catch((error: unknown) => {
+    // A folder without a manifest asks for nothing; that is a state like any other.
+    if (isGantryError(error, "not-found") && path === context.paths.manifests) return NO_MANIFESTS;
+    throw error;
+  });
+  const desired = withoutBroken(manifests, desiredOf(manifests.objects.map(comparable), handlers));
+  const { observed, unseen } = await observe(context, manifests, handlers);
+  const isFolder =
+    path !== "-" &&
+    (await stat(path).then(
+      (found) => found.isDirectory(),
+      () => true,
+    ));
+  const empty = manifests === NO_MANIFESTS ? [`${path} holds no manifest, or is not there`] : [];
+  const steps = plan(diff(desired, observed, { keepUnwanted: !isFolder }));
+  return { steps, problems: manifests.problems, unseen: [...empty, ...unseen] };
+}
+
+const NO_MANIFESTS: Manifests = { files: 0, objects: [], desired: desiredOf([]), problems: [] };
+
+/** A pod whose manifest is broken keeps running as it is. */
+function withoutBroken({ problems }: Manifests, desired: Desired): Desired {
+  const broken = problems.flatMap(({ severity, object }) =>
+    severity === "error" && object?.startsWith("Pod ") ? [object.slice("Pod ".length)] : [],
+  );
+  return { ...desired, withheld: new Set([...desired.withheld, ...broken]) };
+}
+
+async function observe(
+  context: Context,
+  manifests: Manifests,
+  handlers: Handlers,
+): Promise<{ observed: readonly KnownPod[]; unseen: readonly string[] }> {
+  try {
+    const { items } = await (await context.client()).listPods();
+    return { observed: knownPods(items, manifests, handlers), unseen: [] };
+  } catch (error) {
+    if (!isGantryError(error, "daemon-unreachable") || !isAbsentDaemon(error)) throw error;
+    const { sandboxes, unseen } = await observeHost(context.paths);
+    return { observed: podsOf(sandboxes), unseen };
+  }
+}
+
+/** What the daemon runs, in the form that the diff takes. */
+function knownPods(pods: readonly PodObject[], { objects }: Manifests, handlers: Handlers): KnownPod[] {
+  const places = new Map(objects.map(({ object, place }) => [keyOf(object), place]));
+  const classes = objects.filter(({ object }) => object.kind === "RuntimeClass");
+  return pods.map((pod) => {
+    const key = keyOfPod(pod);
+    // Where it is written is not compared: the file given here need not be the one in the folder.
+    const place = places.get(key) ?? { file: "", line: 1, column: 1 };
+    const written = asWritten(pod);
+    const loaded = comparable({ object: written, place, warnings: [], stale: false });
+    const facts = { origin: "", runtimeClass: runtimeOf(pod), runtimeHandler: undefined, warnings: [] };
+    // A runtime class that only the daemon's folder has is known by its name alone.
+    const managed = desiredOf([...classes, loaded], handlers).pods.get(key) ?? hashedPod(written, facts);
+    const deleting = pod.metadata.deletionTimestamp !== undefined;
+    return { uid: pod.metadata.uid, key, managed, deleting, sandboxHash: managed.sandboxHash };
+  });
+}
+
+/** The manifest that a served pod came from: without what the daemon added. */
+function asWritten({ apiVersion, kind, metadata, spec }: PodObject): Pod {
+  const {
+    uid: _uid,
+    resourceVersion: _version,
+    creationTimestamp: _created,
+    deletionTimestamp: _deleted,
+    ...rest
+  } = metadata;
+  const annotations = Object.entries(metadata.annotations ?? {}).filter(([name]) => !ADDED.has(name));
+  const { annotations: _all, ...written } = rest;
+  const kept = annotations.length === 0 ? written : { ...written, annotations: Object.fromEntries(annotations) };
+  return { apiVersion, kind, metadata: kept, spec };
+}
+
+const ADDED: ReadonlySet<string> = new Set([
+  "gantry.dev/manifest",
+  "gantry.dev/runtime-class",
+  "gantry.dev/warnings",
+  "gantry.dev/sandbox",
+]);
+
+/** Without the node's name, which the daemon fills in and which changes nothing; without empty annotations. */
+function comparable(loaded: LoadedObject): LoadedObject {
+  const { object } = loaded;
+  if (object.kind !== "Pod") return loaded;
+  const { nodeName: _node, ...spec } = object.spec;
+  const { annotations, ...metadata } = object.metadata;
+  const kept =
+    annotations === undefined || Object.keys(annotations).length === 0 ? metadata : { ...metadata, annotations };
+  return { ...loaded, object: { ...object, metadata: kept, spec } };
+}

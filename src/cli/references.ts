@@ -1,0 +1,88 @@
+import { keyOf } from "../desired.ts";
+import type { Container, LoadedObject, Pod, Problem } from "../manifest/index.ts";
+
+/** What a pod takes from a ConfigMap or Secret. */
+interface Reference {
+  readonly kind: "ConfigMap" | "Secret";
+  readonly name: string;
+  readonly key: string | undefined;
+  readonly field: string;
+}
+
+/**
+ * ConfigMaps, Secrets and keys that pods need and that no manifest has. Warnings: they may come later, and the pod
+ * waits for them. Pure.
+ *
+ * @param others objects that are not checked themselves, but count as being there
+ */
+export function missingReferences(objects: readonly LoadedObject[], others: readonly LoadedObject[]): Problem[] {
+  const keys = new Map<string, ReadonlySet<string>>();
+  for (const { object } of [...others, ...objects]) {
+    if (object.kind === "ConfigMap") {
+      keys.set(
+        `ConfigMap ${keyOf(object)}`,
+        new Set([...Object.keys(object.data ?? {}), ...Object.keys(object.binaryData ?? {})]),
+      );
+    }
+    if (object.kind === "Secret") keys.set(`Secret ${keyOf(object)}`, new Set(Object.keys(object.data ?? {})));
+  }
+  return objects.flatMap(({ object, place }) => {
+    if (object.kind !== "Pod") return [];
+    const namespace = object.metadata.namespace ?? "default";
+    return referencesOf(object).flatMap(({ kind, name, key, field }): Problem[] => {
+      const identity = `${kind} ${namespace}/${name}`;
+      const found = keys.get(identity);
+      if (found !== undefined && (key === undefined || found.has(key))) return [];
+      const message = found === undefined ? `${identity} is in no manifest` : `${identity} has no key '${key}'`;
+      const hint = "the pod waits until it is there; mark it optional if it may be missing";
+      return [{ severity: "warning", place, field, message, hint, object: `Pod ${keyOf(object)}` }];
+    });
+  });
+}
+
+function referencesOf({ spec }: Pod): Reference[] {
+  const containers = [
+    ...(spec.initContainers ?? []).map((container, at) =>
+      referencesOfContainer(container, `spec.initContainers[${at}]`),
+    ),
+    ...spec.containers.map((container, at) => referencesOfContainer(container, `spec.containers[${at}]`)),
+  ];
+  const volumes = (spec.volumes ?? []).flatMap(({ configMap, secret }, at): Reference[] => {
+    const field = `spec.volumes[${at}]`;
+    if (configMap !== undefined && configMap.optional !== true) {
+      return [{ kind: "ConfigMap", name: configMap.name, key: undefined, field: `${field}.configMap.name` }];
+    }
+    if (secret !== undefined && secret.optional !== true) {
+      return [{ kind: "Secret", name: secret.secretName, key: undefined, field: `${field}.secret.secretName` }];
+    }
+    return [];
+  });
+  return [...containers.flat(), ...volumes];
+}
+
+function referencesOfContainer({ env = [], envFrom = [] }: Container, base: string): Reference[] {
+  const single = env.flatMap(({ valueFrom }, at): Reference[] => {
+    const field = `${base}.env[${at}].valueFrom`;
+    const { configMapKeyRef, secretKeyRef } = valueFrom ?? {};
+    if (configMapKeyRef !== undefined && configMapKeyRef.optional !== true) {
+      return [
+        { kind: "ConfigMap", name: configMapKeyRef.name, key: configMapKeyRef.key, field: `${field}.configMapKeyRef` },
+      ];
+    }
+    if (secretKeyRef !== undefined && secretKeyRef.optional !== true) {
+      return [{ kind: "Secret", name: secretKeyRef.name, key: secretKeyRef.key, field: `${field}.secretKeyRef` }];
+    }
+    return [];
+  });
+  const whole = envFrom.flatMap(({ configMapRef, secretRef }, at): Reference[] => {
+    const field = `${base}.envFrom[${at}]`;
+    if (configMapRef !== undefined && configMapRef.optional !== true) {
+      return [{ kind: "ConfigMap", name: configMapRef.name, key: undefined, field: `${field}.configMapRef` }];
+    }
+    if (secretRef !== undefined && secretRef.optional !== true) {
+      return [{ kind: "Secret", name: secretRef.name, key: undefined, field: `${field}.secretRef` }];
+    }
+    return [];
+  });
+  return [...single, ...whole];
+}

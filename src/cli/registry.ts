@@ -1,0 +1,108 @@
+import type { CommandSpec } from "./spec.ts";
+
+export interface RegistryEntry {
+  /** Under which heading `gantry --help` lists it; "" hides it. */
+  readonly group: string;
+  readonly summary: string;
+  /** Read only when the command is called: that keeps every other one off the start-up time. */
+  readonly load: () => Promise<CommandSpec>;
+}
+
+const LOOK = "See what runs:";
+const CHANGE = "Change what runs:";
+const CHECK = "Check before you change:";
+const HOST = "This host:";
+
+/** Every command, in the order of `gantry --help`. Summaries are here so that help need not load them all. */
+export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
+  status: {
+    group: LOOK,
+    summary: "What runs, and why not",
+    load: async () => (await import("./commands/status.ts")).status,
+  },
+  describe: {
+    group: LOOK,
+    summary: "Everything about one pod",
+    load: async () => (await import("./commands/describe.ts")).describe,
+  },
+  logs: {
+    group: LOOK,
+    summary: "What a container printed",
+    load: async () => (await import("./commands/logs.ts")).logs,
+  },
+  events: {
+    group: LOOK,
+    summary: "What happened, oldest first",
+    load: async () => (await import("./commands/events.ts")).events,
+  },
+  exec: {
+    group: LOOK,
+    summary: "Run a command in a container",
+    load: async () => (await import("./commands/exec.ts")).exec,
+  },
+  apply: {
+    group: CHANGE,
+    summary: "Put manifests into the folder",
+    load: async () => (await import("./commands/apply.ts")).apply,
+  },
+  delete: {
+    group: CHANGE,
+    summary: "Take pods out of the folder",
+    load: async () => (await import("./commands/delete.ts")).deleteCommand,
+  },
+  restart: {
+    group: CHANGE,
+    summary: "Restart the containers of a pod",
+    load: async () => (await import("./commands/restart.ts")).restart,
+  },
+  wait: {
+    group: CHANGE,
+    summary: "Wait until pods are ready, have succeeded or are gone",
+    load: async () => (await import("./commands/wait.ts")).wait,
+  },
+  validate: {
+    group: CHECK,
+    summary: "Check manifests; needs no daemon",
+    load: async () => (await import("./commands/validate.ts")).validate,
+  },
+  plan: {
+    group: CHECK,
+    summary: "Show what would change, and touch nothing",
+    load: async () => (await import("./commands/plan.ts")).plan,
+  },
+  daemon: {
+    group: HOST,
+    summary: "Run the controller in the foreground",
+    load: async () => (await import("./commands/daemon.ts")).daemon,
+  },
+  image: {
+    group: HOST,
+    summary: "List, import and remove images",
+    load: async () => (await import("./commands/image.ts")).image,
+  },
+  doctor: {
+    group: HOST,
+    summary: "Check this host, and say how to mend it",
+    load: async () => (await import("./commands/doctor.ts")).doctor,
+  },
+  config: {
+    group: HOST,
+    summary: "Show the settings in effect, and where each comes from",
+    load: async () => (await import("./commands/config.ts")).config,
+  },
+  version: {
+    group: HOST,
+    summary: "Print the versions of gantry and of the daemon",
+    load: async () => (await import("./commands/version.ts")).version,
+  },
+  completion: {
+    group: HOST,
+    summary: "Print a completion script for your shell",
+    load: async () => (await import("./commands/completion.ts")).completion,
+  },
+  __complete: {
+    group: "",
+    summary: "What a half-typed command line can go on with, for the completion scripts",
+    load: async () => (await import("./commands/complete.ts")).complete,
+  },
+};

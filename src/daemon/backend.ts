@@ -1,0 +1,175 @@
+import { readdirSync } from "node:fs";
+import { join } from "node:path";
+import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
+import { type ImageStore, normalizeName } from "../image/index.ts";
+import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
+import type { Reconciler } from "../reconcile/index.ts";
+import type { SandboxDriver } from "../sandbox/driver.ts";
+import type { ManifestWriter } from "../source/index.ts";
+import type { PodEvent, StateStore } from "../store/contract.ts";
+import { GantryError, isGantryError } from "../system/errors.ts";
+import type { Paths } from "../system/paths.ts";
+import { nodeObject } from "./node.ts";
+import type { PodObjects } from "./pod-objects.ts";
+
+export interface BackendParts {
+  readonly supervisor: PodSupervisor;
+  readonly reconciler: Reconciler;
+  readonly objects: PodObjects;
+  readonly images: ImageStore;
+  readonly store: StateStore;
+  readonly writer: ManifestWriter;
+  readonly driverFor: (runtimeClass: string) => SandboxDriver;
+  readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
+  readonly node: NodeFacts;
+  readonly info: DaemonInfo;
+  readonly paths: Paths;
+}
+
+/** What the API serves, over the daemon's parts. */
+export function createBackend(parts: BackendParts): ApiBackend {
+  const { supervisor, reconciler, objects, images, store, writer } = parts;
+  return {
+    pods: objects.list,
+    watchPods: objects.watch,
+    configMaps: () => [...reconciler.desired().configMaps.values()],
+    secrets: () => [...reconciler.desired().secrets.values()],
+    node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
+    events: () => store.events.list(),
+    watchEvents: parts.watchEvents,
+    problems: reconciler.problems,
+    plan: reconciler.plan,
+    async apply(text, fileName) {
+      const results = [...(await writer.apply(text, fileName))];
+      await reconciler.lookAtSources();
+      return results;
+    },
+    async deletePod(namespace, name, graceMs) {
+      const state = findPod(supervisor, namespace, name);
+      try {
+        await writer.remove({ kind: "Pod", namespace, name });
+      } catch (error) {
+        // One that is on its way out is in no file any more; it may still be hurried.
+        if (state === undefined || !isGantryError(error, "not-found")) throw error;
+      }
+      // The file is gone: what runs by it goes at once, in the grace that was asked for.
+      if (state !== undefined) supervisor.remove(state.uid, graceMs);
+      await reconciler.lookAtSources();
+    },
+    restartPod(namespace, name, container) {
+      const state = requirePod(supervisor, namespace, name);
+      if (container !== undefined) requireContainer(state, container);
+      supervisor.restart(state.uid, container);
+    },
+    logFile: (namespace, name, container, previous) =>
+      logTarget(parts, requirePod(supervisor, namespace, name), container, previous),
+    exec(namespace, name, container, request, signal) {
+      const state = requirePod(supervisor, namespace, name);
+      const target = requireContainer(state, container);
+      if (state.sandbox === undefined || target.state.type !== "running") {
+        throw new GantryError(
+          "conflict",
+          `container ${target.name} of pod ${namespace}/${name} does not run (${stateText(target)})`,
+          {
+            hint: `See why: gantry describe ${name} -n ${namespace}`,
+          },
+        );
+      }
+      return parts
+        .driverFor(state.desired.runtimeClass)
+        .exec(state.sandbox.id, target.state.containerId, request, signal);
+    },
+    images: () => images.list(),
+    async importImage(from, name, signal) {
+      const image = await images.import(from, name, signal);
+      reconciler.imagesChanged();
+      return image;
+    },
+    removeImage: (nameOrDigest) => images.remove(nameOrDigest, (digest, name) => usersOf(supervisor, digest, name)),
+    info: () => parts.info,
+  };
+}
+
+function findPod(supervisor: PodSupervisor, namespace: string, name: string): PodState | undefined {
+  const key = `${namespace}/${name}`;
+  const states = supervisor.list().filter(({ desired }) => desired.key === key);
+  // While one is going away its successor waits, so there is at most one of each kind.
+  return states.find(({ deletionDeadline }) => deletionDeadline === undefined) ?? states[0];
+}
+
+function requirePod(supervisor: PodSupervisor, namespace: string, name: string): PodState {
+  const state = findPod(supervisor, namespace, name);
+  if (state !== undefined) return state;
+  throw new GantryError("not-found", `pods "${name}" not found in namespace ${namespace}`, {
+    hint: "List them all: gantry status",
+  });
+}
+
+/** The container of that name; without a name the first of the pod's main ones. */
+function requireContainer(state: PodState, name: string | undefined): ContainerState {
+  const found = state.containers.find((one) => (name === undefined ? one.kind === "main" : one.name === name));
+  if (found !== undefined) return found;
+  const names = state.containers.map((one) => one.name).join(", ");
+  throw new GantryError("not-found", `container ${name ?? ""} is not in pod ${state.desired.key}`, {
+    hint: `It has: ${names}`,
+  });
+}
+
+function stateText({ state }: ContainerState): string {
+  switch (state.type) {
+    case "running":
+      return "running";
+    case "waiting":
+      return `waiting: ${state.reason}`;
+    case "terminated":
+      return `terminated: ${state.reason}, exit code ${state.exitCode}`;
+  }
+}
+
+/** The next run of a container needs its image by name again. */
+function usersOf(supervisor: PodSupervisor, digest: string, name: string | undefined): string[] {
+  const isUser = ({ imageDigest, image }: PodState["containers"][number]): boolean =>
+    imageDigest === digest && (name === undefined || normalizeName(image) === name);
+  return supervisor
+    .list()
+    .filter(({ containers }) => containers.some(isUser))
+    .map(({ desired }) => desired.key);
+}
+
+/** The log files of a container are numbered by its runs, and outlive them: the newest is the present or last run. */
+function logTarget(
+  { paths, supervisor }: BackendParts,
+  state: PodState,
+  container: string | undefined,
+  previous: boolean,
+): LogTarget {
+  const { name } = requireContainer(state, container);
+  const { namespace, name: podName } = state.desired.pod.metadata;
+  const directory = join(paths.podLogs, `${namespace}_${podName}_${state.uid}`, name);
+  const runs = runNumbers(directory);
+  const run = runs.at(previous ? -2 : -1);
+  if (run === undefined) {
+    const what = previous
+      ? `previous terminated container "${name}" in pod "${podName}" not found`
+      : `container "${name}" in pod "${podName}" has not started yet`;
+    throw new GantryError("not-found", what, { hint: `See why: gantry describe ${podName} -n ${namespace}` });
+  }
+  const newest = run === runs.at(-1);
+  return {
+    path: join(directory, `${run}.log`),
+    running: () => {
+      const now = supervisor.get(state.uid)?.containers.find((one) => one.name === name);
+      return newest && now?.state.type === "running" && runNumbers(directory).at(-1) === run;
+    },
+  };
+}
+
+/** In order. Rotated files count too: while one is rotated, a run has no other. */
+function runNumbers(directory: string): number[] {
+  try {
+    const names = readdirSync(directory).flatMap((file) => /^(\d+)\.log(\.\d|$)/.exec(file)?.[1] ?? []);
+    return [...new Set(names.map(Number))].sort((a, b) => a - b);
+  } catch {
+    return []; // it never ran
+  }
+}

@@ -1,0 +1,30 @@
+import type { PodNetwork } from "../network/contract.ts";
+import type { Clock, TimerHandle } from "../system/clock.ts";
+import { messageOf } from "../system/errors.ts";
+import type { Logger } from "../system/log.ts";
+
+export interface MendParts {
+  readonly network: PodNetwork;
+  /** ms between two looks. */
+  readonly intervalMs: number;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** Repairs the host's side of the pods' network now and then: others flush rules and delete bridges. @returns ends it */
+export function keepNetwork({ network, intervalMs, clock, log }: MendParts, signal: AbortSignal): () => void {
+  let timer: TimerHandle | undefined;
+  const round = async (): Promise<void> => {
+    try {
+      for (const what of await network.mend(signal)) log.warn({ what }, "mended the pods' network");
+    } catch (error) {
+      if (!signal.aborted) log.warn({ reason: messageOf(error) }, "the pods' network could not be mended yet");
+    }
+    later();
+  };
+  const later = (): void => {
+    if (!signal.aborted) timer = clock.setTimeout(() => void round(), intervalMs);
+  };
+  later();
+  return () => clock.clearTimeout(timer);
+}

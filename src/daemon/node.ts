@@ -1,0 +1,76 @@
+import { readFileSync } from "node:fs";
+import { cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
+import type { NodeObject } from "../api/contract.ts";
+import type { NodeFacts } from "../pod/contract.ts";
+
+/** What this host is, for cgroup shares, status.hostIP and `GET nodes`. */
+export function nodeFacts(name: string | undefined): NodeFacts {
+  return { name: name ?? hostname(), ip: ownAddress(), cpus: cpus().length, memoryBytes: totalmem() };
+}
+
+/** The first address that others may reach; the loopback address on a host that has no other. */
+function ownAddress(): string {
+  const routable = Object.entries(networkInterfaces())
+    .filter(([device]) => !/^(lo|gantry|gnt|veth|cni|docker|podman|br-)/.test(device))
+    .flatMap(([, addresses]) => addresses ?? [])
+    .find(({ family, internal }) => family === "IPv4" && !internal);
+  return routable?.address ?? "127.0.0.1";
+}
+
+/** A v1 Node. @param startedAt ms since the epoch, when the daemon became ready */
+export function nodeObject(facts: NodeFacts, startedAt: number, version: string): NodeObject {
+  const since = new Date(startedAt).toISOString();
+  const resources = { cpu: String(facts.cpus), memory: `${Math.floor(facts.memoryBytes / 1024)}Ki`, pods: "1000" };
+  return {
+    apiVersion: "v1",
+    kind: "Node",
+    metadata: {
+      name: facts.name,
+      uid: readTrimmed("/etc/machine-id") || facts.name,
+      creationTimestamp: since,
+      labels: {
+        "kubernetes.io/hostname": facts.name,
+        "kubernetes.io/os": "linux",
+        "kubernetes.io/arch": architecture(),
+      },
+    },
+    status: {
+      capacity: resources,
+      allocatable: resources,
+      addresses: [
+        { type: "InternalIP", address: facts.ip },
+        { type: "Hostname", address: facts.name },
+      ],
+      nodeInfo: {
+        architecture: architecture(),
+        bootID: readTrimmed("/proc/sys/kernel/random/boot_id"),
+        containerRuntimeVersion: `gantry://${version}`,
+        kernelVersion: release(),
+        kubeletVersion: `gantry-${version}`,
+        machineID: readTrimmed("/etc/machine-id"),
+        operatingSystem: "linux",
+        osImage: osName(),
+      },
+      conditions: [
+        { type: "Ready", status: "True", reason: "GantryReady", message: "the daemon runs", lastTransitionTime: since },
+      ],
+    },
+  };
+}
+
+function architecture(): string {
+  const names: Partial<Record<NodeJS.Architecture, string>> = { x64: "amd64", ia32: "386" };
+  return names[process.arch] ?? process.arch;
+}
+
+function osName(): string {
+  return /^PRETTY_NAME="?([^"\n]*)"?/m.exec(readTrimmed("/etc/os-release"))?.[1] ?? "Linux";
+}
+
+function readTrimmed(path: string): string {
+  try {
+    return readFileSync(path, "utf8").trim();
+  } catch {
+    return "";
+  }
+}

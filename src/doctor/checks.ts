@@ -1,0 +1,26 @@
+import type { Check } from "./check.ts";
+import { checkCgroups, checkRuntimes } from "./check-cgroups.ts";
+import { checkKernel } from "./check-kernel.ts";
+import { checkDaemon, checkKvm, checkNetwork } from "./check-network.ts";
+import { checkDisks, checkLimits, checkPrivileges, checkTime } from "./check-process.ts";
+import { checkTools } from "./check-tools.ts";
+import type { HostFacts } from "./facts.ts";
+
+const CHECKS: readonly ((facts: HostFacts) => Check[])[] = [
+  checkPrivileges,
+  checkKernel,
+  checkCgroups,
+  checkRuntimes,
+  checkTools,
+  checkNetwork,
+  checkLimits,
+  checkDisks,
+  checkTime,
+  checkKvm,
+  checkDaemon,
+];
+
+/** Judges a host. Pure. */
+export function judge(facts: HostFacts): Check[] {
+  return CHECKS.flatMap((check) => check(facts));
+}

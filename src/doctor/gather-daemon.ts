@@ -1,0 +1,63 @@
+import { readdir } from "node:fs/promises";
+import { connect } from "node:net";
+import { join } from "node:path";
+import { interfaceExists } from "../network/bridge.ts";
+import { bridgeName, networkName } from "../network/own-conflist.ts";
+import { mountsBelow } from "../sandbox/namespace/mounts.ts";
+import { errnoOf } from "../system/errors.ts";
+import type { Paths } from "../system/paths.ts";
+import type { DaemonFacts } from "./facts.ts";
+import { said, text } from "./gather.ts";
+
+const ANSWER_MS = 2000;
+
+export async function gatherDaemon(paths: Paths, root: boolean, signal: AbortSignal): Promise<DaemonFacts> {
+  const [pid, answers] = await Promise.all([daemonPid(paths.lockFile), answersAt(paths.socket)]);
+  const runs = answers || pid !== undefined;
+  return { pid, answers, leftovers: runs ? [] : await findLeftovers(paths, root, signal) };
+}
+
+/** The process that the lock file names, if it lives and may be a daemon: ids are used again. */
+async function daemonPid(lockFile: string): Promise<number | undefined> {
+  const pid = Number.parseInt(await text(lockFile), 10);
+  if (!Number.isSafeInteger(pid) || pid <= 0) return undefined;
+  try {
+    process.kill(pid, 0);
+  } catch (error) {
+    if (errnoOf(error) !== "EPERM") return undefined;
+  }
+  const command = await text(`/proc/${pid}/cmdline`);
+  return command.includes("daemon") || command.includes("gantry") ? pid : undefined;
+}
+
+function answersAt(socket: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const connection = connect(socket);
+    const end = (answer: boolean): void => {
+      connection.destroy();
+      resolve(answer);
+    };
+    connection.setTimeout(ANSWER_MS, () => end(false));
+    connection.once("connect", () => end(true));
+    connection.once("error", (error) => end(errnoOf(error) === "EACCES")); // not ours to ask, but somebody listens
+  });
+}
+
+async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): Promise<string[]> {
+  const bridge = bridgeName(paths.rootId);
+  const table = networkName(paths.rootId);
+  const count = async (folder: string): Promise<number> => (await readdir(folder).catch(() => [])).length;
+  const [networks, sandboxes] = await Promise.all([
+    count(join(paths.run, "network")),
+    count(join(paths.run, "sandboxes")),
+  ]);
+  const mounts = mountsBelow(paths.run).length;
+  const hasTable = root && (await said("nft", ["list", "table", "ip", table], signal)) !== undefined;
+  return [
+    ...(sandboxes > 0 ? [`${sandboxes} sandboxes`] : []),
+    ...(networks > 0 ? [`${networks} pod networks`] : []),
+    ...(mounts > 0 ? [`${mounts} mounts under ${paths.run}`] : []),
+    ...((await interfaceExists(bridge)) ? [`bridge ${bridge}`] : []),
+    ...(hasTable ? [`nftables table ${table}`] : []),
+  ];
+}
