@@ -1,0 +1,240 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { PassThrough } from "node:stream";
+import { type ApiClient, createApiClient } from "../../src/api/client.ts";
+import type {
+  ApiBackend,
+  LogTarget,
+  NodeObject,
+  PodObject,
+  PodWatchEvent,
+  ProblemReport,
+} from "../../src/api/contract.ts";
+import { createApiServer } from "../../src/api/server.ts";
+import type { Image } from "../../src/image/contract.ts";
+import { configMap, secret } from "../../src/manifest/schema/config.ts";
+import { pod } from "../../src/manifest/schema/pod.ts";
+import type { PlanStep } from "../../src/plan.ts";
+import type { ExecRequest, ExecSession } from "../../src/sandbox/driver.ts";
+import type { PodStatus } from "../../src/status.ts";
+import type { PodEvent } from "../../src/store/contract.ts";
+import { GantryError } from "../../src/system/errors.ts";
+import { silentLogger } from "../../src/system/log.ts";
+
+/** A daemon that has nothing but memory. */
+export class FakeBackend implements ApiBackend {
+  readonly calls: string[] = [];
+  readonly podList = new Map<string, PodObject>();
+  readonly eventList: PodEvent[] = [];
+  readonly podListeners = new Set<(change: PodWatchEvent) => void>();
+  readonly eventListeners = new Set<(event: PodEvent) => void>();
+  version = 100;
+  failure: GantryError | undefined;
+  logPath = "/nowhere/0.log";
+  logRuns = false;
+  session: (request: ExecRequest, signal: AbortSignal) => Promise<ExecSession> = () =>
+    Promise.reject(new Error("no exec"));
+  imported: Buffer[] = [];
+  importFailure: GantryError | undefined;
+
+  pods(): PodObject[] {
+    if (this.failure !== undefined) throw this.failure;
+    return [...this.podList.values()];
+  }
+  watchPods(listener: (change: PodWatchEvent) => void): () => void {
+    this.podListeners.add(listener);
+    return () => this.podListeners.delete(listener);
+  }
+  configMaps() {
+    return [configMap.parse({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "settings" }, data: { a: "1" } })];
+  }
+  secrets() {
+    return [secret.parse({ apiVersion: "v1", kind: "Secret", metadata: { name: "key" }, data: { a: "MQ==" } })];
+  }
+  node(): NodeObject {
+    const metadata = { name: "host", uid: "n-1", creationTimestamp: "2026-01-01T00:00:00Z", labels: {} };
+    const status = { capacity: {}, allocatable: {}, addresses: [], nodeInfo: {}, conditions: [] };
+    return { apiVersion: "v1", kind: "Node", metadata, status };
+  }
+  events(): PodEvent[] {
+    return this.eventList;
+  }
+  watchEvents(listener: (event: PodEvent) => void): () => void {
+    this.eventListeners.add(listener);
+    return () => this.eventListeners.delete(listener);
+  }
+  problems(): ProblemReport {
+    return { problems: [], held: ["folder /x: is gone"] };
+  }
+  plan(): PlanStep[] {
+    return [{ type: "ensure-images" as const, key: "default/web", images: ["localhost/hello:1"] }];
+  }
+  async apply(text: string, fileName: string | undefined) {
+    this.calls.push(`apply ${fileName ?? "-"} ${text.length}`);
+    if (text.includes("broken")) {
+      throw new GantryError("invalid-manifest", "spec.containers: is missing", {
+        hint: "Add it.",
+        details: { line: 3 },
+      });
+    }
+    return [{ kind: "Pod", namespace: "default", name: "web", outcome: "created" as const, file: "web.yaml" }];
+  }
+  async deletePod(namespace: string, name: string, graceMs: number | undefined): Promise<void> {
+    this.calls.push(`delete ${namespace}/${name} ${graceMs ?? "-"}`);
+  }
+  restartPod(namespace: string, name: string, container: string | undefined): void {
+    this.calls.push(`restart ${namespace}/${name} ${container ?? "-"}`);
+  }
+  logFile(namespace: string, name: string, container: string | undefined, previous: boolean): LogTarget {
+    this.calls.push(`log ${namespace}/${name} ${container ?? "-"} ${previous}`);
+    if (container === "nobody") throw new GantryError("not-found", "there is no container nobody");
+    return { path: this.logPath, running: () => this.logRuns };
+  }
+  exec(namespace: string, name: string, container: string | undefined, request: ExecRequest, signal: AbortSignal) {
+    this.calls.push(`exec ${namespace}/${name} ${container ?? "-"} ${JSON.stringify(request)}`);
+    return this.session(request, signal);
+  }
+  async images(): Promise<Image[]> {
+    return [image("localhost/hello:1")];
+  }
+  async importImage(from: NodeJS.ReadableStream, name: string): Promise<Image> {
+    for await (const chunk of from) {
+      this.imported.push(Buffer.from(chunk));
+      if (this.importFailure !== undefined) throw this.importFailure;
+    }
+    return image(name);
+  }
+  async removeImage(nameOrDigest: string): Promise<void> {
+    this.calls.push(`rmi ${nameOrDigest}`);
+  }
+  info() {
+    return { version: "0.1.0", pid: 1, startedAt: 0, root: "/", manifests: ["/m"], ociRuntime: "crun" };
+  }
+
+  /** Adds or changes a pod, and tells the watches. */
+  put(name: string, labels: Record<string, string> = {}, phase: PodStatus["phase"] = "Running", namespace = "default") {
+    this.version += 1;
+    const uid = `uid-${namespace}-${name}`;
+    const type = this.podList.has(uid) ? "MODIFIED" : "ADDED";
+    const manifest = pod.parse({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name, namespace, labels, uid, resourceVersion: String(this.version) },
+      spec: { containers: [{ name: "app", image: "localhost/hello:1" }] },
+    });
+    const metadata = { ...manifest.metadata, uid, resourceVersion: String(this.version) };
+    const object: PodObject = { ...manifest, metadata, status: statusOf(phase) };
+    this.podList.set(uid, object);
+    for (const listener of this.podListeners) listener({ type, object });
+    return object;
+  }
+  remove(name: string, namespace = "default") {
+    const uid = `uid-${namespace}-${name}`;
+    const old = this.podList.get(uid);
+    if (old === undefined) throw new Error(`no pod ${name}`);
+    this.podList.delete(uid);
+    this.version += 1;
+    const object = { ...old, metadata: { ...old.metadata, resourceVersion: String(this.version) } };
+    for (const listener of this.podListeners) listener({ type: "DELETED", object });
+  }
+  happen(event: Partial<PodEvent> = {}): PodEvent {
+    const id = event.id ?? this.eventList.length + 1;
+    const whole: PodEvent = {
+      id,
+      object: "Pod/default/web",
+      podUid: "uid-default-web",
+      type: "Normal",
+      reason: "Started",
+      message: "Started container app",
+      at: 1_700_000_000_000 + id,
+      firstAt: 1_700_000_000_000,
+      count: 1,
+      ...event,
+    };
+    this.eventList.push(whole);
+    for (const listener of this.eventListeners) listener(whole);
+    return whole;
+  }
+}
+
+/** Only the phase matters to the API; the rest of a status is computed elsewhere. */
+function statusOf(phase: PodStatus["phase"]): PodStatus {
+  const status: Pick<PodStatus, "phase"> = { phase };
+  return status as PodStatus;
+}
+
+function image(name: string): Image {
+  const config = { entrypoint: [], cmd: [], env: [], workingDir: "/", user: "", stopSignal: undefined };
+  return { digest: "sha256:1", names: [name], sizeBytes: 1, createdAt: 0, architecture: "amd64", config };
+}
+
+/** A command whose ends are all in the hands of the test. */
+export class FakeSession implements ExecSession {
+  readonly stdin = new PassThrough();
+  readonly stdout = new PassThrough();
+  readonly stderr = new PassThrough();
+  readonly sizes: string[] = [];
+  killed = false;
+  exit: (code: number) => void = () => {};
+  fail: (error: unknown) => void = () => {};
+  readonly exitCode = new Promise<number>((resolve, reject) => {
+    this.exit = resolve;
+    this.fail = reject;
+  });
+  resize(columns: number, rows: number): void {
+    this.sizes.push(`${columns}x${rows}`);
+  }
+  kill(): void {
+    this.killed = true;
+    this.end(137);
+  }
+  end(code: number): void {
+    this.stdout.end();
+    this.stderr.end();
+    this.exit(code);
+  }
+}
+
+export interface Served {
+  readonly backend: FakeBackend;
+  readonly client: ApiClient;
+  readonly socketPath: string;
+  readonly directory: string;
+  close(): Promise<void>;
+}
+
+/** A server with a fake backend, in a directory of its own. */
+export async function serve(
+  options: { readonly watchCapacity?: number; readonly backend?: FakeBackend } = {},
+): Promise<Served> {
+  const directory = await mkdtemp(join(tmpdir(), "gantry-api-"));
+  const socketPath = join(directory, "run", "gantry.sock");
+  const backend = options.backend ?? new FakeBackend();
+  const capacity = options.watchCapacity === undefined ? {} : { watchCapacity: options.watchCapacity };
+  const server = createApiServer({ backend, socketPath, log: silentLogger(), ...capacity });
+  await server.start();
+  return {
+    backend,
+    client: createApiClient({ socketPath }),
+    socketPath,
+    directory,
+    close: async () => {
+      await server.close();
+      await rm(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Waits for `condition`, with a deadline. */
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  what: string,
+  timeoutMs = 10_000,
+): Promise<void> {
+  const deadline = Date.now() + timeoutMs;
+  while (!(await condition())) {
+    if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}

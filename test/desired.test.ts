@@ -1,0 +1,88 @@
+import { describe, expect, it } from "vitest";
+import { buildDesired, type DesiredContext, keyOf } from "../src/desired.ts";
+import type { DesiredPod } from "../src/pod/contract.ts";
+import { loaded, makePod, type PodSketch } from "./support/manifests.ts";
+
+const context: DesiredContext = {
+  drivers: ["namespace"],
+  defaultRuntimeClass: "namespace",
+  handlers: {},
+  accepted: new Map(),
+};
+
+function hashes(sketch: PodSketch): DesiredPod {
+  const desired = buildDesired([loaded(makePod(sketch))], context).pods.get(`default/${sketch.name}`);
+  if (desired === undefined) throw new Error("it was withheld");
+  return desired;
+}
+
+const web: PodSketch = { name: "web", labels: { a: "1" }, sidecarImage: "localhost/helper:1" };
+
+describe("what a change asks for", () => {
+  it("restarts nothing for a label", () => {
+    const [before, after] = [hashes(web), hashes({ ...web, labels: { a: "2" } })];
+    expect(after.sandboxHash).toBe(before.sandboxHash);
+    expect(after.containerHashes).toEqual(before.containerHashes);
+    expect(after.metadataHash).not.toBe(before.metadataHash);
+  });
+
+  it("restarts one container for its image", () => {
+    const [before, after] = [hashes(web), hashes({ ...web, image: "localhost/app:2" })];
+    expect(after.sandboxHash).toBe(before.sandboxHash);
+    expect(after.containerHashes["app"]).not.toBe(before.containerHashes["app"]);
+    expect(after.containerHashes["helper"]).toBe(before.containerHashes["helper"]);
+  });
+
+  it("makes a new sandbox for host ports and namespaces", () => {
+    expect(hashes({ ...web, hostPort: 8080 }).sandboxHash).not.toBe(hashes(web).sandboxHash);
+    expect(hashes({ ...web, hostNetwork: true }).sandboxHash).not.toBe(hashes(web).sandboxHash);
+  });
+
+  it("does not depend on the order of keys", () => {
+    const pod = makePod(web);
+    const reversed = { ...pod, spec: Object.fromEntries(Object.entries(pod.spec).reverse()) as typeof pod.spec };
+    const of = (object: typeof pod) => buildDesired([loaded(object)], context).pods.get(keyOf(object))?.sandboxHash;
+    expect(of(reversed)).toBe(of(pod));
+  });
+});
+
+describe("pods that can't be together", () => {
+  const first = makePod({ name: "b-first", hostPort: 8080 });
+  const second = makePod({ name: "a-second", hostPort: 8080 });
+
+  it("keeps the one that is there already, whatever their names", () => {
+    const accepted = buildDesired([loaded(first)], context).pods;
+    const desired = buildDesired([loaded(second), loaded(first)], { ...context, accepted });
+    expect([...desired.pods.keys()]).toEqual(["default/b-first"]);
+    expect([...desired.withheld]).toEqual(["default/a-second"]);
+    expect(desired.problems).toMatchObject([
+      {
+        severity: "error",
+        place: { file: "a-second.yaml" },
+        message: "host port 8080/TCP is already used by pod default/b-first",
+      },
+    ]);
+  });
+
+  it("keeps the old version of a pod whose new one takes another's port", () => {
+    const before = makePod({ name: "a-second", hostPort: 9090 });
+    const accepted = buildDesired([loaded(before), loaded(first)], context).pods;
+    const desired = buildDesired([loaded(second), loaded(first)], { ...context, accepted });
+    expect(desired.pods.get("default/a-second")?.pod).toBe(before);
+    expect(desired.pods.get("default/b-first")?.pod).toBe(first);
+  });
+
+  it("lets different addresses and protocols share a number", () => {
+    const other = makePod({ name: "other", hostPort: 8081 });
+    expect(buildDesired([loaded(first), loaded(other)], context).withheld.size).toBe(0);
+  });
+
+  it("names the runtime classes there are when one is unknown", () => {
+    const desired = buildDesired([loaded(makePod({ name: "x", runtimeClassName: "gvisor" }))], context);
+    expect(desired.pods.size).toBe(0);
+    expect(desired.problems[0]).toMatchObject({
+      message: 'runtime class "gvisor" does not exist',
+      field: "spec.runtimeClassName",
+    });
+  });
+});

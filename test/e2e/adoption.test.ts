@@ -1,0 +1,414 @@
+import { execFileSync } from "node:child_process";
+import { readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import { readMounts } from "../../src/system/mounts.ts";
+import {
+  configMapText,
+  containerOf,
+  eventually,
+  FOREVER,
+  filesOfPods,
+  freePort,
+  isRunning,
+  type PodView,
+  pidOf,
+  pidsWith,
+  podText,
+  shell,
+  type TestHost,
+  testHost,
+} from "./harness.ts";
+
+/** Writes a number to its log, ten times a second. */
+const COUNTER = "i=0; while :; do i=$((i+1)); echo line $i; usleep 100000; done";
+
+async function logLines(host: TestHost, pod: string): Promise<string[]> {
+  return (await host.gantry("logs", pod)).stdout.trimEnd().split("\n");
+}
+
+async function ready(host: TestHost, name: string): Promise<PodView> {
+  return host.waitReady(name);
+}
+
+describe("while no daemon runs", () => {
+  test("pods go on, lose no line, and are taken over as they are", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const hostPort = await freePort();
+    host.write(
+      "web.yaml",
+      podText("web", [
+        shell("web", "echo up > /tmp/index.html; exec httpd -f -p 8080 -h /tmp", {
+          ports: [{ containerPort: 8080, hostPort }],
+        }),
+      ]),
+    );
+    host.write(
+      "count.yaml",
+      podText("count", [shell("main", COUNTER)], { initContainers: [shell("init", "echo init ran")] }),
+    );
+    const before = await Promise.all([ready(host, "web"), ready(host, "count")]);
+    process.kill(pidOf(before[0], "web"), "SIGKILL");
+    const web = await host.waitFor("web", (pod) => restartsOf(pod, "web") === 1 && isReadyNow(pod), "restarted once");
+    const pids = [pidOf(web, "web"), pidOf(before[1], "main")];
+
+    await host.stopDaemon("SIGKILL");
+    const seen = readFileSync(logFileOf(host, before[1], "main", 0), "utf8").split("\n").length;
+    // The pods serve and log while nobody watches.
+    expect(await (await fetch(`http://127.0.0.1:${hostPort}/`)).text()).toBe("up\n");
+    await eventually(() => readFileSync(logFileOf(host, before[1], "main", 0), "utf8").split("\n").length > seen + 5);
+
+    await host.startDaemon();
+    const after = await Promise.all([ready(host, "web"), ready(host, "count")]);
+    expect([pidOf(after[0], "web"), pidOf(after[1], "main")]).toEqual(pids);
+    expect(restartsOf(after[0], "web")).toBe(1);
+    expect(after.map(({ metadata }) => metadata.uid)).toEqual(before.map(({ metadata }) => metadata.uid));
+    expect(after[1].status.podIP).toBe(before[1].status.podIP);
+    expect(restartsOf(after[1], "init")).toBe(0);
+    const lines = await logLines(host, "count");
+    expect(lines).toEqual(lines.map((_, index) => `line ${index + 1}`));
+    // What the last daemon did to it is still known.
+    const events = (await host.gantry("describe", "web")).stdout;
+    expect(events).toMatch(/Started/);
+  });
+
+  test("an app that ends gets its exit code, and its policy's restart", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const wait = (code: number): string => `while [ ! -e /ctl/go ]; do usleep 20000; done; exit ${code}`;
+    const volumes = [{ name: "ctl", hostPath: { path: join(host.directory, "ctl"), type: "DirectoryOrCreate" } }];
+    const mounted = { volumeMounts: [{ name: "ctl", mountPath: "/ctl" }] };
+    host.write("always.yaml", podText("always", [shell("main", wait(3), mounted)], { volumes }));
+    for (const code of [0, 4]) {
+      const spec = { volumes, restartPolicy: "Never" };
+      host.write(`never-${code}.yaml`, podText(`never-${code}`, [shell("main", wait(code), mounted)], spec));
+    }
+    const pods = await Promise.all(["always", "never-0", "never-4"].map((name) => host.waitReady(name)));
+    const pids = pods.map((pod) => pidOf(pod, "main"));
+    await host.stopDaemon("SIGKILL");
+    writeFileSync(join(host.directory, "ctl/go"), "");
+    await eventually(() => pids.every((pid) => !isRunning(pid)), { what: "the end of all apps" });
+
+    await host.startDaemon();
+    const done = await host.waitPhase("never-0", "Succeeded");
+    expect(containerOf(done, "main").state.terminated?.exitCode).toBe(0);
+    const failed = await host.waitPhase("never-4", "Failed");
+    expect(containerOf(failed, "main").state.terminated?.exitCode).toBe(4);
+    const again = await host.waitFor("always", (pod) => restartsOf(pod, "main") >= 1, "restarted");
+    expect(containerOf(again, "main").lastState?.terminated?.exitCode).toBe(3);
+  });
+
+  test("a backoff goes on where it was, and init containers are not run again", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write(
+      "crash.yaml",
+      podText("crash", [shell("main", "exit 1")], { initContainers: [shell("init", "echo init ran")] }),
+    );
+    const waiting = (restarts: number) => (pod: PodView) =>
+      restartsOf(pod, "main") === restarts && containerOf(pod, "main").state.waiting?.reason === "CrashLoopBackOff";
+    const before = await host.waitFor("crash", waiting(1), "CrashLoopBackOff");
+    await host.stopDaemon("SIGKILL");
+    await host.startDaemon();
+    const after = await host.waitFor("crash", waiting(1), "CrashLoopBackOff still");
+    expect(after.metadata.uid).toBe(before.metadata.uid);
+    const third = await host.waitFor("crash", waiting(2), "the next restart");
+    // The deadline is an absolute time: 10 s after the end of the run before, by the clocks of the records themselves.
+    const previous = timesOf(before, "main").finishedAt;
+    expect((timesOf(third, "main").startedAt - previous) / 1000).toBeGreaterThanOrEqual(9); // whole seconds are shown
+    expect(restartsOf(third, "init")).toBe(0);
+    expect((await host.gantry("logs", "crash", "-c", "init")).stdout).toBe("init ran\n");
+  });
+
+  test("manifests that change, come and go are found at the next start", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("settings.yaml", configMapText("settings", { key: "old" }));
+    const settings = {
+      volumes: [{ name: "config", configMap: { name: "settings" } }],
+    };
+    const reader = shell("reader", FOREVER, { volumeMounts: [{ name: "config", mountPath: "/config" }] });
+    host.write("gone.yaml", podText("gone", [shell("main", FOREVER)]));
+    host.write("kept.yaml", podText("kept", [shell("main", FOREVER)]));
+    host.write("edited.yaml", podText("edited", [shell("one", FOREVER), shell("two", FOREVER)]));
+    host.write("rebuilt.yaml", podText("rebuilt", [shell("main", FOREVER)]));
+    host.write("config.yaml", podText("config", [reader], settings));
+    const names = ["gone", "kept", "edited", "rebuilt", "config"];
+    const pods = await Promise.all(names.map((name) => host.waitReady(name)));
+    const [, kept, edited, rebuilt, config] = pods;
+    if (!kept || !edited || !rebuilt || !config) throw new Error("a pod is missing");
+    const two = pidOf(edited, "two");
+    const pids = { kept: pidOf(kept, "main"), one: pidOf(edited, "one"), reader: pidOf(config, "reader") };
+    await host.stopDaemon("SIGKILL");
+
+    host.remove("gone.yaml");
+    host.write("new.yaml", podText("new", [shell("main", FOREVER)]));
+    host.write("edited.yaml", podText("edited", [shell("one", FOREVER), shell("two", `: new; ${FOREVER}`)]));
+    host.write("rebuilt.yaml", podText("rebuilt", [shell("main", FOREVER)], { hostname: "other" }));
+    host.write("settings.yaml", configMapText("settings", { key: "new" }));
+    renameSync(join(host.manifests, "kept.yaml"), join(host.manifests, "moved.yaml"));
+    await host.startDaemon();
+
+    await host.waitGone("gone");
+    await host.waitReady("new");
+    const after = await host.waitFor("edited", (pod) => isReadyNow(pod) && pidOf(pod, "two") !== two, "two restarted");
+    expect(pidOf(after, "one")).toBe(pids.one);
+    const anew = await host.waitFor(
+      "rebuilt",
+      (pod) => isReadyNow(pod) && pod.metadata.uid !== rebuilt.metadata.uid,
+      "made anew",
+    );
+    expect((await host.gantry("exec", "rebuilt", "--", "hostname")).stdout).toBe("other\n");
+    expect(anew.status.podIP).toBeDefined();
+    const value = async (): Promise<string> => (await host.gantry("exec", "config", "--", "cat", "/config/key")).stdout;
+    await eventually(async () => (await value()) === "new", { what: "the new value" });
+    expect(pidOf(await host.waitReady("config"), "reader")).toBe(pids.reader);
+    expect(pidOf(await host.waitReady("kept"), "main")).toBe(pids.kept);
+  });
+
+  test("a folder that is gone at the next start changes nothing", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("web.yaml", podText("web", [shell("main", FOREVER)]));
+    const before = await host.waitReady("web");
+    const pid = pidOf(before, "main");
+    await host.stopDaemon("SIGKILL");
+    const away = join(host.directory, "away");
+    renameSync(host.manifests, away);
+
+    await host.startDaemon();
+    const after = await host.waitReady("web");
+    expect([after.metadata.uid, pidOf(after, "main")]).toEqual([before.metadata.uid, pid]);
+    const status = await host.gantry("status");
+    expect(status.stdout + status.stderr).toContain(host.manifests);
+    // It is supervised all the same.
+    process.kill(pid, "SIGKILL");
+    await host.waitFor("web", (pod) => restartsOf(pod, "main") === 1 && isReadyNow(pod), "restarted");
+
+    renameSync(away, host.manifests);
+    host.remove("web.yaml");
+    await host.waitGone("web");
+  });
+
+  test("a state database that was overwritten is set aside, and what runs is taken over from observation", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("web.yaml", podText("web", [shell("main", FOREVER)], { initContainers: [shell("init", "true")] }));
+    const before = await host.waitReady("web");
+    const pid = pidOf(before, "main");
+    await host.stopDaemon("SIGKILL");
+    for (const suffix of ["", "-wal"]) writeFileSync(host.paths.database + suffix, "no database ".repeat(1000));
+
+    await host.startDaemon();
+    const after = await host.waitReady("web");
+    expect([after.metadata.uid, pidOf(after, "main")]).toEqual([before.metadata.uid, pid]);
+    expect(restartsOf(after, "init")).toBe(0);
+    const events = await host.gantry("events");
+    expect(events.stdout).toMatch(/StateDamaged/);
+    expect(host.daemon?.log()).toContain("damaged");
+  });
+
+  test("a database lost together with the manifest: the pod is ended, politely", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("web.yaml", podText("web", [shell("main", FOREVER)]));
+    const pid = pidOf(await host.waitReady("web"), "main");
+    await host.stopDaemon("SIGKILL");
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(host.paths.database + suffix, { force: true });
+    host.remove("web.yaml");
+    await host.startDaemon();
+    await eventually(() => !isRunning(pid) && filesOfPods(host.paths).length === 0, {
+      what: "the end of the pod",
+      explain: () => `${filesOfPods(host.paths).join("\n")}\n${host.daemon?.log()}`,
+    });
+  });
+});
+
+test("a second daemon on the same root is refused and told of the first", async () => {
+  await using host = testHost();
+  const first = await host.startDaemon();
+  const second = await host.gantry("daemon", "--manifests", host.manifests);
+  expect(second.code).toBe(1);
+  expect(second.stderr).toContain(`process ${first.pid}`);
+  // And the first is not disturbed.
+  expect((await host.api("GET", "/healthz")).status).toBe(200);
+  await host.stopDaemon("SIGKILL");
+  await host.startDaemon(); // a lock of a dead one is no lock
+});
+
+describe("what is broken behind the daemon's back is repaired", () => {
+  const damages: readonly { readonly name: string; readonly harm: (host: TestHost, pod: PodView) => void }[] = [
+    {
+      name: "the container deleted with the OCI runtime",
+      harm: (host, pod) => {
+        const id = containerOf(pod, "main").containerID?.replace(/^\w+:\/\//, "") ?? "";
+        execFileSync("crun", ["--root", join(host.paths.run, "oci/crun"), "delete", "--force", id]);
+      },
+    },
+    {
+      name: "the network namespace unpinned",
+      harm: (host, pod) => {
+        execFileSync("umount", [join(sandboxOf(host, pod), "net")]);
+      },
+    },
+    {
+      name: "the bridge deleted",
+      harm: (host) => {
+        const { rootId } = host.paths;
+        const links = execFileSync("ip", ["-o", "link", "show", "type", "bridge"], { encoding: "utf8" });
+        const bridge = new RegExp(`^\\d+: (\\S*${rootId}\\S*?):`, "m").exec(links)?.[1];
+        if (bridge === undefined) throw new Error(`no bridge of root ${rootId}: ${links}`);
+        execFileSync("ip", ["link", "delete", bridge]);
+      },
+    },
+    {
+      name: "the pod's interface deleted",
+      harm: (host) => {
+        const links = execFileSync("ip", ["-o", "link", "show", "type", "veth"], { encoding: "utf8" });
+        const bridge = `gnt${host.paths.rootId}`;
+        const veth = new RegExp(`^\\d+: ([^:@]+)@.* master ${bridge} `, "m").exec(links)?.[1];
+        if (veth === undefined) throw new Error(`nothing in bridge ${bridge}: ${links}`);
+        execFileSync("ip", ["link", "delete", veth]);
+      },
+    },
+    {
+      name: "the rules of the firewall flushed",
+      harm: (host) => {
+        const tables = execFileSync("nft", ["list", "tables"], { encoding: "utf8" });
+        const [, family = "", name = ""] =
+          new RegExp(`^table (\\S+) (\\S*${host.paths.rootId})$`, "m").exec(tables) ?? [];
+        execFileSync("nft", ["delete", "table", family, name]);
+      },
+    },
+    {
+      name: "conmon and the app killed at once",
+      harm: (host, pod) => {
+        const monitors = pidsWith(`${host.root}/`).filter((pid) => commandOf(pid) === "conmon");
+        for (const pid of [...monitors, pidOf(pod, "main")]) process.kill(pid, "SIGKILL");
+      },
+    },
+    {
+      name: "conmon killed",
+      harm: (host) => {
+        for (const pid of pidsWith(`${host.root}/`).filter((one) => commandOf(one) === "conmon"))
+          process.kill(pid, "SIGKILL");
+      },
+    },
+  ];
+
+  test.each(damages)("$name", async ({ harm }) => {
+    await using host = testHost();
+    const hostPort = await freePort();
+    const options = { env: { GANTRY_RECONCILE_INTERVAL_SECONDS: "1" } };
+    await host.startDaemon(options);
+    host.write(
+      "web.yaml",
+      podText("web", [
+        shell("main", "echo up > /tmp/index.html; httpd -p 8080 -h /tmp; while :; do sleep 1; done", {
+          ports: [{ containerPort: 8080, hostPort }],
+        }),
+      ]),
+    );
+    const pod = await host.waitReady("web");
+    const answers = async (): Promise<boolean> => {
+      const response = await fetch(`http://127.0.0.1:${hostPort}/`, { signal: AbortSignal.timeout(500) });
+      return (await response.text()) === "up\n";
+    };
+    await eventually(answers, { what: "an answer" });
+    const pid = pidOf(pod, "main");
+    harm(host, pod);
+    // Whatever was done: it is seen, and in the end the pod runs and serves again; also with a daemon that saw it not.
+    const whole = async (): Promise<boolean> => {
+      const [now] = await host.pods();
+      return (
+        now !== undefined &&
+        isReadyNow(now) &&
+        isRunning(pidOf(now, "main")) &&
+        (await monitored(host)) &&
+        (await answers())
+      );
+    };
+    await eventually(whole, { what: "the repair", deadlineMs: 40_000, explain: () => host.explain() });
+    expect(pid).toBeGreaterThan(0);
+  });
+
+  /** Exactly one monitor for the one container. */
+  async function monitored(host: TestHost): Promise<boolean> {
+    return pidsWith(`${host.root}/`).filter((pid) => commandOf(pid) === "conmon").length === 1;
+  }
+
+  test("the overlay of a container unmounted: nothing is left mounted in the end", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("web.yaml", podText("web", [shell("main", FOREVER)]));
+    await host.waitReady("web");
+    for (const { path } of await readMounts()) {
+      if (path.startsWith(`${host.root}/`) && path.endsWith("/rootfs")) execFileSync("umount", ["-l", path]);
+    }
+    host.remove("web.yaml");
+    await host.waitGone("web");
+  });
+});
+
+test("what a crash left half done is removed at the next start", async () => {
+  await using host = testHost();
+  await host.startDaemon();
+  host.write("web.yaml", podText("web", [shell("main", FOREVER)]));
+  const pod = await host.waitReady("web");
+  await host.stopDaemon("SIGKILL");
+  const { run, lib, pods, podLogs } = host.paths;
+  const stray = [
+    join(run, "sandboxes/.0123456789ab-0.new"),
+    join(sandboxOf(host, pod), "containers/.0123456789ab-0-main-7.new"),
+    join(lib, "sandboxes/0123456789ab-0/0123456789ab-0-main-0/upper"),
+    join(pods, "01234567-89ab-cdef-0123-456789abcdef/volumes/work"),
+    join(podLogs, "default_web_01234567-89ab-cdef-0123-456789abcdef/main"),
+  ];
+  for (const directory of stray) execFileSync("mkdir", ["-p", directory]);
+  const mounted = join(pods, "01234567-89ab-cdef-0123-456789abcdef/volumes/memory");
+  execFileSync("mkdir", ["-p", mounted]);
+  execFileSync("mount", ["-t", "tmpfs", "tmpfs", mounted]);
+
+  await host.startDaemon();
+  await host.waitReady("web");
+  const left = (): string =>
+    execFileSync("find", [host.root, "-name", "*0123456789*", "-o", "-name", "*01234567-89*"], { encoding: "utf8" });
+  await eventually(() => left() === "", { what: "a clean root", explain: () => `${left()}\n${host.daemon?.log()}` });
+});
+
+function restartsOf(pod: PodView, name: string): number {
+  return containerOf(pod, name).restartCount;
+}
+
+function isReadyNow(pod: PodView): boolean {
+  return pod.status.containerStatuses.every(({ ready: is }) => is);
+}
+
+function logFileOf(host: TestHost, { metadata }: PodView, container: string, run: number): string {
+  const { namespace, name, uid } = metadata;
+  return join(host.paths.podLogs, `${namespace}_${name}_${uid}`, container, `${run}.log`);
+}
+
+function timesOf(pod: PodView, name: string): { startedAt: number; finishedAt: number } {
+  const { state, lastState } = containerOf(pod, name);
+  const end = state.terminated ?? lastState?.terminated;
+  if (end?.startedAt === undefined || end.finishedAt === undefined) throw new Error(`${name} has not ended`);
+  return { startedAt: Date.parse(end.startedAt), finishedAt: Date.parse(end.finishedAt) };
+}
+
+function sandboxOf(host: TestHost, { metadata }: PodView): string {
+  const prefix = `file ${join(host.paths.run, "sandboxes")}/`;
+  const short = metadata.uid.replaceAll("-", "").slice(0, 12);
+  const found = filesOfPods(host.paths).find((file) => file.startsWith(`${prefix}${short}`));
+  if (found === undefined) throw new Error(`no sandbox of ${metadata.name}`);
+  return found.slice("file ".length);
+}
+
+function commandOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/comm`, "utf8").trim();
+  } catch {
+    return "";
+  }
+}

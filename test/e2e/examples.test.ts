@@ -1,0 +1,52 @@
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { type ExampleFile, readExamples } from "../support/examples.ts";
+import { eventually, type PodView, type TestHost, testHost } from "./harness.ts";
+
+/** Every file of examples/ through one daemon: it does what its header says. */
+let host: TestHost;
+beforeAll(async () => {
+  host = testHost();
+  await host.startDaemon();
+});
+afterAll(() => host.dispose());
+
+describe.each(readExamples())("$name", (example) => {
+  test(`ends up ${example.phase}`, async () => {
+    host.write(example.name, example.text);
+    expect(example.pods.length).toBeGreaterThan(0);
+    for (const name of example.pods) {
+      const pod = await host.waitFor(name, (seen) => accepts(example, seen), `what ${example.name} expects`);
+      if (example.log !== undefined) await waitForLog(name, pod, example.log);
+    }
+    if (example.http !== undefined) await waitForHttp(example.http);
+    for (const name of example.pods) {
+      // Not in their grace: half of them sleep and never notice TERM.
+      expect(await host.gantry("delete", name, "--grace-period", "0")).toMatchObject({ code: 0, stderr: "" });
+      expect((await host.pods()).filter(({ metadata }) => metadata.name === name)).toEqual([]);
+    }
+  });
+});
+
+function accepts(example: ExampleFile, { status }: PodView): boolean {
+  if (status.phase !== example.phase) return false;
+  const containers = [...status.initContainerStatuses, ...status.containerStatuses];
+  const restarts = containers.reduce((sum, { restartCount }) => sum + restartCount, 0);
+  if (example.restarts !== undefined && restarts !== example.restarts) return false;
+  if (example.reason !== undefined && !containers.some(({ state }) => state.terminated?.reason === example.reason))
+    return false;
+  // A pod that goes on running does so with all its containers.
+  return example.phase !== "Running" || status.containerStatuses.every(({ ready }) => ready);
+}
+
+async function waitForLog(name: string, pod: PodView, text: string): Promise<void> {
+  const containers = pod.status.containerStatuses.map((container) => container.name);
+  const seen = async (): Promise<boolean> => {
+    const logs = await Promise.all(containers.map((container) => host.gantry("logs", name, "-c", container)));
+    return logs.some(({ stdout }) => stdout.includes(text));
+  };
+  await eventually(seen, { what: `"${text}" in the log of ${name}`, explain: () => host.explain() });
+}
+
+async function waitForHttp({ url, text }: { readonly url: string; readonly text: string }): Promise<void> {
+  await eventually(async () => (await (await fetch(url)).text()).includes(text), { what: `"${text}" from ${url}` });
+}

@@ -1,0 +1,26 @@
+import { inject } from "vitest";
+import type {} from "./harness/fixture.ts";
+import { TestHost } from "./harness/host.ts";
+
+/**
+ * What end-to-end tests act through. One host a test:
+ *
+ *     await using host = testHost();
+ *     await host.startDaemon();
+ *     host.write("web.yaml", "…");
+ *     await host.waitReady("web");
+ *
+ * Leaving the block removes the pods, ends the daemon and fails the test when anything is left over.
+ */
+export function testHost(options: { readonly withImages?: boolean } = {}): TestHost {
+  return new TestHost(options.withImages === false ? {} : { images: inject("images") });
+}
+
+export { callApi } from "./harness/api.ts";
+export { containerOf, isRunning, pidOf, pidsInCgroup, pidsOf, pidsWith } from "./harness/apps.ts";
+export { eventually } from "./harness/eventually.ts";
+export { TestHost } from "./harness/host.ts";
+export { filesOfPods, leftoversOf } from "./harness/leftovers.ts";
+export { configMapText, type Fields, FOREVER, freePort, podText, shell } from "./harness/pod-text.ts";
+export { isReady, type PodView } from "./harness/pods.ts";
+export { type CliResult, type DaemonProcess, runCli, startCli } from "./harness/process.ts";

@@ -1,0 +1,44 @@
+import { messageOf } from "../../../src/system/errors.ts";
+
+export interface EventuallyOptions {
+  /** Default 30,000 ms: far more than anything takes, so that a slow machine fails no test. */
+  readonly deadlineMs?: number;
+  /** What is waited for, for the error. */
+  readonly what?: string;
+  /** Added to the error when the deadline passes: the state of things then. */
+  readonly explain?: () => string | Promise<string>;
+}
+
+/**
+ * Calls `probe` every 20 ms until it gives back something other than undefined or false; what it throws means "not
+ * yet", too.
+ * @throws Error with the last failure once the deadline has passed
+ */
+export async function eventually<T>(
+  probe: () => T | undefined | false | Promise<T | undefined | false>,
+  options: EventuallyOptions = {},
+): Promise<T> {
+  const { deadlineMs = 30_000, what = "the condition" } = options;
+  const deadline = Date.now() + deadlineMs;
+  let last = "never true";
+  for (;;) {
+    try {
+      const value = await probe();
+      if (value !== undefined && value !== false) return value;
+      last = "never true";
+    } catch (error) {
+      last = causesOf(error);
+    }
+    if (Date.now() > deadline) {
+      const state = options.explain === undefined ? "" : `\n${await options.explain()}`;
+      throw new Error(`${what} did not come about in ${deadlineMs} ms: ${last}${state}`);
+    }
+    await new Promise((resolve) => setTimeout(resolve, 20));
+  }
+}
+
+/** `fetch` and others only say what went wrong in the cause. */
+function causesOf(error: unknown): string {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause === undefined ? messageOf(error) : `${messageOf(error)}: ${causesOf(cause)}`;
+}

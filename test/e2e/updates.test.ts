@@ -1,0 +1,266 @@
+import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, test } from "vitest";
+import {
+  configMapText,
+  containerOf,
+  eventually,
+  type Fields,
+  FOREVER,
+  freePort,
+  isRunning,
+  type PodView,
+  pidOf,
+  podText,
+  shell,
+  type TestHost,
+  testHost,
+} from "./harness.ts";
+
+function ready(pod: PodView): boolean {
+  return pod.status.containerStatuses.every((container) => container.ready);
+}
+
+/** Resolves once the daemon has read the folder and done what it found to do. */
+async function settled(host: TestHost): Promise<void> {
+  const { code, stdout } = await host.gantry("plan");
+  expect(code, stdout).toBe(0);
+}
+
+async function eventText(host: TestHost): Promise<string> {
+  const { stdout } = await host.gantry("events");
+  return stdout;
+}
+
+describe("in place", () => {
+  test("metadata and policy restart nothing; one container of two is restarted alone; the sandbox asks for a new pod", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const write = (second: string, spec: Fields, metadata: Fields): void =>
+      host.write("web.yaml", podText("web", [shell("one", FOREVER), shell("two", second)], spec, metadata));
+    write(FOREVER, {}, {});
+    const first = await host.waitReady("web");
+    const [one, two] = [pidOf(first, "one"), pidOf(first, "two")];
+
+    write(FOREVER, { terminationGracePeriodSeconds: 2 }, { annotations: { note: "new" }, labels: { a: "b" } });
+    await host.waitFor("web", ({ spec }) => spec.terminationGracePeriodSeconds === 2, "the new grace");
+    const same = await host.waitReady("web");
+    expect([pidOf(same, "one"), pidOf(same, "two")]).toEqual([one, two]);
+
+    write(`: changed; ${FOREVER}`, {}, {});
+    const changed = await host.waitFor("web", (pod) => ready(pod) && pidOf(pod, "two") !== two, "two made anew");
+    expect(pidOf(changed, "one")).toBe(one);
+    expect(changed.metadata.uid).toBe(first.metadata.uid);
+    expect(isRunning(two)).toBe(false);
+
+    // A container more, then one less: the others are not touched.
+    host.write(
+      "web.yaml",
+      podText(
+        "web",
+        ["one", "two", "three"].map((name) => shell(name, FOREVER)),
+      ),
+    );
+    const three = await host.waitFor("web", (pod) => pod.status.containerStatuses.length === 3 && ready(pod), "three");
+    const added = pidOf(three, "three");
+    expect(pidOf(three, "one")).toBe(one);
+    host.write("web.yaml", podText("web", [shell("one", FOREVER)]));
+    await host.waitFor("web", (pod) => pod.status.containerStatuses.length === 1 && !isRunning(added), "one left");
+    expect(pidOf(await host.waitReady("web"), "one")).toBe(one);
+
+    host.write("web.yaml", podText("web", [shell("one", FOREVER)], { hostname: "other" }));
+    const anew = await host.waitFor("web", (pod) => pod.metadata.uid !== first.metadata.uid && ready(pod), "a new pod");
+    expect(isRunning(one)).toBe(false);
+    expect(containerOf(anew, "one").restartCount).toBe(0);
+  });
+
+  test("an image that is not there: the old version goes on and says so, until it is imported", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const next = "localhost/test/next:1";
+    host.write("web.yaml", podText("web", [shell("main", FOREVER), shell("other", FOREVER)]));
+    const first = await host.waitReady("web");
+    const pid = pidOf(first, "main");
+    host.write("web.yaml", podText("web", [shell("main", FOREVER, { image: next }), shell("other", FOREVER)]));
+    await eventually(async () => (await eventText(host)).includes(next), { what: "an event about the image" });
+    expect(isRunning(pid)).toBe(true);
+    expect((await host.gantry("status")).stdout).toMatch(/web\s+2\/2\s+Running/);
+
+    const tree = join(host.directory, "tree");
+    mkdirSync(join(tree, "bin"), { recursive: true });
+    const { copyFileSync, symlinkSync } = await import("node:fs");
+    copyFileSync("/bin/busybox", join(tree, "bin/busybox"));
+    for (const name of ["sh", "sleep"]) symlinkSync("busybox", join(tree, "bin", name));
+    expect((await host.gantry("image", "import", tree, next)).code).toBe(0);
+    const after = await host.waitFor("web", (pod) => ready(pod) && pidOf(pod, "main") !== pid, "the new image");
+    expect(pidOf(after, "other")).toBe(pidOf(first, "other"));
+    expect(after.metadata.uid).toBe(first.metadata.uid);
+  });
+
+  test("a ConfigMap reaches the volume of a running pod; an environment stays as it was", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("settings.yaml", configMapText("settings", { key: "old" }));
+    const fields = {
+      env: [{ name: "KEY", valueFrom: { configMapKeyRef: { name: "settings", key: "key" } } }],
+      volumeMounts: [{ name: "config", mountPath: "/config" }],
+    };
+    const volumes = [{ name: "config", configMap: { name: "settings" } }];
+    host.write("web.yaml", podText("web", [shell("main", FOREVER, fields)], { volumes }));
+    const pod = await host.waitReady("web");
+    const pid = pidOf(pod, "main");
+    host.write("settings.yaml", configMapText("settings", { key: "new" }));
+    const inside = async (): Promise<string> =>
+      (await host.gantry("exec", "web", "--", "sh", "-c", 'cat /config/key; echo " $KEY"')).stdout;
+    await eventually(async () => (await inside()) === "new old\n", { what: "the new value", explain: inside });
+    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
+  });
+});
+
+describe("files", () => {
+  test("a hundred edits, removals and returns in a row: the last one wins, and there is one pod", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    for (let i = 1; i <= 100; i++) {
+      host.write("web.yaml", podText("web", [shell("main", `: ${i}; ${FOREVER}`)], { hostname: `h${i % 4}` }));
+      if (i % 3 === 0) host.remove("web.yaml");
+      // Now and then it gets as far as doing something.
+      if (i % 10 === 0) await host.api("GET", "/api/v1/pods");
+    }
+    const last = async (): Promise<boolean> => {
+      const pods = await host.pods();
+      const [pod] = pods;
+      if (pods.length !== 1 || pod === undefined || !ready(pod)) return false;
+      const { stdout } = await host.gantry("exec", "web", "--", "sh", "-c", "hostname; cat /proc/1/cmdline");
+      return stdout.startsWith("h0\n") && stdout.includes(": 100;");
+    };
+    await eventually(last, { what: "the last version", deadlineMs: 60_000, explain: () => host.explain() });
+  });
+
+  test("removed and added again, as it is stopping: a new pod of the same name follows", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const text = podText("web", [shell("main", FOREVER)]);
+    let uid = "";
+    for (let i = 0; i < 5; i++) {
+      host.write("web.yaml", text);
+      const pod = await host.waitFor("web", (one) => one.metadata.uid !== uid && ready(one), "a new one");
+      uid = pod.metadata.uid;
+      host.remove("web.yaml");
+      // Seen by the daemon, and not necessarily done.
+      const leaving = async (): Promise<boolean> =>
+        (await host.pods()).every(({ metadata }) => metadata.uid !== uid || metadata.deletionTimestamp !== undefined);
+      await eventually(leaving, { what: "the removal noticed" });
+    }
+    host.write("web.yaml", text);
+    await host.waitReady("web");
+  });
+
+  test("a renamed file changes nothing, a broken edit neither", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const text = podText("web", [shell("main", FOREVER)]);
+    host.write("web.yaml", text);
+    const pod = await host.waitReady("web");
+    const pid = pidOf(pod, "main");
+    renameSync(join(host.manifests, "web.yaml"), join(host.manifests, "site.yml"));
+    await eventually(async () => (await host.gantry("status", "-o", "wide")).stdout.includes("site.yml"), {
+      what: "the new name",
+    });
+    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
+
+    host.writeInPlace("site.yml", text.replace('"containers"', '"contaners"'));
+    const status = async (): Promise<string> => {
+      const { stdout, stderr } = await host.gantry("status");
+      return stdout + stderr;
+    };
+    await eventually(async () => /site\.yml:\d+:\d+.*contaners/s.test(await status()), {
+      what: "the error in status",
+      explain: status,
+    });
+    expect(await status()).toMatch(/web\s+1\/1\s+Running/);
+    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
+    expect(await eventText(host)).toContain("contaners");
+
+    host.write("site.yml", podText("web", [shell("main", `: mended; ${FOREVER}`)]));
+    await host.waitFor("web", (one) => ready(one) && pidOf(one, "main") !== pid, "the mended version");
+    expect(await status()).not.toContain("contaners");
+  });
+
+  test("two files with the same pod: both are named, the one that runs goes on", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    host.write("a.yaml", podText("web", [shell("main", FOREVER)]));
+    const pid = pidOf(await host.waitReady("web"), "main");
+    host.write("b.yaml", podText("web", [shell("main", `: other; ${FOREVER}`)]));
+    const both = async (): Promise<boolean> => {
+      const { stdout, stderr } = await host.gantry("status");
+      return /a\.yaml/.test(stdout + stderr) && /b\.yaml/.test(stdout + stderr);
+    };
+    await eventually(both, { what: "both files named", explain: () => host.explain() });
+    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
+    host.remove("a.yaml");
+    await host.waitFor("web", (pod) => ready(pod) && pidOf(pod, "main") !== pid, "the other file's version");
+    host.remove("b.yaml");
+    await host.waitGone("web");
+  });
+
+  test("two pods that want one port of the host: the first keeps it, the second says so and follows when it is free", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const hostPort = await freePort();
+    const web = (text: string): Fields =>
+      shell("web", `echo ${text} > /tmp/index.html; exec httpd -f -p 8080 -h /tmp`, {
+        ports: [{ containerPort: 8080, hostPort }],
+      });
+    const answer = async (): Promise<string> => (await (await fetch(`http://127.0.0.1:${hostPort}/`)).text()).trim();
+    host.write("zero.yaml", podText("zero", [web("zero")]));
+    await host.waitReady("zero");
+    host.write("alpha.yaml", podText("alpha", [web("alpha")]));
+    const said = async (): Promise<boolean> => {
+      const { stdout, stderr } = await host.gantry("status");
+      return (stdout + stderr).includes(`host port ${hostPort}/TCP`);
+    };
+    await eventually(said, { what: "the collision in status", explain: () => host.explain() });
+    expect(await eventually(answer)).toBe("zero");
+    host.remove("zero.yaml");
+    await host.waitReady("alpha");
+    await eventually(async () => (await answer()) === "alpha");
+  });
+
+  test("a port that another program of this host holds is named", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const { createServer } = await import("node:net");
+    const server = createServer().listen(0, "0.0.0.0");
+    try {
+      await new Promise((resolve) => server.once("listening", resolve));
+      const address = server.address();
+      const hostPort = typeof address === "object" ? address?.port : undefined;
+      host.write("web.yaml", podText("web", [shell("main", FOREVER, { ports: [{ containerPort: 80, hostPort }] })]));
+      await eventually(async () => (await eventText(host)).includes(String(hostPort)), { what: "an event naming it" });
+    } finally {
+      await new Promise((resolve) => server.close(resolve));
+    }
+    await host.waitFor("web", ready, "ready once it is free", 60_000);
+  });
+
+  test("junk beside manifests is not looked at; a half-written file is not acted on", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const text = podText("web", [shell("main", FOREVER)]);
+    for (const name of ["web.yaml~", ".web.yaml.swp", "web.yaml.bak", "#web.yaml#", "4913", "notes.txt"])
+      writeFileSync(join(host.manifests, name), text.replace('"web"', '"junk"'));
+    host.write("web.yaml", text);
+    const pod = await host.waitReady("web");
+    expect((await host.pods()).length).toBe(1);
+    host.writeInPlace("web.yaml", text.slice(0, text.length / 2));
+    await eventually(async () => {
+      const { stdout, stderr } = await host.gantry("status");
+      return (stdout + stderr).includes("web.yaml:");
+    });
+    expect(pidOf(await host.waitReady("web"), "main")).toBe(pidOf(pod, "main"));
+    host.writeInPlace("web.yaml", text);
+    await settled(host);
+  });
+});

@@ -1,0 +1,47 @@
+import { describe, expect, test } from "vitest";
+import { familyOf, instructions, packagesFor, REQUIREMENTS, type Requirement } from "../../src/setup/requirements.ts";
+
+function requirement(tool: string): Requirement {
+  const found = REQUIREMENTS.find((one) => one.tool === tool);
+  if (found === undefined) throw new Error(`no requirement ${tool}`);
+  return found;
+}
+
+describe("familyOf", () => {
+  test.each([
+    ["ID=debian", "debian"],
+    ['ID=ubuntu\nID_LIKE=debian\nVERSION_ID="24.04"', "debian"],
+    ['NAME="Rocky Linux"\nID="rocky"\nID_LIKE="rhel centos fedora"', "fedora"],
+    ["ID=arch", "arch"],
+    ["ID=alpine", "alpine"],
+    ['ID="opensuse-leap"\nID_LIKE="suse opensuse"', "suse"],
+    ["ID=nixos", undefined],
+    ["", undefined],
+  ])("of %j is %s", (text, family) => {
+    expect(familyOf(text)).toBe(family);
+  });
+});
+
+test("a package that brings two tools is asked for once", () => {
+  expect(packagesFor([requirement("unshare"), requirement("mount")], "fedora")).toEqual(["util-linux"]);
+  expect(packagesFor([requirement("unshare"), requirement("mount")], "debian")).toEqual(["util-linux", "mount"]);
+});
+
+test("instructions name the tool, the version wanted, the reason and the command", () => {
+  const text = instructions([requirement("crun"), requirement("CNI plugins")], "arch").join("\n");
+  expect(text).toContain("crun         1.8 or newer: starts containers (OCI runtime)");
+  expect(text).toContain("pacman -S crun cni-plugins");
+});
+
+test("what a distribution does not package is named apart", () => {
+  const text = instructions([requirement("umoci"), requirement("crun")], "fedora").join("\n");
+  expect(text).toContain("dnf install crun");
+  expect(text).not.toContain("dnf install umoci");
+  expect(text).toContain("Install by the means of your system: umoci (Debian's package: umoci).");
+});
+
+test("an unknown distribution gets no command, but every name", () => {
+  const text = instructions(REQUIREMENTS, undefined).join("\n");
+  expect(text).not.toContain("As root");
+  for (const { packages } of REQUIREMENTS) expect(text).toContain(packages.debian);
+});

@@ -1,0 +1,61 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { parseAllDocuments } from "yaml";
+
+/** One runnable file of examples/, and what its header says about it. */
+export interface ExampleFile {
+  readonly name: string;
+  readonly text: string;
+  /** Names of the pods in it. */
+  readonly pods: readonly string[];
+  /** Phase that every pod of it reaches. */
+  readonly phase: string;
+  /** Text that the logs of its containers hold together. */
+  readonly log: string | undefined;
+  /** Reason that a container of it ended with. */
+  readonly reason: string | undefined;
+  readonly restarts: number | undefined;
+  /** URL to fetch from the host, and text in the answer. */
+  readonly http: { readonly url: string; readonly text: string } | undefined;
+}
+
+const DIRECTORY = "examples";
+
+export function readExamples(): ExampleFile[] {
+  return readdirSync(DIRECTORY)
+    .filter((name) => /\.(ya?ml|json)$/.test(name) && name !== "config.yaml")
+    .map((name) => readExample(name));
+}
+
+function readExample(name: string): ExampleFile {
+  const text = readFileSync(join(DIRECTORY, name), "utf8");
+  // In JSON, which has no comments, the same words are annotations.
+  const expected = (key: string): string | undefined =>
+    (new RegExp(`^# ${key}: (.*)$`, "m").exec(text) ?? new RegExp(`^ *"${key}": "(.*)",?$`, "m").exec(text))?.[1];
+  const phase = expected("expect");
+  if (phase === undefined) throw new Error(`${DIRECTORY}/${name} has no line "# expect: PHASE"`);
+  const [url, ...words] = expected("expect-http")?.split(" ") ?? [];
+  const restarts = expected("expect-restarts");
+  return {
+    name,
+    text,
+    pods: podNames(text),
+    phase,
+    log: expected("expect-log"),
+    reason: expected("expect-reason"),
+    restarts: restarts === undefined ? undefined : Number(restarts),
+    http: url === undefined ? undefined : { url, text: words.join(" ") },
+  };
+}
+
+function podNames(text: string): string[] {
+  return parseAllDocuments(text).flatMap((document) => podsIn(document.toJS()));
+}
+
+function podsIn(object: unknown): string[] {
+  if (typeof object !== "object" || object === null || !("kind" in object)) return [];
+  if (object.kind === "List" && "items" in object && Array.isArray(object.items)) return object.items.flatMap(podsIn);
+  if (object.kind !== "Pod" || !("metadata" in object)) return [];
+  const { metadata } = object;
+  return typeof metadata === "object" && metadata !== null && "name" in metadata ? [String(metadata.name)] : [];
+}

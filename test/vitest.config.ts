@@ -1,0 +1,55 @@
+import { defineConfig } from "vitest/config";
+
+/** A test waits for conditions with deadlines of its own; these only end what hangs. */
+const common = {
+  root: new URL("..", import.meta.url).pathname,
+  testTimeout: 60_000,
+  hookTimeout: 120_000,
+  pool: "forks",
+} as const;
+
+const microvm = {
+  test: {
+    ...common,
+    name: "microvm",
+    include: ["test/sandbox/microvm/**/*.test.ts"],
+    // One after the other: an emulated machine takes a whole core.
+    maxWorkers: 1,
+    testTimeout: 120_000,
+    sequence: { groupOrder: 3 },
+  },
+};
+
+/** The kinds run one after the other; within a kind, two files at a time. */
+export default defineConfig({
+  test: {
+    ...common,
+    teardownTimeout: 60_000,
+    maxWorkers: 2,
+    globalSetup: ["test/setup/global.ts"],
+    projects: [
+      {
+        test: {
+          ...common,
+          name: "unit",
+          include: ["test/**/*.test.ts"],
+          exclude: ["test/contract/**", "test/e2e/**", "test/sandbox/microvm/**"],
+          sequence: { groupOrder: 0 },
+        },
+      },
+      // Groundwork of a runtime class that no pod can ask for yet; it takes minutes: npm run test:microvm
+      ...(process.env["GANTRY_TEST_MICROVM"] === undefined ? [] : [microvm]),
+      { test: { ...common, name: "contract", include: ["test/contract/**/*.test.ts"], sequence: { groupOrder: 1 } } },
+      {
+        test: {
+          ...common,
+          name: "e2e",
+          include: ["test/e2e/**/*.test.ts"],
+          globalSetup: ["test/e2e/harness/fixture.ts"],
+          testTimeout: 120_000,
+          sequence: { groupOrder: 2 },
+        },
+      },
+    ],
+  },
+});

@@ -1,0 +1,65 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { type ConfigMap, configMap, type Pod, pod, type Secret, secret } from "../../src/manifest/schema/index.ts";
+import { silentLogger } from "../../src/system/log.ts";
+import { readMounts, unmount } from "../../src/system/mounts.ts";
+import { layout } from "../../src/system/paths.ts";
+import { type ConfigLookup, createVolumeManager, type VolumeManager } from "../../src/volume/index.ts";
+
+export const signal: AbortSignal = new AbortController().signal;
+
+export async function makeRoot(): Promise<string> {
+  return await mkdtemp(join(tmpdir(), "gantry-volume-test-"));
+}
+
+export async function removeRoot(root: string): Promise<void> {
+  for (const path of (await mountsBelow(root)).reverse()) await unmount(path);
+  await rm(root, { recursive: true, force: true });
+}
+
+export async function mountsBelow(dir: string): Promise<string[]> {
+  return (await readMounts()).map((mount) => mount.path).filter((path) => path === dir || path.startsWith(`${dir}/`));
+}
+
+export function openManager(root: string): VolumeManager {
+  return createVolumeManager({ paths: layout(join(root, "gantry")), log: silentLogger() });
+}
+
+/** A pod with these volumes, validated and with all defaults. */
+export function podWith(volumes: readonly object[], limits?: Readonly<Record<string, string>>): Pod {
+  return pod.parse({
+    apiVersion: "v1",
+    kind: "Pod",
+    metadata: { name: "web" },
+    spec: {
+      containers: [{ name: "app", image: "x", ...(limits === undefined ? {} : { resources: { limits } }) }],
+      volumes,
+    },
+  });
+}
+
+export function makeConfigMap(
+  name: string,
+  data: Readonly<Record<string, string>>,
+  binaryData: Readonly<Record<string, string>> = {},
+): ConfigMap {
+  return configMap.parse({ apiVersion: "v1", kind: "ConfigMap", metadata: { name }, data, binaryData });
+}
+
+/** `data` in plain text. */
+export function makeSecret(name: string, data: Readonly<Record<string, string>>): Secret {
+  const encoded = Object.fromEntries(
+    Object.entries(data).map(([key, text]) => [key, Buffer.from(text).toString("base64")]),
+  );
+  return secret.parse({ apiVersion: "v1", kind: "Secret", metadata: { name }, data: encoded });
+}
+
+export function lookupOf(...objects: readonly (ConfigMap | Secret)[]): ConfigLookup {
+  const configMaps = objects.filter((object) => object.kind === "ConfigMap");
+  const secrets = objects.filter((object) => object.kind === "Secret");
+  return {
+    configMap: (name) => configMaps.find((object) => object.metadata.name === name),
+    secret: (name) => secrets.find((object) => object.metadata.name === name),
+  };
+}
