@@ -1,0 +1,62 @@
+import { accessSync, constants, readdirSync, readFileSync } from "node:fs";
+import { mkdir } from "node:fs/promises";
+import { dirname } from "node:path";
+import { z } from "zod";
+import { messageOf } from "../../../system/errors.ts";
+import { readIfThere, writeAtomically } from "../../namespace/files.ts";
+import { type Decision, judgeTrial, type VirtualizationFacts, whyNoKvm } from "./decide.ts";
+
+export interface DetectOptions {
+  /** Keeps the decision until the next boot of the host. */
+  readonly cacheFile: string;
+  readonly bootId: string;
+  /** Boots the real guest under KVM. @returns its time in ms. Rejects when it does not come up in time */
+  readonly trial: () => Promise<number>;
+  /** Default: this host's. */
+  readonly facts?: VirtualizationFacts;
+}
+
+const cached = z.object({ bootId: z.string(), accelerator: z.enum(["kvm", "tcg"]), why: z.string() });
+
+/** Which accelerator works here, and why. A trial, where one is needed, is made once per boot of the host. */
+export async function detectAccelerator(options: DetectOptions): Promise<Decision> {
+  const impossible = whyNoKvm(options.facts ?? readFacts());
+  if (impossible !== undefined) return { accelerator: "tcg", why: `software emulation: ${impossible}` };
+  const known = await readCache(options);
+  if (known !== undefined) return known;
+  const decision = await options.trial().then(
+    (ms) => judgeTrial({ ms }),
+    (error: unknown) => judgeTrial({ failed: messageOf(error) }),
+  );
+  await mkdir(dirname(options.cacheFile), { recursive: true });
+  await writeAtomically(options.cacheFile, JSON.stringify({ bootId: options.bootId, ...decision }), 0o600);
+  return decision;
+}
+
+async function readCache({ cacheFile, bootId }: DetectOptions): Promise<Decision | undefined> {
+  try {
+    const { bootId: of, ...decision } = cached.parse(JSON.parse((await readIfThere(cacheFile)) ?? "null"));
+    return of === bootId ? decision : undefined;
+  } catch {
+    return undefined; // none, or damaged: the trial is made again
+  }
+}
+
+/** What this host says of itself. */
+export function readFacts(): VirtualizationFacts {
+  const flags = /^flags\s*:\s*(.*)$/m.exec(readFileSync("/proc/cpuinfo", "utf8"))?.[1] ?? "";
+  return {
+    cpuFlags: new Set(flags.split(" ")),
+    modules: new Set(readdirSync("/sys/module")),
+    device: canOpen("/dev/kvm"),
+  };
+}
+
+function canOpen(path: string): boolean {
+  try {
+    accessSync(path, constants.R_OK | constants.W_OK);
+    return true;
+  } catch {
+    return false;
+  }
+}

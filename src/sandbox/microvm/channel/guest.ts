@@ -1,0 +1,138 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { GantryError } from "../../../system/errors.ts";
+import { type ControlRequest, type Field, type GuestContainer, type HelloReply, parseList } from "../protocol/index.ts";
+import { type AgentEvent, AgentLink } from "./link.ts";
+import { type WatchdogOptions, watchAgent } from "./watchdog.ts";
+
+const RECONNECT_MS = 50;
+
+/** How a VM has come to where it is: what to expect of its agent. */
+export type Coming = "booting" | "cloned" | "running";
+/**
+ * While a VM boots nobody answers, and what is sent waits. In a clone the agent may hear of the connection only after
+ * the first bytes, and forgets them then.
+ */
+const HELLO: Readonly<Record<Coming, { readonly retryMs: number; readonly fill: boolean }>> = {
+  booting: { retryMs: 5000, fill: false },
+  cloned: { retryMs: 15, fill: false },
+  running: { retryMs: 500, fill: true },
+};
+
+export interface GuestOptions extends WatchdogOptions {
+  readonly socket: string;
+  /** Something about a container has changed, or the link came or went. */
+  readonly onChange: () => void;
+  readonly onExit: (container: GuestContainer) => void;
+}
+
+/**
+ * What goes on in a guest, as its agent tells: kept up to date by events, and read anew with every connection. Lost
+ * connections are made again until `close`.
+ */
+export class Guest {
+  readonly #options: GuestOptions;
+  readonly #closed = new AbortController();
+  #opening: Promise<AgentLink> | undefined;
+  #link: AgentLink | undefined;
+  #known: ReadonlyMap<string, GuestContainer> | undefined;
+  #pushes: Promise<unknown> = Promise.resolve();
+  hello: HelloReply | undefined;
+
+  constructor(options: GuestOptions) {
+    this.#options = options;
+  }
+
+  /** Containers by id; undefined while there is no connection. */
+  get known(): ReadonlyMap<string, GuestContainer> | undefined {
+    return this.#link?.alive === true ? this.#known : undefined;
+  }
+
+  /** The link; connects first where there is none. @throws GantryError cancelled, runtime-failed */
+  async link(signal: AbortSignal, coming: Coming = "running"): Promise<AgentLink> {
+    if (this.#link?.alive === true) return this.#link;
+    this.#opening ??= this.#open(coming).finally(() => {
+      this.#opening = undefined;
+    });
+    return await abortable(this.#opening, signal);
+  }
+
+  /** @throws AgentRefusal; GantryError timeout, cancelled, runtime-failed */
+  async request(request: ControlRequest, signal: AbortSignal): Promise<readonly Field[]> {
+    const link = await this.link(signal);
+    return await abortable(link.request(request), signal);
+  }
+
+  /** Reads all containers anew. */
+  async refresh(signal: AbortSignal): Promise<void> {
+    this.#learn(parseList(await this.request({ type: "list", body: null }, signal)));
+  }
+
+  /** One push at a time, as the agent wants it. */
+  pushing<T>(work: () => Promise<T>): Promise<T> {
+    const mine = this.#pushes.then(work, work);
+    this.#pushes = mine.catch(() => {});
+    return mine;
+  }
+
+  close(): void {
+    this.#closed.abort();
+    this.#link?.close();
+    this.#link = undefined;
+  }
+
+  async #open(coming: Coming): Promise<AgentLink> {
+    const { link, hello } = await AgentLink.open(
+      this.#options.socket,
+      { ...HELLO[coming], onEvent: (event) => this.#event(event) },
+      this.#closed.signal,
+    );
+    this.hello = hello;
+    this.#learn(parseList(await link.request({ type: "list", body: null })));
+    this.#link = link;
+    watchAgent(link, this.#options);
+    void link.lost.then(() => this.#reconnect());
+    this.#options.onChange();
+    return link;
+  }
+
+  async #reconnect(): Promise<void> {
+    this.#options.onChange();
+    while (!this.#closed.signal.aborted) {
+      await sleep(RECONNECT_MS, undefined, { ref: false });
+      try {
+        await this.link(this.#closed.signal);
+        return;
+      } catch {
+        // Whoever needs it is told; this goes on until the VM is known to be dead.
+      }
+    }
+  }
+
+  #event(event: AgentEvent): void {
+    if (event.type === "eventExit") {
+      this.#known = new Map(this.#known).set(event.container.container, event.container);
+      this.#options.onExit(event.container);
+    }
+    this.#options.onChange();
+  }
+
+  #learn(containers: readonly GuestContainer[]): void {
+    this.#known = new Map(containers.map((container) => [container.container, container]));
+    for (const container of containers) if (container.state === "exited") this.#options.onExit(container);
+  }
+}
+
+/** Waits for `work`, or stops waiting (not the work) when `signal` says so. @throws GantryError cancelled */
+export async function abortable<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void =>
+    reject(new GantryError("cancelled", "waiting for the micro-VM was cancelled", { kind: "system" }));
+  if (signal.aborted) onAbort();
+  signal.addEventListener("abort", onAbort, { once: true });
+  work.catch(() => {});
+  try {
+    return await Promise.race([aborted, work]);
+  } finally {
+    signal.removeEventListener("abort", onAbort);
+  }
+}

@@ -1,0 +1,47 @@
+import type { ImageStore } from "../../image/contract.ts";
+import type { PodNetwork } from "../../network/contract.ts";
+import type { Clock } from "../../system/clock.ts";
+import type { Logger } from "../../system/log.ts";
+import type { Paths } from "../../system/paths.ts";
+import type { ContainerConfig } from "../driver.ts";
+import type { Gate, KeyedLock } from "../namespace/locks.ts";
+import type { BootFiles } from "./boot/index.ts";
+import type { Dirs } from "./dirs.ts";
+import type { Machines } from "./machines.ts";
+import type { Accelerator } from "./qemu/args.ts";
+import type { Records } from "./records.ts";
+import type { Template, TemplateFacts } from "./template/templates.ts";
+import type { VolumeSync } from "./volume-sync.ts";
+
+/** What every part of the driver works with. Made once, by createMicrovmDriver. */
+export interface Context {
+  readonly paths: Paths;
+  readonly dirs: Dirs;
+  readonly images: ImageStore;
+  readonly network: PodNetwork;
+  readonly log: Logger;
+  readonly clock: Clock;
+  readonly records: Records;
+  readonly machines: Machines;
+  readonly volumes: VolumeSync;
+  readonly bootId: string;
+  readonly qemu: string;
+  /** Kernel and initramfs; fetched and built at first need. */
+  readonly bootFiles: (signal: AbortSignal) => Promise<BootFiles>;
+  readonly accelerator: (signal: AbortSignal) => Promise<Accelerator>;
+  /** Undefined: there is none, and none can be built. */
+  readonly template: (facts: TemplateFacts, signal: AbortSignal) => Promise<Template | undefined>;
+  readonly discardTemplate: (template: Template) => Promise<void>;
+  /** The filter for a container as the kernel takes it, base64; undefined: unconfined. */
+  readonly seccomp: (
+    config: ContainerConfig,
+    capabilities: readonly string[],
+    signal: AbortSignal,
+  ) => Promise<string | undefined>;
+  /** How long a guest may take to answer after its start, in ms. */
+  readonly bootTimeoutMs: number;
+  /** One operation at a time per sandbox; waiting for an app to stop is not one. */
+  readonly lock: KeyedLock;
+  /** Creation goes on beside creation, garbage collection alone. */
+  readonly gate: Gate;
+}

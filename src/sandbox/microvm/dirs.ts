@@ -1,0 +1,74 @@
+import { join } from "node:path";
+import type { Paths } from "../../system/paths.ts";
+import { VM_FILES } from "./qemu/args.ts";
+
+/** Where the driver keeps what. */
+export interface Dirs {
+  /** One directory per sandbox: record, pinned network namespace, sockets, and one directory per container. */
+  readonly sandboxes: string;
+  /** Kernel, agent and initramfs; survives a reboot. */
+  readonly boot: string;
+  /** What disks without an image are. */
+  readonly emptyDisk: string;
+  /** Memory and state of templates. On tmpfs wherever there is one: clones map them. */
+  readonly templates: string;
+}
+
+export function driverDirs(paths: Paths): Dirs {
+  return {
+    sandboxes: join(paths.run, "vms"),
+    boot: join(paths.lib, "microvm"),
+    emptyDisk: join(paths.run, "empty-disk"),
+    templates: join("/dev/shm", paths.rootId === "" ? "gantry-templates" : `gantry-templates-${paths.rootId}`),
+  };
+}
+
+export interface SandboxFiles {
+  readonly root: string;
+  readonly record: string;
+  readonly net: string;
+  readonly qmp: string;
+  readonly agent: string;
+  readonly console: string;
+  /** How the VM ended that was not stopped. */
+  readonly end: string;
+  readonly pid: string;
+  /** What QEMU itself has to say. */
+  readonly log: string;
+  readonly containers: string;
+}
+
+export function sandboxFiles(dirs: Dirs, id: string): SandboxFiles {
+  const root = join(dirs.sandboxes, id);
+  return {
+    root,
+    record: join(root, "sandbox.json"),
+    net: join(root, "net"),
+    qmp: join(root, VM_FILES.qmp),
+    agent: join(root, VM_FILES.agent),
+    console: join(root, VM_FILES.console),
+    end: join(root, "end.json"),
+    pid: join(root, VM_FILES.pid),
+    log: join(root, "qemu.log"),
+    containers: join(root, "containers"),
+  };
+}
+
+export interface ContainerFiles {
+  readonly root: string;
+  readonly record: string;
+  /** Who its processes run as, for exec. */
+  readonly process: string;
+  /** How it ended; written once, when that is seen. */
+  readonly exit: string;
+}
+
+export function containerFiles(dirs: Dirs, sandboxId: string, id: string): ContainerFiles {
+  const root = join(dirs.sandboxes, sandboxId, "containers", id);
+  return {
+    root,
+    record: join(root, "container.json"),
+    process: join(root, "process.json"),
+    exit: join(root, "exit.json"),
+  };
+}

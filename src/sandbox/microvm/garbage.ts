@@ -1,0 +1,40 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { namesIn, removeTree } from "../namespace/files.ts";
+import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
+import { sandboxIds } from "../sandbox-ids.ts";
+import type { Context } from "./context.ts";
+import { killQemus, qemusBelow } from "./qemu/process.ts";
+
+/**
+ * Called while nothing is being created. Removes what belongs to no sandbox that has a directory: QEMUs, mounts,
+ * leases. @returns what was removed, one line each
+ */
+export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise<string[]> {
+  const { dirs } = ctx;
+  const done: string[] = [];
+  for (const name of await namesIn(dirs.sandboxes)) {
+    if (!name.startsWith(".")) continue;
+    await removeTree(join(dirs.sandboxes, name)); // a sandbox that never got its name
+    done.push(`unfinished directory ${name}`);
+  }
+  const sandboxes = new Set(await namesIn(dirs.sandboxes));
+  for (const { directory } of qemusBelow(dirs.sandboxes)) {
+    if (existsSync(directory)) continue;
+    await killQemus(directory);
+    done.push(`QEMU of ${directory}`);
+  }
+  for (const name of await namesIn(dirs.templates)) {
+    if (!name.startsWith(".new-")) continue; // of a daemon that was killed while it built one
+    await killQemus(join(dirs.templates, name));
+    await removeTree(join(dirs.templates, name));
+    done.push(`unfinished template ${name}`);
+  }
+  for (const path of mountsBelow(dirs.sandboxes)) {
+    const [id] = path.slice(dirs.sandboxes.length + 1).split("/");
+    if (id === undefined || id === "" || sandboxes.has(id)) continue;
+    await unmountBelow(path, signal);
+    done.push(`mount ${path}`);
+  }
+  return [...done, ...(await ctx.network.collectGarbage(await sandboxIds(ctx.paths), signal))];
+}

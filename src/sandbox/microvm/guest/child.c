@@ -1,0 +1,71 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "agent.h"
+
+static int status = -1;
+
+void die(const char *format, ...)
+{
+	char text[400];
+	int error = errno, n = snprintf(text, sizeof text, "E%d ", error);
+	va_list args;
+	va_start(args, format);
+	vsnprintf(text + n, sizeof text - (size_t)n, format, args);
+	va_end(args);
+	/* One write: the agent sees it whole. */
+	if (write(status, text, strlen(text)) < 0) _exit(127);
+	_exit(128);
+}
+
+static void clear_signals(void)
+{
+	sigset_t none;
+	sigemptyset(&none);
+	for (int s = 1; s < NSIG; s++) signal(s, SIG_DFL);
+	sigprocmask(SIG_SETMASK, &none, NULL);
+}
+
+static void set_stdio(const struct child *child)
+{
+	if (setsid() < 0) die("session");
+	if (child->tty >= 0) {
+		/* The terminal belongs to the user, as after a login. */
+		if (fchown(child->tty, spec.uid, (gid_t)-1) != 0 || ioctl(child->tty, TIOCSCTTY, 0) != 0) die("terminal");
+	}
+	if (dup2(child->in, 0) < 0 || dup2(child->out, 1) < 0 || dup2(child->err, 2) < 0) die("stdio");
+}
+
+void run_child(const struct child *child)
+{
+	status = child->status;
+	clear_signals();
+	int procs = openat(child->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
+	if (procs < 0 || write(procs, "0", 1) != 1) die("cgroup");
+	if (child->pidfd >= 0) {
+		if (setns(child->pidfd, CLONE_NEWNS | CLONE_NEWCGROUP) != 0) die("namespaces");
+	} else {
+		if (unshare(CLONE_NEWCGROUP) != 0) die("cgroup namespace");
+		build_root(child);
+	}
+	umask(022);
+	set_stdio(child);
+	if (chdir(spec.cwd) != 0) die("working directory %.200s", spec.cwd);
+	set_rights();
+	char go;
+	if (child->go >= 0) {
+		if (write(status, "R", 1) != 1) _exit(127);
+		if (read(child->go, &go, 1) != 1) _exit(127);
+	}
+	environ = (char **)(uintptr_t)spec.env;
+	execvp(spec.argv[0], (char **)(uintptr_t)spec.argv);
+	die("cannot run \"%.200s\"", spec.argv[0]);
+}

@@ -1,0 +1,284 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <termios.h>
+#include <unistd.h>
+#include "agent.h"
+
+#define MAX_EXECS 32
+
+struct session {
+	uint32_t id; /* of the request; 0: free */
+	pid_t pid;
+	int in, out, err, status, code; /* with a tty `in` is -1 and stdin goes to `out` */
+	bool running, reaped, tty, eof;
+	uint32_t credit;
+	size_t status_bytes, in_start, in_bytes;
+	char status_text[512];
+	uint8_t input[EXEC_STDIN_WINDOW];
+};
+static struct session sessions[MAX_EXECS];
+
+static struct session *find(uint32_t id)
+{
+	for (size_t i = 0; i < MAX_EXECS; i++)
+		if (sessions[i].id == id) return &sessions[i];
+	return NULL;
+}
+
+static void close_fd(int *fd)
+{
+	if (*fd >= 0) close(*fd);
+	*fd = -1;
+}
+
+static void release(struct session *s)
+{
+	close_fd(&s->in);
+	close_fd(&s->out);
+	close_fd(&s->err);
+	close_fd(&s->status);
+	s->id = 0;
+}
+
+#ifndef AGENT_TEST
+/* A terminal of the container's own devpts. Its root may hold anything by that name: only a real ptmx will do. */
+static bool open_terminal(pid_t pid, int *master, int *slave)
+{
+	char path[64];
+	struct stat node;
+	struct open_how how = { .flags = O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC, .resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS };
+	snprintf(path, sizeof path, "/proc/%d/root", pid);
+	int root = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*master = root < 0 ? -1 : (int)syscall(SYS_openat2, root, "dev/pts/ptmx", &how, sizeof how);
+	if (root >= 0) close(root);
+	if (*master < 0 || fstat(*master, &node) != 0 || !S_ISCHR(node.st_mode) || node.st_rdev != makedev(5, 2) ||
+	    ioctl(*master, TIOCSPTLCK, &(int){ 0 }) != 0) return fail("failed", errno, "terminal");
+	*slave = ioctl(*master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	return *slave >= 0 || fail("failed", errno, "terminal");
+}
+#else
+static bool open_terminal(pid_t pid, int *master, int *slave) { (void)pid; (void)master; (void)slave; return fail("failed", ENOTTY, "terminal"); }
+#endif
+
+static void resize(const struct session *s, uint32_t columns, uint32_t rows)
+{
+	struct winsize size = { .ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows };
+	if (s->tty && s->out >= 0 && columns > 0 && rows > 0) ioctl(s->out, TIOCSWINSZ, &size);
+}
+
+static bool launch(struct session *s, struct child *child)
+{
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, status[2] = { -1, -1 };
+	pid_t target;
+	bool fine = pipe2(status, O_CLOEXEC) == 0 || fail("limit", errno, "pipes");
+	if (fine && spec.tty) {
+		fine = container_pid(spec.container, &target) && open_terminal(target, &out[0], &out[1]);
+		child->tty = child->in = child->err = out[1];
+	} else if (fine) {
+		fine = pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 && (!spec.stdin_wanted || pipe2(in, O_CLOEXEC) == 0);
+		if (!fine) fail("limit", errno, "pipes");
+		if (!spec.stdin_wanted) in[0] = open("/dev/null", O_RDONLY | O_CLOEXEC);
+		child->in = in[0];
+		child->err = err[1];
+	}
+	child->out = out[1];
+	child->status = status[1];
+	s->in = in[1];
+	s->out = out[0];
+	s->err = err[0];
+	s->status = status[0];
+	resize(s, spec.columns, spec.rows);
+	if (fine) s->pid = spawn(child, 0, child->pidfd);
+	if (fine && s->pid <= 0) fine = fail("failed", errno, "clone");
+	int ours[] = { s->status, s->out, s->err, s->in };
+	for (size_t i = 0; fine && i < 4; i++) {
+		if (ours[i] < 0) continue;
+		fcntl(ours[i], F_SETFL, O_NONBLOCK);
+		fine = watch(ours[i], i == 3 ? EPOLLOUT : EPOLLIN | EPOLLOUT);
+	}
+	int theirs[] = { in[0], out[1], err[1], status[1] };
+	for (size_t i = 0; i < 4; i++) close_fd(&theirs[i]);
+	return fine;
+}
+
+bool exec_start(uint32_t id)
+{
+	struct child child = { .go = -1, .tty = -1, .pidfd = -1, .cgroup = -1 };
+	struct session *s = find(0);
+	if (find(id) != NULL) return fail("exists", 0, "an exec has this id");
+	if (s == NULL) return fail("limit", 0, "more than %d execs at once", MAX_EXECS);
+	bool fine = container_enter(spec.container, &child.pidfd, &child.cgroup);
+	if (fine) {
+		*s = (struct session){ .id = id, .in = -1, .out = -1, .err = -1, .status = -1, .tty = spec.tty, .credit = spec.credit };
+		fine = launch(s, &child);
+		if (!fine && s->pid > 0) kill(s->pid, SIGKILL);
+		if (!fine) release(s);
+	}
+	close_fd(&child.pidfd);
+	close_fd(&child.cgroup);
+	return fine;
+}
+
+static bool write_input(struct session *s)
+{
+	int fd = s->tty ? s->out : s->in;
+	size_t taken = 0;
+	while (s->in_bytes > 0) {
+		ssize_t n = fd < 0 ? (ssize_t)s->in_bytes : write(fd, s->input + s->in_start, s->in_bytes);
+		if (n < 0 && errno == EAGAIN) break;
+		if (n <= 0) n = (ssize_t)s->in_bytes; /* nobody reads it any more */
+		s->in_start += (size_t)n;
+		s->in_bytes -= (size_t)n;
+		taken += (size_t)n;
+	}
+	if (s->in_bytes == 0) s->in_start = 0;
+	if (s->in_bytes == 0 && s->eof && s->in >= 0) close_fd(&s->in);
+	if (taken > 0) {
+		out_begin();
+		out_field("bytes", "%zu", taken);
+		out_send(EXEC_STDIN_CREDIT, s->id);
+	}
+	return taken > 0;
+}
+
+bool exec_stdin(uint32_t id, const void *data, size_t bytes, bool eof)
+{
+	struct session *s = find(id);
+	if (id == 0 || s == NULL || s->eof) return true; /* it has ended meanwhile */
+	memmove(s->input, s->input + s->in_start, s->in_bytes);
+	s->in_start = 0;
+	if (bytes > sizeof s->input - s->in_bytes) return fail("limit", 0, "more stdin than was allowed");
+	memcpy(s->input + s->in_bytes, data, bytes);
+	s->in_bytes += bytes;
+	s->eof = eof;
+	if (eof && s->tty && s->in_bytes < sizeof s->input) s->input[s->in_bytes++] = 4; /* ^D: a terminal knows no other end */
+	return true;
+}
+
+bool exec_resize(uint32_t id, struct fields f)
+{
+	struct session *s = find(id);
+	const char *key, *value;
+	uint32_t columns = 0, rows = 0;
+	while (next_field(&f, &key, &value)) {
+		if (strcmp(key, "columns") == 0 && !parse_u32(value, 10, 65535, &columns)) return false;
+		if (strcmp(key, "rows") == 0 && !parse_u32(value, 10, 65535, &rows)) return false;
+	}
+	if (id != 0 && s != NULL) resize(s, columns, rows);
+	return true;
+}
+
+bool exec_signal(uint32_t id, uint32_t number)
+{
+	struct session *s = find(id);
+	if (number == 0 || number > 64) return fail("invalid", 0, "there is no signal %u", number);
+	if (id != 0 && s != NULL && !s->reaped) kill(number == SIGKILL ? -s->pid : s->pid, (int)number);
+	return true;
+}
+
+bool exec_credit(uint32_t id, uint32_t bytes)
+{
+	struct session *s = find(id);
+	if (id != 0 && s != NULL) s->credit = bytes > MAX_MESSAGE - s->credit ? MAX_MESSAGE : s->credit + bytes;
+	return true;
+}
+
+bool exec_reaped(pid_t pid, int code)
+{
+	for (size_t i = 0; i < MAX_EXECS; i++) {
+		if (sessions[i].id == 0 || sessions[i].pid != pid || sessions[i].reaped) continue;
+		sessions[i].reaped = true;
+		sessions[i].code = code;
+		return true;
+	}
+	return false;
+}
+
+/* True: more may come at once. */
+static bool forward(struct session *s, int *fd, uint16_t flags)
+{
+	static uint8_t buffer[32768];
+	size_t room = channel_room();
+	if (*fd < 0) return false;
+	if (room > s->credit) room = s->credit;
+	if (room > sizeof buffer) room = sizeof buffer;
+	if (room == 0) return false;
+	ssize_t n = read(*fd, buffer, room);
+	if (n > 0) {
+		s->credit -= (uint32_t)n;
+		send_frame(EXEC_OUTPUT, flags, s->id, buffer, (size_t)n);
+		return true;
+	}
+	if (n < 0 && errno == EAGAIN && !s->reaped) return false;
+	close_fd(fd); /* ended; or the command has, and what it left behind does not count */
+	return false;
+}
+
+static void read_status(struct session *s)
+{
+	ssize_t n;
+	while ((n = read(s->status, s->status_text + s->status_bytes, sizeof s->status_text - 1 - s->status_bytes)) > 0) {
+		s->status_bytes += (size_t)n;
+		if (s->status_bytes == sizeof s->status_text - 1) s->status_bytes = 0;
+	}
+	if (n < 0) return;
+	close_fd(&s->status);
+	s->status_text[s->status_bytes] = 0;
+	unsigned error = 0;
+	int skip = 0;
+	if (sscanf(s->status_text, "E%u %n", &error, &skip) < 1) {
+		s->running = true;
+		out_begin();
+		out_send(OK, s->id);
+		return;
+	}
+	fail_reset();
+	fail("failed", (int)(error < 4096 ? error : 0), "%s", s->status_text + skip);
+	send_error(s->id);
+	release(s);
+}
+
+static bool pump(struct session *s)
+{
+	bool again = false;
+	if (s->status >= 0) read_status(s);
+	if (s->id == 0 || !s->running) return false;
+	again |= write_input(s);
+	again |= forward(s, &s->out, 0);
+	again |= forward(s, &s->err, FLAG_STDERR);
+	if (s->reaped && s->out < 0 && s->err < 0) {
+		out_begin();
+		out_field("exit-code", "%d", s->code);
+		out_send(EXEC_EXIT, s->id);
+		release(s);
+		return false;
+	}
+	return again;
+}
+
+bool execs_pump(void)
+{
+	bool again = false;
+	for (size_t i = 0; i < MAX_EXECS; i++)
+		if (sessions[i].id != 0) again |= pump(&sessions[i]);
+	return again;
+}
+
+void execs_reset(void)
+{
+	for (size_t i = 0; i < MAX_EXECS; i++) {
+		if (sessions[i].id == 0) continue;
+		if (!sessions[i].reaped) kill(-sessions[i].pid, SIGKILL);
+		release(&sessions[i]);
+	}
+}

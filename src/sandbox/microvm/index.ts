@@ -1,0 +1,223 @@
+import { truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import type { ImageStore } from "../../image/contract.ts";
+import { IMAGE_FILE_BYTES } from "../../image/limits.ts";
+import type { PodNetwork } from "../../network/contract.ts";
+import type { Clock } from "../../system/clock.ts";
+import { GantryError, messageOf } from "../../system/errors.ts";
+import type { Logger } from "../../system/log.ts";
+import type { Paths } from "../../system/paths.ts";
+import type { SandboxDriver } from "../driver.ts";
+import { assertValidIds } from "../ids.ts";
+import { makeDirectory, namesIn } from "../namespace/files.ts";
+import { createGate, keyedLock } from "../namespace/locks.ts";
+import { privateBase, releaseBase } from "../namespace/pins.ts";
+import { bootId } from "../namespace/proc.ts";
+import { findBinary } from "../namespace/runtime.ts";
+import { detectAccelerator } from "./accelerator/detect.ts";
+import { kvmTrial } from "./accelerator/trial.ts";
+import { ensureBootFiles } from "./boot/index.ts";
+import { vmArguments } from "./boot-vm.ts";
+import { abortable } from "./channel/guest.ts";
+import { beginContainers, createContainer, noSuchContainer, startContainer } from "./container.ts";
+import type { Context } from "./context.ts";
+import { endSilentVm } from "./death.ts";
+import { containerFiles, driverDirs, sandboxFiles } from "./dirs.ts";
+import { execInContainer } from "./exec.ts";
+import { collectGarbage } from "./garbage.ts";
+import { listSandboxes } from "./list.ts";
+import { createMachines } from "./machines.ts";
+import type { Accelerator } from "./qemu/args.ts";
+import { createRecords } from "./records.ts";
+import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
+import { reopenLog } from "./reopen.ts";
+import { runSandbox } from "./sandbox.ts";
+import { createSeccompCompiler } from "./seccomp.ts";
+import { readStats } from "./stats.ts";
+import { stopContainer } from "./stop.ts";
+import { buildTemplate } from "./template/build.ts";
+import { Templates } from "./template/templates.ts";
+import { createVolumeSync } from "./volume-sync.ts";
+
+export interface MicrovmDriverOptions {
+  readonly paths: Paths;
+  readonly images: ImageStore;
+  readonly network: PodNetwork;
+  readonly log: Logger;
+  readonly clock: Clock;
+  /** Default: qemu-system-x86_64 in PATH. */
+  readonly qemu?: string;
+  /** Default: what is found to work here. */
+  readonly accelerator?: Accelerator;
+  /** Where kernel and initramfs are kept. Default: <lib>/microvm. */
+  readonly bootCache?: string;
+  /** How long a guest may take to boot, in ms. Default 30,000. */
+  readonly bootTimeoutMs?: number;
+}
+
+const BOOT_TIMEOUT_MS = 30_000;
+const KEPT_TEMPLATES = 4;
+const NEVER: AbortSignal = new AbortController().signal;
+
+/** The driver for `runtimeClassName: microvm`: one QEMU per pod, with a kernel of its own and our agent as process 1. */
+export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDriver {
+  const { paths, images, network, log, clock } = options;
+  const dirs = { ...driverDirs(paths), ...(options.bootCache === undefined ? {} : { boot: options.bootCache }) };
+  const records = createRecords();
+  const machines = createMachines(dirs, records, log, (id) => {
+    endSilentVm(ctx, id).catch((error: unknown) =>
+      log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"),
+    );
+  });
+  const volumes = createVolumeSync();
+  const compileSeccomp = createSeccompCompiler(join(paths.run, "seccomp"), log);
+  const bootTimeoutMs = options.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
+  const templates = new Templates({
+    directory: dirs.templates,
+    keep: KEPT_TEMPLATES,
+    log,
+    build: async (directory, template, { shape, qemu }) => {
+      const vm = await vmArguments(ctx, shape, await ctx.accelerator(NEVER), NEVER);
+      await buildTemplate({ qemu, vm, directory, template, timeoutMs: bootTimeoutMs });
+    },
+  });
+  const accelerator = memoised(() =>
+    detectAccelerator({
+      cacheFile: join(paths.lib, "accelerator.json"),
+      bootId: ctx.bootId,
+      trial: () => kvmTrial(ctx),
+    }),
+  );
+  const ctx: Context = {
+    ...{ paths, dirs, images, network, log, clock, records, machines, volumes },
+    bootId: bootId(),
+    qemu: options.qemu ?? findBinary("qemu-system-x86_64") ?? "qemu-system-x86_64",
+    bootFiles: memoised(() => ensureBootFiles({ cacheDir: dirs.boot })),
+    accelerator: async () => options.accelerator ?? (await accelerator()).accelerator,
+    template: async (facts, signal) => await abortable(templates.get(facts), signal),
+    discardTemplate: (template) => templates.discard(template),
+    seccomp: async ({ security }, capabilities, signal) =>
+      security.seccomp.type === "Unconfined" ? undefined : await compileSeccomp(capabilities, signal),
+    bootTimeoutMs,
+    lock: keyedLock(),
+    gate: createGate(),
+  };
+  let started = false; // one that only looks, as the CLI does, takes nothing away
+  const sandboxRecord = (id: string) => records.sandbox(sandboxFiles(dirs, id).record).catch(() => undefined);
+
+  return {
+    runtimeClass: "microvm",
+
+    async start(signal) {
+      await makeDirectory(dirs.sandboxes);
+      await writeFile(dirs.emptyDisk, "", { mode: 0o444 });
+      await truncate(dirs.emptyDisk, IMAGE_FILE_BYTES);
+      await privateBase(dirs, signal);
+      started = true;
+    },
+
+    async close() {
+      machines.close();
+      if (!started) return;
+      started = false;
+      if ((await namesIn(dirs.sandboxes)).length === 0) await templates.clear();
+      await releaseBase(dirs);
+    },
+
+    async runSandbox(config, signal) {
+      assertValidIds(config.id);
+      if (signal.aborted) throw new GantryError("cancelled", "running the sandbox was cancelled", { kind: "system" });
+      const run = () =>
+        runSandbox(ctx, config, (sandbox, first) => beginContainers(ctx, sandbox, first, signal), signal);
+      return await ctx.lock.run(config.id, signal, () => ctx.gate.enter(signal, run));
+    },
+
+    async stopSandbox(id, signal) {
+      assertValidIds(id);
+      const kill = { graceMs: 0, stopSignal: "SIGKILL" };
+      for (const name of await namesIn(sandboxFiles(dirs, id).containers)) {
+        // A VM that does not answer is powered off all the same.
+        if (!name.startsWith(".")) await stopContainer(ctx, id, name, kill, signal).catch(ignoreUnlessAborted(signal));
+      }
+      await ctx.lock.run(id, signal, async () => {
+        if ((await sandboxRecord(id)) === undefined) return;
+        await powerOff(ctx, id);
+        await network.detach(id, signal);
+      });
+    },
+
+    async removeSandbox(id, signal) {
+      assertValidIds(id);
+      await ctx.lock.run(id, signal, () => dismantleSandbox(ctx, id, signal));
+    },
+
+    async createContainer(sandboxId, config, signal) {
+      assertValidIds(sandboxId, config.id);
+      const create = () => createContainer(ctx, sandboxId, config, signal);
+      await ctx.lock.run(sandboxId, signal, () => ctx.gate.enter(signal, create));
+    },
+
+    async startContainer(sandboxId, containerId, signal) {
+      assertValidIds(sandboxId, containerId);
+      await ctx.lock.run(sandboxId, signal, () => startContainer(ctx, sandboxId, containerId, signal));
+    },
+
+    async stopContainer(sandboxId, containerId, stop, signal) {
+      assertValidIds(sandboxId, containerId);
+      await stopContainer(ctx, sandboxId, containerId, stop, signal);
+    },
+
+    async removeContainer(sandboxId, containerId, signal) {
+      assertValidIds(sandboxId, containerId);
+      await ctx.lock.run(sandboxId, signal, async () =>
+        dismantleContainer(ctx, await sandboxRecord(sandboxId), sandboxId, containerId, signal),
+      );
+    },
+
+    async exec(sandboxId, containerId, request, signal) {
+      assertValidIds(sandboxId, containerId);
+      return await execInContainer(ctx, sandboxId, containerId, request, signal);
+    },
+
+    async reopenLog(sandboxId, containerId) {
+      assertValidIds(sandboxId, containerId);
+      const files = containerFiles(dirs, sandboxId, containerId);
+      if ((await records.container(files.record)) === undefined) throw noSuchContainer(sandboxId, containerId);
+      await ctx.lock.run(sandboxId, undefined, () => reopenLog(ctx, sandboxId, containerId));
+    },
+
+    async stats(sandboxId, containerId) {
+      assertValidIds(sandboxId, containerId);
+      return await readStats(ctx, sandboxId, containerId);
+    },
+
+    async list() {
+      const found = await listSandboxes(ctx);
+      for (const { id, state } of found) {
+        const record = started && state === "ready" ? await sandboxRecord(id) : undefined;
+        if (record) volumes.check(ctx, record);
+      }
+      return found;
+    },
+    watch: (listener) => machines.watch((sandboxId) => listener({ sandboxId })),
+    collectGarbage: (signal) => ctx.gate.alone(signal, () => collectGarbage(ctx, signal)),
+  };
+}
+
+/** Runs `work` once, whoever asks; a failure is tried again by the next. */
+function memoised<T>(work: () => Promise<T>): () => Promise<T> {
+  let pending: Promise<T> | undefined;
+  return () => {
+    pending ??= work().catch((error: unknown) => {
+      pending = undefined;
+      throw error;
+    });
+    return pending;
+  };
+}
+
+function ignoreUnlessAborted(signal: AbortSignal): (error: unknown) => void {
+  return (error) => {
+    if (signal.aborted) throw error;
+  };
+}

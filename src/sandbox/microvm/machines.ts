@@ -1,0 +1,118 @@
+import { existsSync } from "node:fs";
+import { toGantryError } from "../../system/errors.ts";
+import type { Logger } from "../../system/log.ts";
+import { Guest } from "./channel/guest.ts";
+import { containerFiles, type Dirs, sandboxFiles } from "./dirs.ts";
+import type { GuestContainer } from "./protocol/index.ts";
+import { Qmp } from "./qemu/qmp.ts";
+import type { ExitRecord, Records } from "./records.ts";
+
+/** Our ends of the sockets of one VM. */
+export interface Machine {
+  readonly guest: Guest;
+  /** Connects at first use, and again when the connection was lost. */
+  qmp(signal: AbortSignal): Promise<Qmp>;
+}
+
+/** The VMs that this process has connections to. The VMs themselves do not care. */
+export interface Machines {
+  get(sandboxId: string): Machine;
+  /** Its agent has not answered for a while. */
+  silent(sandboxId: string): boolean;
+  /** Lets go of the sockets. */
+  drop(sandboxId: string): void;
+  /** Something may have changed in a sandbox. */
+  changed(sandboxId: string): void;
+  watch(listener: (sandboxId: string) => void): () => void;
+  close(): void;
+}
+
+/** @param onDead called when an agent does not answer any more */
+export function createMachines(
+  dirs: Dirs,
+  records: Records,
+  log: Logger,
+  onDead: (sandboxId: string) => void,
+): Machines {
+  const machines = new Map<string, Machine & { close(): void }>();
+  const listeners = new Set<(sandboxId: string) => void>();
+  const silent = new Set<string>();
+  const changed = (sandboxId: string): void => {
+    for (const listener of listeners) listener(sandboxId);
+  };
+
+  /** Written down at once, so that an exit code outlives its VM. */
+  const keepExit = (sandboxId: string, container: GuestContainer): void => {
+    const files = containerFiles(dirs, sandboxId, container.container);
+    if (existsSync(files.exit) || !existsSync(files.root)) return;
+    records.save(files.exit, exitOf(container)).then(
+      () => changed(sandboxId),
+      (error: unknown) => {
+        if (existsSync(files.root)) log.warn({ error: toGantryError(error).message }, "cannot keep an exit code");
+      },
+    );
+  };
+
+  const open = (sandboxId: string): Machine & { close(): void } => {
+    const files = sandboxFiles(dirs, sandboxId);
+    let qmp: Promise<Qmp> | undefined;
+    const guest = new Guest({
+      socket: files.agent,
+      onChange: () => changed(sandboxId),
+      onExit: (container) => keepExit(sandboxId, container),
+      onSilence: (is) => {
+        if (is) silent.add(sandboxId);
+        else silent.delete(sandboxId);
+        changed(sandboxId);
+      },
+      onDead: () => onDead(sandboxId),
+    });
+    return {
+      guest,
+      async qmp(signal) {
+        const now = await qmp?.catch(() => undefined);
+        if (now?.alive === true) return now;
+        qmp = Qmp.connect(files.qmp, signal);
+        return await qmp;
+      },
+      close() {
+        guest.close();
+        qmp?.then(
+          (open) => open.close(),
+          () => {},
+        );
+      },
+    };
+  };
+
+  return {
+    get(sandboxId) {
+      const known = machines.get(sandboxId) ?? open(sandboxId);
+      machines.set(sandboxId, known);
+      return known;
+    },
+    silent: (sandboxId) => silent.has(sandboxId),
+    drop(sandboxId) {
+      silent.delete(sandboxId);
+      machines.get(sandboxId)?.close();
+      machines.delete(sandboxId);
+    },
+    changed,
+    watch(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+    close() {
+      for (const id of [...machines.keys()]) this.drop(id);
+    },
+  };
+}
+
+export function exitOf(container: GuestContainer): ExitRecord {
+  return {
+    exitCode: container["exit-code"] ?? 137,
+    finishedAt: container["finished-ns"] ?? container["created-ns"],
+    oomKilled: container.oom,
+    ...(container.message === undefined ? {} : { terminationMessage: container.message }),
+  };
+}

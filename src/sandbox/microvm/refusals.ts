@@ -1,0 +1,43 @@
+import { GantryError } from "../../system/errors.ts";
+import type { ContainerConfig, SandboxConfig } from "../driver.ts";
+
+/** What a micro-VM cannot give, since its kernel is not the host's. Each refusal says why and what to do. */
+
+/** @throws GantryError unsupported */
+export function refuseSandbox(config: SandboxConfig): void {
+  const shared = [
+    [config.hostNetwork, "hostNetwork", "network"],
+    [config.hostPID, "hostPID", "processes"],
+    [config.hostIPC, "hostIPC", "shared memory and semaphores"],
+  ] as const;
+  for (const [wanted, field, what] of shared) {
+    if (wanted)
+      throw refusal(`spec.${field}: true`, `a micro-VM has a kernel of its own and cannot share the host's ${what}`);
+  }
+  for (const volume of config.volumes) {
+    if (volume.kind === "hostPath") {
+      throw refusal(`the hostPath volume "${volume.name}"`, "the host's files cannot be shared with a micro-VM yet");
+    }
+  }
+}
+
+/** @throws GantryError unsupported */
+export function refuseContainer(config: ContainerConfig): void {
+  if (config.security.privileged) {
+    throw refusal(
+      `securityContext.privileged of container ${config.name}`,
+      "it means the host's devices, and a micro-VM has none of them",
+    );
+  }
+  for (const mount of config.mounts) {
+    if (mount.propagation === "Bidirectional") {
+      throw refusal(`mountPropagation: Bidirectional at ${mount.mountPath}`, "mounts cannot leave a micro-VM");
+    }
+  }
+}
+
+function refusal(what: string, why: string): GantryError {
+  return new GantryError("unsupported", `${what} is not possible in a micro-VM: ${why}`, {
+    hint: "Leave it out, or use runtimeClassName: namespace for this pod.",
+  });
+}

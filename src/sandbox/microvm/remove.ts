@@ -1,0 +1,66 @@
+import { existsSync } from "node:fs";
+import { namesIn, removeTree } from "../namespace/files.ts";
+import { unmountBelow } from "../namespace/mounts.ts";
+import type { Context } from "./context.ts";
+import { containerFiles, sandboxFiles } from "./dirs.ts";
+import { containersOf, slotUses } from "./list.ts";
+import { ejectImage } from "./qemu/devices.ts";
+import { killQemus } from "./qemu/process.ts";
+import type { SandboxRecord } from "./records.ts";
+import { isRunning } from "./sandbox.ts";
+import { isLastOnDisk } from "./slots.ts";
+
+/** Removes every trace of a container, whatever state it is in. Nothing there is fine. */
+export async function dismantleContainer(
+  ctx: Context,
+  sandbox: SandboxRecord | undefined,
+  sandboxId: string,
+  id: string,
+  signal: AbortSignal,
+): Promise<void> {
+  const files = containerFiles(ctx.dirs, sandboxId, id);
+  if (!existsSync(files.root)) return;
+  const record = await ctx.records.container(files.record).catch(() => undefined);
+  if (sandbox && isRunning(ctx, sandbox)) {
+    const machine = ctx.machines.get(sandboxId);
+    await machine.guest.request({ type: "remove", body: { container: id } }, signal);
+    await machine.guest.refresh(signal);
+    const others = await slotUses(ctx, sandbox);
+    if (record && isLastOnDisk(others, id, record.disk)) await ejectImage(await machine.qmp(signal), record.disk);
+  }
+  await removeTree(files.root);
+  ctx.records.forget(files.root);
+}
+
+/** Removes every trace of a sandbox, whatever state it is in. Nothing there is fine. */
+export async function dismantleSandbox(ctx: Context, id: string, signal: AbortSignal): Promise<void> {
+  const files = sandboxFiles(ctx.dirs, id);
+  await powerOff(ctx, id);
+  await ctx.network.detach(id, signal);
+  await unmountBelow(files.root, signal);
+  await removeTree(files.root);
+  ctx.records.forget(files.root);
+  ctx.machines.drop(id);
+  ctx.volumes.forget(id);
+}
+
+/** Ends the VM; whatever still ran in it is noted as killed. */
+export async function powerOff(ctx: Context, id: string): Promise<void> {
+  const files = sandboxFiles(ctx.dirs, id);
+  const record = await ctx.records.sandbox(files.record).catch(() => undefined);
+  if (record && record.phase === "ready") {
+    for (const container of await containersOf(ctx, record)) {
+      if (container.state === "exited" || container.state === "unknown") continue;
+      const exit = { exitCode: 137, finishedAt: Math.max(ctx.clock.now(), container.startedAt ?? 0), oomKilled: false };
+      await ctx.records.save(containerFiles(ctx.dirs, id, container.id).exit, exit);
+    }
+  }
+  if (record && record.phase !== "stopped") await ctx.records.save(files.record, { ...record, phase: "stopped" });
+  if (existsSync(files.root)) await killQemus(files.root);
+  ctx.machines.drop(id);
+}
+
+/** Names of the containers that have a directory. */
+export async function containerIds(ctx: Context, sandboxId: string): Promise<string[]> {
+  return (await namesIn(sandboxFiles(ctx.dirs, sandboxId).containers)).filter((name) => !name.startsWith("."));
+}

@@ -1,0 +1,137 @@
+import { randomBytes } from "node:crypto";
+import { statSync } from "node:fs";
+import { mkdir, rename, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { join } from "node:path";
+import { GantryError } from "../../system/errors.ts";
+import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
+import { removeTree } from "../namespace/files.ts";
+import { isAlive } from "../namespace/proc.ts";
+import { bootVm } from "./boot-vm.ts";
+import type { Context } from "./context.ts";
+import { type SandboxFiles, sandboxFiles } from "./dirs.ts";
+import { pushEtcFiles } from "./etc-volume.ts";
+import { observeSandbox } from "./list.ts";
+import { joinTap, pinNetns } from "./network/tap.ts";
+import type { GuestNetwork } from "./protocol/index.ts";
+import type { SandboxRecord } from "./records.ts";
+import { refuseSandbox } from "./refusals.ts";
+import { dismantleSandbox } from "./remove.ts";
+import { shapeFor } from "./shape.ts";
+
+const ENTROPY_BYTES = 256;
+
+/** Creates containers in a sandbox that is not ready yet; never rejects. */
+export type Begin = (sandbox: SandboxRecord, containers: readonly ContainerConfig[]) => Promise<void>;
+
+/** See SandboxDriver.runSandbox. */
+export async function runSandbox(
+  ctx: Context,
+  { begin: first = [], ...config }: SandboxConfig,
+  begin: Begin,
+  signal: AbortSignal,
+): Promise<ObservedSandbox> {
+  refuseSandbox(config);
+  const files = sandboxFiles(ctx.dirs, config.id);
+  const before = await ctx.records.sandbox(files.record).catch(() => undefined);
+  if (before) {
+    const observed = await observeSandbox(ctx, config.id);
+    if (observed?.state === "ready") return observed;
+    if (before.phase !== "creating") {
+      throw new GantryError("conflict", `sandbox ${config.id} was stopped and cannot be run again`, {
+        kind: "system",
+        hint: "Remove it and make a new one with another id.",
+      });
+    }
+    await dismantleSandbox(ctx, config.id, signal); // what a crash left half done
+  }
+  // What an error leaves behind is listed as not-ready; whoever called removes it, or calls again.
+  await build(ctx, files, config, (sandbox) => begin(sandbox, first), signal);
+  const observed = await observeSandbox(ctx, config.id);
+  if (observed) return observed;
+  throw new GantryError("internal", `sandbox ${config.id} is gone again`, { kind: "system" });
+}
+
+async function build(
+  ctx: Context,
+  files: SandboxFiles,
+  config: SandboxConfig,
+  beginWith: (sandbox: SandboxRecord) => Promise<void>,
+  signal: AbortSignal,
+): Promise<void> {
+  const shape = shapeFor(config.resources, availableParallelism());
+  const draft: SandboxRecord = {
+    ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape },
+  };
+  await createDirectory(ctx, files, draft);
+  await pinNetns(files.net, signal);
+  // The network takes its time beside the VM, and both have ended before anybody cleans up.
+  const [network, booted] = await Promise.allSettled([
+    attach(ctx, files, config, signal),
+    bootVm(ctx, config.id, shape, signal),
+  ]);
+  if (network.status === "rejected") throw network.reason;
+  if (booted.status === "rejected") throw booted.reason;
+  const { ips, network: guestNetwork } = network.value;
+  const up: SandboxRecord = { ...draft, ...booted.value, ips: [...ips], netInode: statSync(files.net).ino };
+  await configureGuest(ctx, config, guestNetwork, signal);
+  await pushEtcFiles(ctx, config, ips, signal);
+  await beginWith(up);
+  await ctx.records.save(files.record, { ...up, phase: "ready" });
+}
+
+/** The directory appears together with its record, so that `list` always knows whose it is. */
+async function createDirectory(ctx: Context, files: SandboxFiles, draft: SandboxRecord): Promise<void> {
+  const temporary = join(ctx.dirs.sandboxes, `.${draft.config.id}.new`);
+  await removeTree(temporary);
+  await mkdir(join(temporary, "containers"), { recursive: true, mode: 0o711 });
+  await writeFile(join(temporary, "net"), "", { mode: 0o444 });
+  await ctx.records.save(join(temporary, "sandbox.json"), draft);
+  await rename(temporary, files.root);
+}
+
+async function attach(ctx: Context, files: SandboxFiles, config: SandboxConfig, signal: AbortSignal) {
+  const { id, pod, portMappings } = config;
+  const request = { sandboxId: id, podNamespace: pod.namespace, podName: pod.name, netns: files.net, portMappings };
+  const { ips, interfaceName } = await ctx.network.attach(request, signal);
+  return { ips, network: await joinTap(files.net, interfaceName, signal) };
+}
+
+/** What must be there before any app runs: a clone has its template's otherwise. */
+async function configureGuest(
+  ctx: Context,
+  { id, hostname, sysctls }: SandboxConfig,
+  network: GuestNetwork,
+  signal: AbortSignal,
+): Promise<void> {
+  const wallClockNs = BigInt(ctx.clock.now()) * 1_000_000n;
+  const body = { wallClockNs, entropy: randomBytes(ENTROPY_BYTES), hostname, network, sysctls };
+  await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);
+}
+
+/** The record of a sandbox that can take containers. @throws GantryError not-found, conflict */
+export async function readySandbox(ctx: Context, id: string): Promise<SandboxRecord> {
+  const files = sandboxFiles(ctx.dirs, id);
+  const record = await ctx.records.sandbox(files.record);
+  if (!record) throw new GantryError("not-found", `there is no sandbox ${id}`, { kind: "system" });
+  if (!isReady(ctx, record, files)) {
+    throw new GantryError("conflict", `sandbox ${id} is not running`, {
+      kind: "system",
+      hint: "It was stopped or damaged; remove it and make a new one.",
+    });
+  }
+  return record;
+}
+
+export function isReady(ctx: Context, record: SandboxRecord, files: SandboxFiles): boolean {
+  return record.phase === "ready" && isRunning(ctx, record) && netnsIntact(record, files);
+}
+
+/** Its QEMU is alive. */
+export function isRunning(ctx: Context, record: SandboxRecord): boolean {
+  return record.bootId === ctx.bootId && record.process !== undefined && isAlive(record.process);
+}
+
+function netnsIntact(record: SandboxRecord, files: SandboxFiles): boolean {
+  return statSync(files.net, { throwIfNoEntry: false })?.ino === record.netInode;
+}

@@ -1,0 +1,66 @@
+import { describe, expect, test } from "vitest";
+import { until, useBench } from "../../contract/harness.ts";
+import { microvmHarness } from "../../contract/microvm-harness.ts";
+
+describe("the life of a micro-VM", () => {
+  const bench = useBench({ inside: true, hostKernel: false }, microvmHarness);
+  const qemuOf = async (id: string): Promise<number> => Number((await bench.find(id))?.detail["qemuPid"]);
+
+  test("a QEMU that is killed is noticed, and what ran in it has ended", async () => {
+    const hints = new Set<string>();
+    const unwatch = bench.driver.watch((hint) => hints.add(hint.sandboxId));
+    const { id } = await bench.sandbox();
+    const app = await bench.start(id, { does: "run" });
+    hints.clear();
+    process.kill(await qemuOf(id), "SIGKILL");
+    await until("it is hinted at", async () => hints.has(id), 2000);
+    const seen = await until("it is not ready", async () => {
+      const sandbox = await bench.find(id);
+      return sandbox?.state === "not-ready" ? sandbox : undefined;
+    });
+    unwatch();
+    expect(seen.detail["ended"]).toContain("killed");
+    expect(seen.containers.find((each) => each.id === app)).toMatchObject({
+      state: "exited",
+      exitCode: 137,
+      terminationMessage: expect.stringContaining("micro-VM ended"),
+    });
+    expect(await bench.find(id)).toEqual(seen);
+    await expect(bench.start(id, { does: "run" })).rejects.toMatchObject({ code: "conflict" });
+  });
+
+  test("an agent that is silent is told about, and again when it answers", async () => {
+    const { id } = await bench.sandbox();
+    const app = await bench.start(id, { does: "run" });
+    const qemu = await qemuOf(id);
+    process.kill(qemu, "SIGSTOP");
+    await until("it is said to be silent", async () => (await bench.find(id))?.detail["agent"] === "silent");
+    process.kill(qemu, "SIGCONT");
+    await until("it answers again", async () => (await bench.find(id))?.detail["agent"] === undefined);
+    expect(await bench.container(id, app)).toMatchObject({ state: "running" });
+  });
+
+  test("two clones of one template share no randomness", async () => {
+    const script =
+      "head -c 32 /dev/urandom | od -An -tx1; cat /proc/sys/kernel/random/uuid; grep -m1 '\\[stack\\]' /proc/self/maps; hostname; cat /sys/class/net/eth0/address";
+    const look = async (): Promise<string[]> => {
+      const sandbox = await bench.sandbox();
+      expect(sandbox.detail["boot"]).toMatch(/^clone/);
+      const app = await bench.start(sandbox.id, { does: "run" });
+      const { stdout } = await bench.exec(sandbox.id, app, ["sh", "-c", script]);
+      return stdout.trim().split("\n");
+    };
+    const [a, b] = [await look(), await look()];
+    expect(a).toHaveLength(6);
+    for (const [n, line] of a.entries()) expect(b[n]).not.toBe(line);
+  });
+
+  test("what would share the host's kernel is refused, and nothing of it stays", async () => {
+    for (const more of [{ hostNetwork: true }, { hostPID: true }, { hostIPC: true }]) {
+      await expect(bench.sandbox(more)).rejects.toMatchObject({ code: "unsupported" });
+    }
+    const volumes = [{ name: "host", kind: "hostPath", hostPath: "/etc" } as const];
+    await expect(bench.sandbox({ volumes })).rejects.toMatchObject({ code: "unsupported" });
+    expect(await bench.driver.list()).toEqual([]);
+  });
+});

@@ -1,0 +1,39 @@
+import { expect, test } from "vitest";
+import { shapeFor } from "../../../src/sandbox/microvm/shape.ts";
+import { allocateSlots, freeLogPort, isLastOnDisk, type SlotUse } from "../../../src/sandbox/microvm/slots.ts";
+
+const shape = { memoryMiB: 128, vcpus: 1, disks: 2, logPorts: 3 };
+const use = (id: string, imageDigest: string, disk: number, logPort: number, ended = false): SlotUse => ({
+  ...{ id, imageDigest, disk, logPort, ended },
+});
+
+test("containers of one image share its disk, each has a port of its own", () => {
+  expect(allocateSlots(shape, [], "x")).toEqual({ disk: 0, logPort: 0 });
+  expect(allocateSlots(shape, [use("a", "x", 0, 0)], "x")).toEqual({ disk: 0, logPort: 1 });
+  expect(allocateSlots(shape, [use("a", "x", 1, 1)], "y")).toEqual({ disk: 0, logPort: 0 });
+});
+
+test("one that has ended needs its disk until it is removed, but no port", () => {
+  const used = [use("a", "x", 0, 0, true), use("b", "y", 1, 1)];
+  expect(allocateSlots(shape, used, "x")).toEqual({ disk: 0, logPort: 0 });
+  expect(() => allocateSlots(shape, used, "z")).toThrow(/2 different images/);
+  expect(isLastOnDisk(used, "a", 0)).toBe(true);
+  expect(isLastOnDisk([...used, use("c", "x", 0, 2)], "a", 0)).toBe(false);
+});
+
+test("no port is given twice", () => {
+  const used = [use("a", "x", 0, 2), use("b", "x", 0, 0)];
+  expect(freeLogPort(shape, used)).toBe(1);
+  const all = [...used, use("c", "x", 0, 1)];
+  expect(freeLogPort(shape, all)).toBeUndefined();
+  expect(() => allocateSlots(shape, all, "x")).toThrow(/3 running containers/);
+});
+
+test.each([
+  [{}, 128, 1],
+  [{ memoryLimitBytes: 16 << 20 }, 128, 1],
+  [{ memoryLimitBytes: 100 << 20, cpuQuotaUs: 150_000 }, 192, 2],
+  [{ memoryLimitBytes: 2 ** 30, cpuQuotaUs: 900_000, cpuPeriodUs: 100_000 }, 1088, 4],
+])("a pod with %o gets %d MiB and %d CPUs", (resources, memoryMiB, vcpus) => {
+  expect(shapeFor(resources, 4)).toMatchObject({ memoryMiB, vcpus });
+});
