@@ -157,6 +157,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
     },
     testsOnly: true,
   },
+  { tool: "socat", purpose: "is used by the tests", version: "1.7", packages: everywhere("socat"), testsOnly: true },
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },
   {
     tool: "mkfs.ext4",
