@@ -5,6 +5,8 @@ import { z } from "zod";
 import { GantryError, messageOf } from "../../system/errors.ts";
 import { exec } from "../../system/exec.ts";
 import { makeTempDir, sweepTempDirs } from "../../system/temp-dirs.ts";
+import { removeEmptyCgroup } from "./cgroup.ts";
+import { detectCgroups } from "./cgroup-host.ts";
 import type { Dirs } from "./dirs.ts";
 import { makeDirectory, readIfThere, removeTree, writeAtomically } from "./files.ts";
 import { mountTable } from "./mounts.ts";
@@ -129,6 +131,7 @@ async function preflight(dirs: Dirs, path: string, signal: AbortSignal): Promise
   } finally {
     await exec(path, ["--root", root, "delete", "--force", id], { okCodes: "any" });
     await removeTree(bundle);
+    removeEmptyCgroup(detectCgroups(), dirs.cgroup); // `gantry doctor` leaves nothing; with pods in it, it stays
   }
 }
 
