@@ -121,6 +121,25 @@ export const REQUIREMENTS: readonly Requirement[] = [
     version: "3.3",
     packages: { ...everywhere("procps-ng"), debian: "procps", suse: "procps" },
   },
+  {
+    tool: "xz",
+    purpose: "unpacks images that are compressed with it",
+    version: "5.4",
+    packages: { ...everywhere("xz"), debian: "xz-utils" },
+  },
+  {
+    tool: "bzip2",
+    purpose: "unpacks images that are compressed with it",
+    version: "1.0",
+    packages: everywhere("bzip2"),
+  },
+  {
+    tool: "modprobe",
+    purpose: "loads the EROFS driver where the kernel has it as a module",
+    version: "30",
+    packages: everywhere("kmod"),
+  },
+  { tool: "zstd", purpose: "is used by the tests", version: "1.5", packages: everywhere("zstd"), testsOnly: true },
   { tool: "git", purpose: "is used by the tests", version: "2.39", packages: everywhere("git"), testsOnly: true },
   {
     tool: "qemu-system-x86_64",
