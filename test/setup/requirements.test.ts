@@ -51,7 +51,7 @@ test("an unknown distribution gets no command, but every name", () => {
 /** Commands of packages that every Debian has (priority "required"). */
 const ALWAYS_THERE = new Set(
   (
-    "bash cat chmod chown chroot cp dd dpkg-deb du env find findmnt flock getconf mkdir mkfifo mv nsenter sh sleep stat stty " +
+    "bash cat chmod chown chroot cp dd dpkg-deb du env find findmnt flock sync getconf mkdir mkfifo mv nsenter sh sleep stat stty " +
     "tar truncate umount apt-get base64 setpriv"
   ).split(" "),
 );
