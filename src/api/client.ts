@@ -44,8 +44,12 @@ export interface ApiClient {
   /** Writes the manifests in `text` to the manifest folder. @throws invalid-manifest, conflict */
   apply(text: string, options?: { readonly fileName?: string }): Promise<readonly ApplyResult[]>;
   listImages(): Promise<readonly Image[]>;
-  /** @throws image-invalid, name-invalid, disk-full */
-  importImage(from: Readable, name: string, signal?: AbortSignal): Promise<Image>;
+  /** @param options `source` is what errors call `from`. @throws image-invalid, name-invalid, disk-full */
+  importImage(
+    from: Readable,
+    name: string,
+    options?: { readonly source?: string; readonly signal?: AbortSignal },
+  ): Promise<Image>;
   /** @throws not-found, image-in-use */
   removeImage(nameOrDigest: string): Promise<void>;
   daemonInfo(): Promise<DaemonInfo>;
@@ -125,8 +129,8 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       return (await requestJson<{ items: readonly ApplyResult[] }>(socketPath, request)).items;
     },
     listImages: async () => (await get<{ items: readonly Image[] }>(`${GANTRY}/images`)).items,
-    importImage: (from, name, signal) => {
-      const path = `${GANTRY}/images${query({ name })}`;
+    importImage: (from, name, { source, signal } = {}) => {
+      const path = `${GANTRY}/images${query({ name, source })}`;
       return requestJson(socketPath, { method: "POST", path, body: from, contentType: "application/x-tar", signal });
     },
     removeImage: (nameOrDigest) =>

@@ -50,7 +50,8 @@ export interface ApiBackend {
     signal: AbortSignal,
   ): Promise<ExecSession>;
   images(): Promise<Image[]>;
-  importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image>;
+  /** @param shownAs what errors call the stream */
+  importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;
   removeImage(nameOrDigest: string): Promise<void>;
   info(): DaemonInfo;
 }

@@ -40,7 +40,8 @@ function throughDaemon(client: ApiClient): Images {
     list: () => client.listImages(),
     async import(source, name, signal) {
       const { stream, finished } = await open(source);
-      const [image] = await Promise.all([client.importImage(stream, name, signal), finished]);
+      const options = { signal, ...(source !== "-" && { source }) };
+      const [image] = await Promise.all([client.importImage(stream, name, options), finished]);
       return image;
     },
     remove: (nameOrDigest) => client.removeImage(nameOrDigest),

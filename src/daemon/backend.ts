@@ -80,8 +80,8 @@ export function createBackend(parts: BackendParts): ApiBackend {
         .exec(state.sandbox.id, target.state.containerId, request, signal);
     },
     images: () => images.list(),
-    async importImage(from, name, signal) {
-      const image = await images.import(from, name, signal);
+    async importImage(from, name, signal, shownAs) {
+      const image = await images.import(from, name, signal, shownAs);
       reconciler.imagesChanged();
       return image;
     },

@@ -5,10 +5,11 @@ export interface ImageStore {
   list(): Promise<Image[]>;
   /**
    * Brings in a docker-archive, OCI archive, OCI layout, plain rootfs tar or directory, told apart by content.
-   * @param from a path, or a stream (stdin). @throws image-invalid, name-invalid, disk-full,
-   *   not-found (no such file)
+   * @param from a path, or a stream
+   * @param shownAs what errors call a stream; default "the standard input"
+   * @throws image-invalid, name-invalid, disk-full, not-found (no such file)
    */
-  import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image>;
+  import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;
   /**
    * Removes a name, and the data when it was the last one; given a digest (or 12 and more digits of it) all names.
    * @param inUse says by whom: who uses the image; with a name, who uses it by that name, which alone is to go

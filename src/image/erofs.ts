@@ -24,7 +24,10 @@ export async function makeErofs(tree: string, file: string, digest: string, sign
   });
   const { size } = await stat(file);
   if (size > IMAGE_FILE_BYTES)
-    throw tooBig(`the image's filesystem takes ${formatBytes(size)}`, formatBytes(IMAGE_FILE_BYTES));
+    throw tooBig(
+      `the image's filesystem takes more than ${formatBytes(IMAGE_FILE_BYTES)}`,
+      formatBytes(IMAGE_FILE_BYTES),
+    );
   await truncate(file, IMAGE_FILE_BYTES);
   return size;
 }

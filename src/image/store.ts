@@ -78,7 +78,12 @@ class LocalImageStore implements ImageStore {
       .sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
   }
 
-  async import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image> {
+  async import(
+    from: string | NodeJS.ReadableStream,
+    name: string,
+    signal: AbortSignal,
+    shownAs = "the standard input",
+  ): Promise<Image> {
     if (parseReference(name).digest !== undefined) {
       throw new GantryError("name-invalid", `cannot import as ${name}: a digest is computed, not chosen`, {
         hint: "Give a name with a tag, e.g. localhost/hello:1.",
@@ -87,7 +92,7 @@ class LocalImageStore implements ImageStore {
     const full = normalizeName(name);
     await this.#open();
     return await this.#inTemp(async (temp) => {
-      const source = await openSource(from, temp, this.#limits, signal);
+      const source = await openSource(from, shownAs, temp, this.#limits, signal);
       const staged = await stage(source, { name: full, temp, policy: this.#at.policy, limits: this.#limits, signal });
       const held = await this.#held(staged.configDigest);
       const root = held ? undefined : await this.#build(staged, staged.layout, temp, signal);

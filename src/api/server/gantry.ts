@@ -74,7 +74,7 @@ function importImage(backend: ApiBackend): (call: Call) => Promise<unknown> {
     };
     reply.raw.on("close", onClose);
     try {
-      return await backend.importImage(shielded(request.raw), name, gone.signal);
+      return await backend.importImage(shielded(request.raw), name, gone.signal, query.text("source"));
     } finally {
       reply.raw.off("close", onClose);
     }

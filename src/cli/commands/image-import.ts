@@ -1,3 +1,4 @@
+import { normalizeName } from "../../image/name.ts";
 import { openImages } from "../images.ts";
 import { withProgress } from "../output/progress.ts";
 import { formatBytes } from "../output/text.ts";
@@ -25,6 +26,6 @@ async function run({ args, context }: Call): Promise<undefined> {
   const images = await openImages(context);
   const image = await withProgress(`importing ${name}`, images.import(source, name, context.signal));
   if (out.format === "json" || out.format === "yaml") await out.structured(image);
-  else out.line(`${image.names.at(-1) ?? name}  ${image.digest}  ${formatBytes(image.sizeBytes)}`);
+  else out.line(`${normalizeName(name)}  ${image.digest}  ${formatBytes(image.sizeBytes)}`);
   return undefined;
 }
