@@ -5,7 +5,16 @@
  * and if it runs already it is left as it is, so that one bad manifest never disturbs a pod that runs.
  */
 import { hashOf } from "./hash.ts";
-import type { ConfigMap, Container, LoadedObject, Pod, Problem, RuntimeClass, Secret } from "./manifest/index.ts";
+import {
+  type ConfigMap,
+  type Container,
+  type LoadedObject,
+  type Pod,
+  type Problem,
+  placeOfField,
+  type RuntimeClass,
+  type Secret,
+} from "./manifest/index.ts";
 import type { DesiredPod } from "./pod/contract.ts";
 
 export interface Desired {
@@ -66,7 +75,14 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
   const withhold = ({ object, loaded }: Loaded<Pod>, field: string, message: string, hint: string): void => {
     const key = keyOf(object);
     withheld.add(key);
-    problems.push({ severity: "error", place: loaded.place, field, message, hint, object: `Pod ${key}` });
+    problems.push({
+      severity: "error",
+      place: placeOfField(loaded, field),
+      field,
+      message,
+      hint,
+      object: `Pod ${key}`,
+    });
     // The version that was accepted before stays in force.
     const before = context.accepted.get(key);
     if (before !== undefined) pods.set(key, before);
@@ -85,7 +101,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     if (clash !== undefined) {
       withhold(
         candidate,
-        "spec.containers[].ports[].hostPort",
+        clash.field,
         `host port ${clash.port} is already used by pod ${clash.owner}`,
         "Choose another hostPort, or remove the other pod.",
       );
@@ -106,7 +122,7 @@ function inOrderOfPrecedence(
     const before = accepted.get(keyOf(object));
     if (before === undefined) return 2;
     if (before.pod === object) return 0;
-    return JSON.stringify(hostPortsOf(before.pod)) === JSON.stringify(hostPortsOf(object)) ? 0 : 1;
+    return JSON.stringify(portsOf(before.pod)) === JSON.stringify(portsOf(object)) ? 0 : 1;
   };
   return [...candidates]
     .map((candidate) => ({ candidate, rank: rank(candidate), key: keyOf(candidate.object) }))
@@ -135,20 +151,28 @@ function resolveRuntime(
 }
 
 interface HostPort {
+  /** "spec.containers[0].ports[0].hostPort" */
+  readonly field: string;
   readonly ip: string;
   readonly port: number;
   readonly protocol: string;
 }
 
 function hostPortsOf(pod: Pod): HostPort[] {
-  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-  return containers.flatMap((container) =>
-    (container.ports ?? []).flatMap((port) =>
-      port.hostPort === undefined
-        ? []
-        : [{ ip: port.hostIP ?? "0.0.0.0", port: port.hostPort, protocol: port.protocol ?? "TCP" }],
+  return (["initContainers", "containers"] as const).flatMap((list) =>
+    (pod.spec[list] ?? []).flatMap(({ ports = [] }, at) =>
+      ports.flatMap(({ hostPort, hostIP: ip = "0.0.0.0", protocol = "TCP" }, index) =>
+        hostPort === undefined
+          ? []
+          : [{ field: `spec.${list}[${at}].ports[${index}].hostPort`, ip, port: hostPort, protocol }],
+      ),
     ),
   );
+}
+
+/** The same, wherever in the pod they are written. */
+function portsOf(pod: Pod): Omit<HostPort, "field">[] {
+  return hostPortsOf(pod).map(({ ip, port, protocol }) => ({ ip, port, protocol }));
 }
 
 /** Who holds which host port; an unspecified address overlaps with every other. */
@@ -156,11 +180,15 @@ class PortLedger {
   /** By port and protocol: "80/TCP". */
   readonly #held = new Map<string, { readonly ip: string; readonly owner: string }[]>();
 
-  claim(pod: Pod): { port: string; owner: string } | undefined {
-    const wanted = hostPortsOf(pod).map(({ ip, port, protocol }) => ({ ip, port: `${port}/${protocol}` }));
-    for (const { ip, port } of wanted) {
+  claim(pod: Pod): { field: string; port: string; owner: string } | undefined {
+    const wanted = hostPortsOf(pod).map(({ field, ip, port, protocol }) => ({
+      field,
+      ip,
+      port: `${port}/${protocol}`,
+    }));
+    for (const { field, ip, port } of wanted) {
       const clash = this.#held.get(port)?.find((held) => held.ip === ip || isWild(held.ip) || isWild(ip));
-      if (clash !== undefined) return { port, owner: clash.owner };
+      if (clash !== undefined) return { field, port, owner: clash.owner };
     }
     const owner = keyOf(pod);
     for (const { ip, port } of wanted) {
@@ -228,7 +256,7 @@ export function hashedPod(
       // What an init container did to the volumes can't be undone in place, so a changed one asks for a new pod.
       init: initContainers.filter((container) => !isSidecar(container)).map(containerIdentity),
       order: initContainers.map((container) => container.name),
-      hostPorts: hostPortsOf(pod),
+      hostPorts: portsOf(pod),
     }),
     containerHashes: Object.fromEntries(all.map((container) => [container.name, hashOf(containerIdentity(container))])),
     metadataHash: hashOf({ metadata: pod.metadata, spec: podSpec, ports: all.map((container) => container.ports) }),

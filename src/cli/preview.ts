@@ -75,7 +75,7 @@ function knownPods(pods: readonly PodObject[], { objects }: Manifests, handlers:
     // Where it is written is not compared: the file given here need not be the one in the folder.
     const place = places.get(key) ?? { file: "", line: 1, column: 1 };
     const written = asWritten(pod);
-    const loaded = comparable({ object: written, place, warnings: [], stale: false });
+    const loaded = comparable({ object: written, place, places: new Map(), warnings: [], stale: false });
     const facts = { origin: "", runtimeClass: runtimeOf(pod), runtimeHandler: undefined, warnings: [] };
     // A runtime class that only the daemon's folder has is known by its name alone.
     const managed = desiredOf([...classes, loaded], handlers).pods.get(key) ?? hashedPod(written, facts);

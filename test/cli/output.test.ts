@@ -130,9 +130,13 @@ test("a file with many mistakes does not bury the others", () => {
       place: { file: "many.yaml", line: index + 1, column: 1 },
       field,
       message: "is wrong",
+      hint: undefined,
+      object: undefined,
     }),
   );
-  const other: Problem = { severity: "error", place: { file: "b.yaml", line: 1, column: 1 }, field: "", message: "bad" };
+  const more = { hint: undefined, object: undefined };
+  const place = { file: "b.yaml", line: 1, column: 1 };
+  const other: Problem = { severity: "error", place, field: "", message: "bad", ...more };
   const section = problemSection({ problems: [...problems, other], held: [] }, colorsFor({}, true, {}));
   expect(section).toEqual([
     "6 manifest errors (what runs stays as it is):",
