@@ -118,7 +118,7 @@ describe("places", () => {
     [
       "a capability that is none",
       `${POD}    securityContext: {capabilities: {drop: [ALL], add: [NET_ADMN]}}\n`,
-      "9:58: error: spec.containers[0].securityContext.capabilities.add[0]: \"NET_ADMN\" is not a capability (did you mean 'NET_ADMIN'?)",
+      "9:57: error: spec.containers[0].securityContext.capabilities.add[0]: \"NET_ADMN\" is not a capability (did you mean 'NET_ADMIN'?)",
     ],
     [
       "an empty list",
