@@ -26,6 +26,7 @@ import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
 import type { SandboxDriver } from "./sandbox/driver.ts";
+import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
@@ -98,12 +99,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     firstHostId: config.userns.base,
     ...(config.runtime.oci !== "auto" && { runtime: config.runtime.oci }),
   });
-  const drivers: readonly SandboxDriver[] = [namespaceDriver];
+  const microvmDriver = createMicrovmDriver({ paths, images, network, log, clock });
+  const drivers: readonly SandboxDriver[] = [namespaceDriver, microvmDriver];
   const driverFor = (runtimeClass: string): SandboxDriver => {
     const driver = drivers.find((one) => one.runtimeClass === runtimeClass);
     if (driver !== undefined) return driver;
     throw new GantryError("unsupported", `no driver for runtime class ${runtimeClass}`, {
-      hint: "Use runtimeClassName: namespace.",
+      hint: `Use one of: ${drivers.map(({ runtimeClass }) => runtimeClass).join(", ")}.`,
     });
   };
   ends.defer(() => leaveHost(drivers, images, network));

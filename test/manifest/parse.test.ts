@@ -176,11 +176,6 @@ describe("places", () => {
       "9:5: error: spec.containers[0].livenessProbe: probes are not supported yet (remove it)",
     ],
     [
-      "a micro-VM",
-      `${POD}  runtimeClassName: microvm\n`,
-      "9:3: error: spec.runtimeClassName: microvm comes with the micro-VM driver, which is not there yet (remove it)",
-    ],
-    [
       "a storage system",
       `${POD}  volumes: [{name: v, nfs: {server: a, path: /}}]\n`,
       "9:23: error: spec.volumes[0].nfs: Gantry does not mount volumes of storage systems; mount it on the host and use hostPath (remove it)",

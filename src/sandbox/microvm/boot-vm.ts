@@ -107,5 +107,5 @@ async function templateFacts(
 ): Promise<TemplateFacts & { readonly accelerator: Accelerator }> {
   const [{ hash }, accelerator] = await Promise.all([ctx.bootFiles(signal), ctx.accelerator(signal)]);
   const vm = { shape, accelerator, kernel: "", initramfs: "", emptyDisk: "", tap: TAP, directory: "", incoming: false };
-  return { shape, bootHash: hash, accelerator, qemu: ctx.qemu, arguments: qemuArguments(vm) };
+  return { shape, bootHash: hash, accelerator, qemu: ctx.qemu(), arguments: qemuArguments(vm) };
 }

@@ -25,7 +25,8 @@ export interface Context {
   readonly machines: Machines;
   readonly volumes: VolumeSync;
   readonly bootId: string;
-  readonly qemu: string;
+  /** Path of QEMU. @throws GantryError host-unsupported: it is not installed, or this machine is of another kind */
+  readonly qemu: () => string;
   /** Kernel and initramfs; fetched and built at first need. */
   readonly bootFiles: (signal: AbortSignal) => Promise<BootFiles>;
   readonly accelerator: (signal: AbortSignal) => Promise<Accelerator>;

@@ -13,7 +13,6 @@ import { makeDirectory, namesIn } from "../namespace/files.ts";
 import { createGate, keyedLock } from "../namespace/locks.ts";
 import { privateBase, releaseBase } from "../namespace/pins.ts";
 import { bootId } from "../namespace/proc.ts";
-import { findBinary } from "../namespace/runtime.ts";
 import { detectAccelerator } from "./accelerator/detect.ts";
 import { kvmTrial } from "./accelerator/trial.ts";
 import { ensureBootFiles } from "./boot/index.ts";
@@ -28,6 +27,7 @@ import { collectGarbage } from "./garbage.ts";
 import { listSandboxes } from "./list.ts";
 import { createMachines } from "./machines.ts";
 import type { Accelerator } from "./qemu/args.ts";
+import { findQemu } from "./qemu/find.ts";
 import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
 import { reopenLog } from "./reopen.ts";
@@ -91,7 +91,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   const ctx: Context = {
     ...{ paths, dirs, images, network, log, clock, records, machines, volumes },
     bootId: bootId(),
-    qemu: options.qemu ?? findBinary("qemu-system-x86_64") ?? "qemu-system-x86_64",
+    qemu: () => options.qemu ?? findQemu(),
     bootFiles: memoised(() => ensureBootFiles({ cacheDir: dirs.boot })),
     accelerator: async () => options.accelerator ?? (await accelerator()).accelerator,
     template: async (facts, signal) => await abortable(templates.get(facts), signal),

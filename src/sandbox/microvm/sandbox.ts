@@ -32,6 +32,7 @@ export async function runSandbox(
   signal: AbortSignal,
 ): Promise<ObservedSandbox> {
   refuseSandbox(config);
+  ctx.qemu(); // what the host lacks is said before anything is made
   const files = sandboxFiles(ctx.dirs, config.id);
   const before = await ctx.records.sandbox(files.record).catch(() => undefined);
   if (before) {

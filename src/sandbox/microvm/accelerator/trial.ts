@@ -17,7 +17,7 @@ export async function kvmTrial(ctx: Context): Promise<number> {
     const vm = await vmArguments(ctx, shapeFor({}, 1), "kvm", new AbortController().signal);
     const template = { key: "trial", memory: join(directory, "memory"), state: join(directory, "state") };
     const started = performance.now();
-    await buildTemplate({ qemu: ctx.qemu, vm, directory, template, timeoutMs: DEADLINE_MS });
+    await buildTemplate({ qemu: ctx.qemu(), vm, directory, template, timeoutMs: DEADLINE_MS });
     return Math.round(performance.now() - started);
   } finally {
     await removeTree(directory);
