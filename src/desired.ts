@@ -5,6 +5,7 @@
  * and if it runs already it is left as it is, so that one bad manifest never disturbs a pod that runs.
  */
 import { hashOf } from "./hash.ts";
+import { PortLedger, portsOf } from "./host-ports.ts";
 import {
   type ConfigMap,
   type Container,
@@ -26,6 +27,15 @@ export interface Desired {
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly problems: readonly Problem[];
 }
+
+/** Before anything was read. */
+export const NOTHING_DESIRED: Desired = {
+  pods: new Map(),
+  withheld: new Set(),
+  configMaps: new Map(),
+  secrets: new Map(),
+  problems: [],
+};
 
 export interface DesiredContext {
   /** Runtime classes that have a driver on this node, e.g. ["namespace"]. */
@@ -113,6 +123,17 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
   return { pods, withheld, configMaps, secrets, problems };
 }
 
+/**
+ * A pod whose manifest is broken is withheld, too. Mostly its last good version is among the desired pods; this is for
+ * when there is none: it was lost, or is itself refused by the rules of a newer version.
+ */
+export function withholdBroken(desired: Desired, problems: readonly Problem[]): Desired {
+  const broken = problems.flatMap(({ severity, object }) =>
+    severity === "error" && object?.startsWith("Pod ") ? [object.slice("Pod ".length)] : [],
+  );
+  return broken.length === 0 ? desired : { ...desired, withheld: new Set([...desired.withheld, ...broken]) };
+}
+
 /** Accepted pods whose ports are as before come first, so that a newcomer can't push out what runs. */
 function inOrderOfPrecedence(
   candidates: readonly Loaded<Pod>[],
@@ -148,68 +169,6 @@ function resolveRuntime(
   }
   if (context.drivers.includes(name)) return { runtimeClass: name, handler: undefined };
   return `runtime class ${JSON.stringify(name)} does not exist`;
-}
-
-interface HostPort {
-  /** "spec.containers[0].ports[0].hostPort" */
-  readonly field: string;
-  readonly ip: string;
-  readonly port: number;
-  readonly protocol: string;
-}
-
-function hostPortsOf(pod: Pod): HostPort[] {
-  return (["initContainers", "containers"] as const).flatMap((list) =>
-    (pod.spec[list] ?? []).flatMap(({ ports = [] }, at) =>
-      ports.flatMap(({ hostPort, hostIP: ip = "0.0.0.0", protocol = "TCP" }, index) =>
-        hostPort === undefined
-          ? []
-          : [{ field: `spec.${list}[${at}].ports[${index}].hostPort`, ip, port: hostPort, protocol }],
-      ),
-    ),
-  );
-}
-
-/** The same, wherever in the pod they are written. */
-function portsOf(pod: Pod): Omit<HostPort, "field">[] {
-  return hostPortsOf(pod).map(({ ip, port, protocol }) => ({ ip, port, protocol }));
-}
-
-/** Who holds which host port; an unspecified address overlaps with every other. */
-class PortLedger {
-  /** By port and protocol: "80/TCP". */
-  readonly #held = new Map<string, { readonly ip: string; readonly owner: string }[]>();
-
-  claim(pod: Pod): { field: string; port: string; owner: string } | undefined {
-    const wanted = hostPortsOf(pod).map(({ field, ip, port, protocol }) => ({
-      field,
-      ip,
-      port: `${port}/${protocol}`,
-    }));
-    for (const { field, ip, port } of wanted) {
-      const clash = this.#held.get(port)?.find((held) => held.ip === ip || isWild(held.ip) || isWild(ip));
-      if (clash !== undefined) return { field, port, owner: clash.owner };
-    }
-    const owner = keyOf(pod);
-    for (const { ip, port } of wanted) {
-      const held = this.#held.get(port);
-      if (held === undefined) this.#held.set(port, [{ ip, owner }]);
-      else held.push({ ip, owner });
-    }
-    return undefined;
-  }
-}
-
-function isWild(ip: string): boolean {
-  return ip === "" || ip === "0.0.0.0" || ip === "::";
-}
-
-/** Whether `pod` wants a host port that one of `others` has. */
-export function sharesHostPort(pod: Pod, others: Iterable<Pod>): boolean {
-  if (hostPortsOf(pod).length === 0) return false;
-  const ports = new PortLedger();
-  for (const other of others) ports.claim(other);
-  return ports.claim(pod) !== undefined;
 }
 
 /** Unchanged manifests keep their object identity, so their hashes are computed once. */

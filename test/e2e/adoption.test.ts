@@ -209,6 +209,28 @@ describe("while no daemon runs", () => {
     expect(host.daemon?.log()).toContain("damaged");
   });
 
+  test("a database lost while a manifest is broken: its pod runs on, and is taken over when the manifest is mended", async () => {
+    await using host = testHost();
+    await host.startDaemon();
+    const text = podText("web", [shell("main", FOREVER)]);
+    host.write("web.yaml", text);
+    const before = await host.waitReady("web");
+    const pid = pidOf(before, "main");
+    await host.stopDaemon("SIGKILL");
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(host.paths.database + suffix, { force: true });
+    host.write("web.yaml", text.replace('"command"', '"comand"'));
+    await host.startDaemon();
+    // Another pod's whole start: time enough to end the first.
+    host.write("other.yaml", podText("other", [shell("main", FOREVER)]));
+    await host.waitReady("other");
+    expect(isRunning(pid)).toBe(true);
+    expect((await host.gantry("status")).stdout).toContain("did you mean 'command'?");
+
+    host.write("web.yaml", text);
+    const after = await host.waitReady("web");
+    expect([after.metadata.uid, pidOf(after, "main")]).toEqual([before.metadata.uid, pid]);
+  });
+
   test("a database lost together with the manifest: the pod is ended, politely", async () => {
     await using host = testHost();
     await host.startDaemon();
