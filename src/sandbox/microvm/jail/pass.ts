@@ -1,4 +1,3 @@
-import { once } from "node:events";
 import { GantryError } from "../../../system/errors.ts";
 import { connectUnix } from "../qemu/socket.ts";
 
@@ -9,7 +8,7 @@ const MAX_ANSWER = 1024;
  * Has a VM's jailer open a file and give it to QEMU, which finds it at /dev/fdset/<set>: QEMU itself can open nothing.
  * @param socket where the jailer listens
  * @param mode "append" makes the file when it is not there
- * @throws GantryError runtime-failed with the reason, timeout, cancelled
+ * @throws GantryError runtime-failed with the reason, timeout
  */
 export async function passFile(
   socket: string,
@@ -27,14 +26,12 @@ export async function passFile(
     if (answer.length > MAX_ANSWER) connection.destroy();
   });
   connection.on("error", () => {}); // the answer says whether it worked
-  try {
-    connection.write(`${file.mode} ${file.set} ${file.path}\n`);
-    await once(connection, "close", { signal: limit });
-  } catch (cause) {
-    throw new GantryError("timeout", `the micro-VM did not take ${file.path}`, { kind: "system", cause });
-  } finally {
-    connection.destroy();
-  }
+  limit.addEventListener("abort", () => connection.destroy(), { once: true });
+  const closed = new Promise<void>((resolve) => connection.once("close", () => resolve()));
+  connection.write(`${file.mode} ${file.set} ${file.path}\n`);
+  await closed;
   if (answer === "ok\n") return;
+  if (limit.aborted)
+    throw new GantryError("timeout", `the micro-VM did not take ${file.path} in time`, { kind: "system" });
   throw failed(answer.replace(/^error /, "").trim() || "its QEMU is gone");
 }
