@@ -1,14 +1,22 @@
+import { type FileHandle, open } from "node:fs/promises";
 import { GantryError, isGantryError, messageOf } from "../../system/errors.ts";
 import type { ProcessId } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
-import { TAP } from "./network/tap.ts";
+import type { CgroupEntrance } from "./jail/cgroup.ts";
+import { kvmGroup, realProgram, viewOf } from "./jail/view.ts";
 import { type Accelerator, qemuArguments, type VmArguments, type VmShape } from "./qemu/args.ts";
-import { killQemus, launchQemu } from "./qemu/process.ts";
+import { killQemus, launchQemu, qemuProcess } from "./qemu/process.ts";
 import type { SandboxRecord } from "./records.ts";
 import { restoreState } from "./template/capture.ts";
 import type { Template, TemplateFacts } from "./template/templates.ts";
 import { untilAgentAnswers } from "./up.ts";
+
+/** What a VM's QEMU runs as, and in. */
+export interface Jail {
+  readonly uid: number;
+  readonly cgroup: CgroupEntrance;
+}
 
 export interface BootedVm {
   readonly process: ProcessId;
@@ -23,12 +31,18 @@ const ATTEMPTS = 2;
  * or one can be made, else by booting it.
  * @throws GantryError runtime-failed with the guest's last words, timeout, cancelled
  */
-export async function bootVm(ctx: Context, id: string, shape: VmShape, signal: AbortSignal): Promise<BootedVm> {
+export async function bootVm(
+  ctx: Context,
+  id: string,
+  shape: VmShape,
+  jail: Jail,
+  signal: AbortSignal,
+): Promise<BootedVm> {
   const facts = await templateFacts(ctx, shape, signal);
   const template = await ctx.template(facts, signal);
   if (template !== undefined) {
     try {
-      return await launch(ctx, id, facts, template, signal);
+      return await launch(ctx, id, { facts, jail, template }, signal);
     } catch (error) {
       await clear(ctx, id);
       if (isGantryError(error, "cancelled")) throw error;
@@ -38,7 +52,7 @@ export async function bootVm(ctx: Context, id: string, shape: VmShape, signal: A
   }
   for (let attempt = 1; ; attempt++) {
     try {
-      return await launch(ctx, id, facts, undefined, signal);
+      return await launch(ctx, id, { facts, jail }, signal);
     } catch (error) {
       await clear(ctx, id);
       if (attempt === ATTEMPTS || !isGantryError(error, "timeout")) throw error;
@@ -52,28 +66,43 @@ async function clear(ctx: Context, id: string): Promise<void> {
   ctx.machines.drop(id);
 }
 
+interface Start {
+  readonly facts: TemplateFacts & { readonly accelerator: Accelerator };
+  readonly jail: Jail;
+  /** Absent: a cold boot. */
+  readonly template?: Template;
+}
+
 async function launch(
   ctx: Context,
   id: string,
-  facts: TemplateFacts & { readonly accelerator: Accelerator },
-  template: Template | undefined,
+  { facts, jail, template }: Start,
   signal: AbortSignal,
 ): Promise<BootedVm> {
   if (signal.aborted) throw new GantryError("cancelled", "the micro-VM was not started", { kind: "system" });
   const files = sandboxFiles(ctx.dirs, id);
   const memory = template === undefined ? {} : { memoryFile: { path: template.memory, share: false } };
   const vm = { ...(await vmArguments(ctx, facts.shape, facts.accelerator, signal)), ...memory };
+  const { jailer } = await ctx.bootFiles(signal);
+  const binary = realProgram(facts.qemu);
+  let state: FileHandle | undefined;
+  let process: ProcessId;
   const started = performance.now();
-  const process = launchQemu(
-    {
-      binary: facts.qemu,
-      arguments: qemuArguments({ ...vm, directory: files.root, incoming: template !== undefined }),
-      files,
-      netns: files.net,
-      ...(template === undefined ? {} : { input: template.state }),
-    },
-    () => ctx.machines.changed(id),
-  );
+  try {
+    if (template !== undefined) state = await open(template.state);
+    process = launchQemu(
+      {
+        ...{ jailer, binary, files, netns: files.net, ...jail },
+        arguments: qemuArguments({ ...vm, directory: files.root, incoming: template !== undefined }),
+        group: vm.accelerator === "kvm" ? kvmGroup() : 0,
+        view: viewOf(binary, vm, jailer),
+        descriptors: state === undefined ? [] : [state.fd],
+      },
+      () => ctx.machines.changed(id),
+    );
+  } finally {
+    await state?.close();
+  }
   const machine = ctx.machines.get(id);
   const limits = { process, files, timeoutMs: ctx.bootTimeoutMs };
   await untilAgentAnswers(
@@ -86,7 +115,10 @@ async function launch(
   );
   const how = template === undefined ? "cold" : "clone";
   const ms = Math.round(performance.now() - started);
-  return { process, boot: { how, accelerator: facts.accelerator, ms, kernel: machine.guest.hello?.kernel ?? "" } };
+  return {
+    process: qemuProcess(files) ?? process,
+    boot: { how, accelerator: facts.accelerator, ms, kernel: machine.guest.hello?.kernel ?? "" },
+  };
 }
 
 /** Arguments of every VM of a shape, whatever directory it is in. */
@@ -97,7 +129,7 @@ export async function vmArguments(
   signal: AbortSignal,
 ): Promise<Omit<VmArguments, "directory" | "incoming">> {
   const { kernel, initramfs } = await ctx.bootFiles(signal);
-  return { shape, accelerator, kernel: kernel.image, initramfs, emptyDisk: ctx.dirs.emptyDisk, tap: TAP };
+  return { shape, accelerator, kernel: kernel.image, initramfs, emptyDisk: ctx.dirs.emptyDisk };
 }
 
 async function templateFacts(
@@ -106,6 +138,6 @@ async function templateFacts(
   signal: AbortSignal,
 ): Promise<TemplateFacts & { readonly accelerator: Accelerator }> {
   const [{ hash }, accelerator] = await Promise.all([ctx.bootFiles(signal), ctx.accelerator(signal)]);
-  const vm = { shape, accelerator, kernel: "", initramfs: "", emptyDisk: "", tap: TAP, directory: "", incoming: false };
+  const vm = { shape, accelerator, kernel: "", initramfs: "", emptyDisk: "", directory: "", incoming: false };
   return { shape, bootHash: hash, accelerator, qemu: ctx.qemu(), arguments: qemuArguments(vm) };
 }

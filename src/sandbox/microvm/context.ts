@@ -3,6 +3,7 @@ import type { PodNetwork } from "../../network/contract.ts";
 import type { Clock } from "../../system/clock.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
+import type { CgroupHost } from "../cgroup/host.ts";
 import type { ContainerConfig } from "../driver.ts";
 import type { Gate, KeyedLock } from "../namespace/locks.ts";
 import type { BootFiles } from "./boot/index.ts";
@@ -24,6 +25,7 @@ export interface Context {
   readonly records: Records;
   readonly machines: Machines;
   readonly volumes: VolumeSync;
+  readonly cgroups: CgroupHost;
   readonly bootId: string;
   /** Path of QEMU. @throws GantryError host-unsupported: it is not installed, or this machine is of another kind */
   readonly qemu: () => string;

@@ -7,6 +7,8 @@ import type { Clock } from "../../system/clock.ts";
 import { GantryError, messageOf } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
+import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
+import { detectCgroups } from "../cgroup/host.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
 import { makeDirectory, namesIn } from "../namespace/files.ts";
@@ -78,7 +80,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     log,
     build: async (directory, template, { shape, qemu }) => {
       const vm = await vmArguments(ctx, shape, await ctx.accelerator(NEVER), NEVER);
-      await buildTemplate({ qemu, vm, directory, template, timeoutMs: bootTimeoutMs });
+      const { jailer } = await ctx.bootFiles(NEVER);
+      await buildTemplate({ qemu, jailer, vm, directory, template, timeoutMs: bootTimeoutMs });
     },
   });
   const accelerator = memoised(() =>
@@ -90,6 +93,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   );
   const ctx: Context = {
     ...{ paths, dirs, images, network, log, clock, records, machines, volumes },
+    cgroups: detectCgroups(),
     bootId: bootId(),
     qemu: () => options.qemu ?? findQemu(),
     bootFiles: memoised(() => ensureBootFiles({ cacheDir: dirs.boot })),
@@ -122,6 +126,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       started = false;
       if ((await namesIn(dirs.sandboxes)).length === 0) await templates.clear();
       await releaseBase(dirs);
+      removeEmptyCgroup(ctx.cgroups, dirs.cgroup);
     },
 
     async runSandbox(config, signal) {

@@ -1,5 +1,5 @@
+import { weightOfShares } from "../cgroup/cgroup.ts";
 import type { ContainerConfig, SandboxConfig } from "../driver.ts";
-import { weightOfShares } from "../namespace/cgroup.ts";
 import { hostFacts } from "../namespace/host.ts";
 import { ALL_CAPABILITIES, effectiveCapabilities } from "../namespace/oci/capabilities.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../namespace/oci/mounts.ts";

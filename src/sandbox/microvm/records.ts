@@ -12,6 +12,8 @@ const sandboxRecord = z.object({
   ips: z.array(z.string()),
   /** Of the pinned network namespace: another one means that somebody replaced or unpinned it. */
   netInode: z.number().exactOptional(),
+  /** User and group id that QEMU runs as. */
+  uid: z.number().exactOptional(),
   /** QEMU. */
   process: processId.exactOptional(),
   shape: z.object({ memoryMiB: z.number(), vcpus: z.number(), disks: z.number(), logPorts: z.number() }),

@@ -1,8 +1,10 @@
 import { existsSync } from "node:fs";
+import { removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { unmountBelow } from "../namespace/mounts.ts";
 import type { Context } from "./context.ts";
-import { containerFiles, sandboxFiles } from "./dirs.ts";
+import { containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
+import { releaseVmId } from "./jail/ids.ts";
 import { containersOf, slotUses } from "./list.ts";
 import { ejectImage } from "./qemu/devices.ts";
 import { killQemus } from "./qemu/process.ts";
@@ -35,10 +37,13 @@ export async function dismantleContainer(
 /** Removes every trace of a sandbox, whatever state it is in. Nothing there is fine. */
 export async function dismantleSandbox(ctx: Context, id: string, signal: AbortSignal): Promise<void> {
   const files = sandboxFiles(ctx.dirs, id);
+  const record = await ctx.records.sandbox(files.record).catch(() => undefined);
   await powerOff(ctx, id);
   await ctx.network.detach(id, signal);
+  await removeCgroup(ctx.cgroups, vmCgroup(ctx.dirs, id));
   await unmountBelow(files.root, signal);
   await removeTree(files.root);
+  if (record?.uid !== undefined) await releaseVmId(record.uid, files.root);
   ctx.records.forget(files.root);
   ctx.machines.drop(id);
   ctx.volumes.forget(id);

@@ -9,8 +9,10 @@ import { removeTree } from "../namespace/files.ts";
 import { isAlive } from "../namespace/proc.ts";
 import { bootVm } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
-import { type SandboxFiles, sandboxFiles } from "./dirs.ts";
+import { type SandboxFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
+import { limitVmCpu, makeVmCgroup } from "./jail/cgroup.ts";
+import { takeVmId } from "./jail/ids.ts";
 import { observeSandbox } from "./list.ts";
 import { joinTap, pinNetns } from "./network/tap.ts";
 import type { GuestNetwork } from "./protocol/index.ts";
@@ -61,15 +63,18 @@ async function build(
   signal: AbortSignal,
 ): Promise<void> {
   const shape = shapeFor(config.resources, availableParallelism());
+  const uid = await takeVmId(files.root);
   const draft: SandboxRecord = {
-    ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape },
+    ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
   };
   await createDirectory(ctx, files, draft);
+  const path = vmCgroup(ctx.dirs, config.id);
+  const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
   await pinNetns(files.net, signal);
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
     attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, shape, signal),
+    bootVm(ctx, config.id, shape, { uid, cgroup }, signal),
   ]);
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;
@@ -78,6 +83,7 @@ async function build(
   await configureGuest(ctx, config, guestNetwork, signal);
   await pushEtcFiles(ctx, config, ips, signal);
   await beginWith(up);
+  limitVmCpu(ctx.cgroups, path, config.resources);
   await ctx.records.save(files.record, { ...up, phase: "ready" });
 }
 

@@ -16,8 +16,9 @@ export async function kvmTrial(ctx: Context): Promise<number> {
   try {
     const vm = await vmArguments(ctx, shapeFor({}, 1), "kvm", new AbortController().signal);
     const template = { key: "trial", memory: join(directory, "memory"), state: join(directory, "state") };
+    const { jailer } = await ctx.bootFiles(new AbortController().signal);
     const started = performance.now();
-    await buildTemplate({ qemu: ctx.qemu(), vm, directory, template, timeoutMs: DEADLINE_MS });
+    await buildTemplate({ qemu: ctx.qemu(), jailer, vm, directory, template, timeoutMs: DEADLINE_MS });
     return Math.round(performance.now() - started);
   } finally {
     await removeTree(directory);

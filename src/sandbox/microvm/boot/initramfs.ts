@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Agent, exists } from "./agent.ts";
+import type { Agent } from "./agent.ts";
+import { exists } from "./compile.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
 import type { Kernel } from "./kernel.ts";
 import { type KernelModule, readModules } from "./modules.ts";

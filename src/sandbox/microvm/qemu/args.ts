@@ -15,13 +15,12 @@ export type Accelerator = "kvm" | "tcg";
 export interface VmArguments {
   readonly shape: VmShape;
   readonly accelerator: Accelerator;
+  /** Files on the host; QEMU sees them at VIEW. */
   readonly kernel: string;
   readonly initramfs: string;
   /** What every disk is before it has an image: sparse, as large as any image file. */
   readonly emptyDisk: string;
-  /** The network interface on the host. */
-  readonly tap: string;
-  /** Absolute path of the directory that QEMU runs in; everything relative is there. Tells whose process it is. */
+  /** Absolute path of the directory that the VM is in. QEMU cannot go there; it tells whose process it is. */
   readonly directory: string;
   /** A file on tmpfs with the guest's memory. A template's own is shared, a clone's copied when it is written to. */
   readonly memoryFile?: { readonly path: string; readonly share: boolean };
@@ -29,8 +28,39 @@ export interface VmArguments {
   readonly incoming: boolean;
 }
 
-/** The names of QEMU's sockets and files in a VM's directory. */
-export const VM_FILES = { qmp: "qmp.sock", agent: "agent.sock", console: "console.log", pid: "qemu.pid" } as const;
+/** What the jailer makes in a VM's directory. */
+export const VM_FILES = {
+  qmp: "qmp.sock",
+  agent: "agent.sock",
+  jailer: "jailer.sock",
+  console: "console.log",
+  log: "qemu.log",
+  pid: "qemu.pid",
+} as const;
+
+/** Where QEMU finds the files that it needs from its start on, in its view of the file system. */
+export const VIEW = {
+  kernel: "/kernel",
+  initramfs: "/initramfs",
+  emptyDisk: "/empty-disk",
+  memory: "/memory",
+  readOnlyMemory: "/readonly-memory.so",
+  state: "/state.sock",
+} as const;
+
+/** A template's state, the first of the descriptors that QEMU is given; then what the jailer opens (jail/jailer.h). */
+export const STATE_FD = 3;
+const AGENT_FD = 20;
+const QMP_FD = 21;
+const MONITOR_FD = 22;
+const CONSOLE_FD = 23;
+const TAP_FD = 24;
+
+/** Sets of descriptors that QEMU may open as files; those for disks and logs are filled as they are needed. */
+const CONSOLE_SET = 9;
+export const diskSet = (slot: number): number => 100 + slot;
+export const logSet = (port: number): number => 200 + port;
+export const fileOf = (set: number): string => `/dev/fdset/${set}`;
 
 /** Node names on the block layer's graph: `disk` is what the guest's device has, `empty` what is below it at first. */
 export const diskNode = (slot: number): string => `disk${slot}`;
@@ -53,41 +83,55 @@ export function qemuArguments(vm: VmArguments): string[] {
   const { shape, accelerator, memoryFile } = vm;
   const machine = memoryFile === undefined ? MACHINE : `${MACHINE},memory-backend=ram`;
   return [
-    // The directory makes the process known to whoever looks for what belongs to a sandbox.
-    ...["-name", `gantry,debug-threads=off`, "-pidfile", `${vm.directory}/${VM_FILES.pid}`],
+    ...["-name", nameOf(vm.directory)],
     ...["-M", machine, "-accel", accelerator === "kvm" ? "kvm" : "tcg,tb-size=32"],
     ...["-cpu", accelerator === "kvm" ? "host" : "max", "-smp", String(shape.vcpus), "-m", `${shape.memoryMiB}M`],
-    ...(memoryFile === undefined ? [] : ["-object", memoryBackend(shape, memoryFile)]),
+    ...(memoryFile === undefined ? [] : ["-object", memoryBackend(shape, memoryFile.share)]),
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"],
-    ...["-kernel", vm.kernel, "-initrd", vm.initramfs, "-append", KERNEL_ARGUMENTS[accelerator]],
-    ...["-serial", `file:${VM_FILES.console}`],
-    ...["-qmp", `unix:${VM_FILES.qmp},server=on,wait=off`],
+    ...["-kernel", VIEW.kernel, "-initrd", VIEW.initramfs, "-append", KERNEL_ARGUMENTS[accelerator]],
+    ...["-add-fd", `fd=${CONSOLE_FD},set=${CONSOLE_SET}`],
+    ...["-chardev", `file,id=console,path=${fileOf(CONSOLE_SET)},append=on`, "-serial", "chardev:console"],
+    ...["-chardev", `socket,id=qmp,fd=${QMP_FD},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
+    ...["-chardev", `socket,id=jailer,fd=${MONITOR_FD}`, "-mon", "chardev=jailer,mode=control"],
     ...["-device", `virtio-serial-pci,max_ports=${shape.logPorts + 2}`],
-    ...["-chardev", `socket,id=agent,path=${VM_FILES.agent},server=on,wait=off`],
+    ...["-chardev", `socket,id=agent,fd=${AGENT_FD},server=on,wait=off`],
     ...["-device", "virtserialport,chardev=agent,name=gantry.agent"],
     ...numbers(shape.logPorts).flatMap(logPort),
-    ...numbers(shape.disks).flatMap((slot) => disk(slot, vm.emptyDisk)),
-    ...network(vm.tap),
+    ...numbers(shape.disks).flatMap((slot) => disk(slot)),
+    ...network(),
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...(vm.incoming ? ["-incoming", "defer"] : []),
   ];
 }
 
-function memoryBackend(shape: VmShape, file: { readonly path: string; readonly share: boolean }): string {
-  const share = file.share ? "on" : "off";
-  return `memory-backend-file,id=ram,size=${shape.memoryMiB}M,mem-path=${escaped(file.path)},share=${share}`;
+/** Makes the process known to whoever looks for what belongs to a directory. */
+function nameOf(directory: string): string {
+  return `${NAME}${directory.replaceAll(",", ",,")}${NAME_END}`;
+}
+
+/** The directory of the VM that an argument names, if it does. In a list of options a comma is written twice. */
+export function directoryIn(argument: string): string | undefined {
+  if (!argument.startsWith(NAME) || !argument.endsWith(NAME_END)) return undefined;
+  return argument.slice(NAME.length, -NAME_END.length).replaceAll(",,", ",");
+}
+
+const NAME = "guest=";
+const NAME_END = ",debug-threads=off";
+
+function memoryBackend(shape: VmShape, share: boolean): string {
+  return `memory-backend-file,id=ram,size=${shape.memoryMiB}M,mem-path=${VIEW.memory},share=${share ? "on" : "off"}`;
 }
 
 /** It writes to nothing until a container gets it; then its file is changed. */
 function logPort(port: number): string[] {
   return [
-    ...["-chardev", `file,id=${logChardev(port)},path=/dev/null`],
+    ...["-chardev", `null,id=${logChardev(port)}`],
     ...["-device", `virtserialport,chardev=${logChardev(port)},name=gantry.log.${port}`],
   ];
 }
 
-function disk(slot: number, file: string): string[] {
-  const below = `driver=file,node-name=${emptyNode(slot)},filename=${escaped(file)},read-only=on,auto-read-only=off,locking=off`;
+function disk(slot: number): string[] {
+  const below = `driver=file,node-name=${emptyNode(slot)},filename=${VIEW.emptyDisk},read-only=on,auto-read-only=off,locking=off`;
   return [
     ...["-blockdev", below],
     ...["-blockdev", `driver=raw,node-name=${diskNode(slot)},file=${emptyNode(slot)},read-only=on`],
@@ -95,14 +139,8 @@ function disk(slot: number, file: string): string[] {
   ];
 }
 
-function network(tap: string): string[] {
-  const backend = `tap,id=net0,ifname=${tap},script=no,downscript=no,vhost=off`;
-  return ["-netdev", backend, "-device", "virtio-net-pci,netdev=net0,romfile="];
-}
-
-/** In a list of options a comma is written twice. */
-function escaped(value: string): string {
-  return value.replaceAll(",", ",,");
+function network(): string[] {
+  return ["-netdev", `tap,id=net0,fd=${TAP_FD},vhost=off`, "-device", "virtio-net-pci,netdev=net0,romfile="];
 }
 
 function numbers(count: number): number[] {

@@ -1,5 +1,5 @@
 import { expect, test } from "vitest";
-import { qemuArguments, type VmArguments } from "../../../../src/sandbox/microvm/qemu/args.ts";
+import { directoryIn, qemuArguments, type VmArguments } from "../../../../src/sandbox/microvm/qemu/args.ts";
 import { templateKey } from "../../../../src/sandbox/microvm/template/templates.ts";
 
 const vm: VmArguments = {
@@ -7,9 +7,8 @@ const vm: VmArguments = {
   accelerator: "tcg",
   kernel: "/boot/vmlinuz",
   initramfs: "/boot/initramfs",
-  emptyDisk: "/run/empty,disk",
-  tap: "tap0",
-  directory: "/run/vms/a",
+  emptyDisk: "/run/empty-disk",
+  directory: "/run/vms,1/a",
   incoming: false,
 };
 const line = (more: Partial<VmArguments> = {}): string => qemuArguments({ ...vm, ...more }).join(" ");
@@ -30,16 +29,18 @@ test("the devices are those of the shape, and their order is fixed", () => {
 
 test("a template's memory is shared, a clone's is its own, and it waits for the state", () => {
   expect(line()).not.toContain("memory-backend");
-  expect(line({ memoryFile: { path: "/t/memory", share: true } })).toContain("mem-path=/t/memory,share=on");
+  expect(line({ memoryFile: { path: "/t/memory", share: true } })).toContain("mem-path=/memory,share=on");
   const clone = line({ memoryFile: { path: "/t/memory", share: false }, incoming: true });
-  expect(clone).toContain("mem-path=/t/memory,share=off");
+  expect(clone).toContain("mem-path=/memory,share=off");
   expect(clone).toMatch(/-incoming defer$/);
 });
 
 test("nothing that is not asked for, nothing privileged, and commas do no harm", () => {
   expect(line()).toContain("-nodefaults -no-user-config");
   expect(line()).toContain("-sandbox on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny");
-  expect(line()).toContain("filename=/run/empty,,disk,");
+  expect(line()).toContain("-name guest=/run/vms,,1/a,");
+  expect(qemuArguments(vm).map(directoryIn).filter(Boolean)).toEqual(["/run/vms,1/a"]);
+  for (const path of ["/boot", "/run/empty", "/t/memory", "tap0"]) expect(line()).not.toContain(path);
   expect(line({ accelerator: "kvm" })).toContain("-accel kvm -cpu host");
 });
 
