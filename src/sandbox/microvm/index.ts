@@ -191,8 +191,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return await readStats(ctx, sandboxId, containerId);
     },
 
-    async list() {
-      const found = await listSandboxes(ctx);
+    async list(wanted = () => true) {
+      const found = await listSandboxes(ctx, wanted);
       for (const { id, state } of found) {
         const record = started && state === "ready" ? await sandboxRecord(id) : undefined;
         if (record) volumes.check(ctx, record);

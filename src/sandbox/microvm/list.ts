@@ -13,9 +13,12 @@ import type { SlotUse } from "./slots.ts";
 /** How long `list` may wait for an agent that we have no connection to. */
 const CONNECT_TIMEOUT_MS = 2000;
 
-/** Every sandbox that has a directory. Reads files and what agents have told; asks them only after a new connection. */
-export async function listSandboxes(ctx: Context): Promise<ObservedSandbox[]> {
-  const ids = (await namesIn(ctx.dirs.sandboxes)).filter((name) => !name.startsWith("."));
+/**
+ * Every wanted sandbox that has a directory. Reads files and what agents have told; asks them only after a new
+ * connection.
+ */
+export async function listSandboxes(ctx: Context, wanted: (id: string) => boolean): Promise<ObservedSandbox[]> {
+  const ids = (await namesIn(ctx.dirs.sandboxes)).filter((name) => !name.startsWith(".") && wanted(name));
   const found = await Promise.all(ids.map((id) => observeSandbox(ctx, id)));
   return found.filter((sandbox) => sandbox !== undefined);
 }
