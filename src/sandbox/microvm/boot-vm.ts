@@ -63,6 +63,7 @@ async function launch(
   const files = sandboxFiles(ctx.dirs, id);
   const memory = template === undefined ? {} : { memoryFile: { path: template.memory, share: false } };
   const vm = { ...(await vmArguments(ctx, facts.shape, facts.accelerator, signal)), ...memory };
+  const machine = ctx.machines.get(id);
   const started = performance.now();
   const process = launchQemu(
     {
@@ -72,9 +73,8 @@ async function launch(
       netns: files.net,
       ...(template === undefined ? {} : { input: template.state }),
     },
-    () => ctx.machines.changed(id),
+    () => ctx.machines.ended(id, machine),
   );
-  const machine = ctx.machines.get(id);
   const limits = { process, files, timeoutMs: ctx.bootTimeoutMs };
   await untilAgentAnswers(
     limits,

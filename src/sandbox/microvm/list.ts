@@ -96,7 +96,9 @@ export async function slotUses(ctx: Context, sandbox: SandboxRecord): Promise<Sl
 
 async function knownContainers(ctx: Context, id: string): Promise<ReadonlyMap<string, GuestContainer> | undefined> {
   const { guest } = ctx.machines.get(id);
-  if (guest.known === undefined) await guest.link(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => undefined);
+  // One that is known to be silent is not waited for: others want to be looked at, too.
+  if (guest.known === undefined && !ctx.machines.silent(id))
+    await guest.link(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => undefined);
   return guest.known;
 }
 
