@@ -15,10 +15,10 @@ const MAX_REASON = 300;
  * Undefined while it runs, or when it was stopped on purpose.
  */
 export async function endOf(ctx: Context, sandbox: SandboxRecord): Promise<EndRecord | undefined> {
-  if (sandbox.phase !== "ready" || sandbox.bootId !== ctx.bootId || isRunning(ctx, sandbox)) return undefined;
+  if (isRunning(ctx, sandbox)) return undefined;
   const files = sandboxFiles(ctx.dirs, sandbox.config.id);
   const known = await ctx.records.end(files.end).catch(() => undefined);
-  if (known !== undefined) return known;
+  if (known !== undefined || sandbox.phase !== "ready" || sandbox.bootId !== ctx.bootId) return known;
   const reason = reasonOfEnd(await tailOf(files.console), await tailOf(files.log));
   ctx.machines.drop(sandbox.config.id);
   return await write(ctx, sandbox.config.id, reason);

@@ -39,6 +39,7 @@ export async function observeSandbox(ctx: Context, id: string): Promise<Observed
     pod: config.pod,
     attempt: config.attempt,
     state: ready ? "ready" : "not-ready",
+    ...problemOf(end, ready && ctx.machines.silent(id)),
     createdAt: record.createdAt,
     ips: ready ? record.ips : [],
     labels: config.labels,
@@ -51,11 +52,19 @@ export async function observeSandbox(ctx: Context, id: string): Promise<Observed
       ...(boot === undefined
         ? {}
         : { accelerator: boot.accelerator, boot: `${boot.how}, ${boot.ms} ms`, kernel: boot.kernel }),
-      ...(end === undefined ? {} : { ended: end.reason }),
-      ...(ctx.machines.silent(id) ? { agent: "silent" } : {}),
       ...(record.process === undefined ? {} : { qemuPid: String(record.process.pid) }),
     },
   };
+}
+
+function problemOf(end: EndRecord | undefined, silent: boolean): Pick<ObservedSandbox, "problem"> {
+  if (end !== undefined) return { problem: endedBecause(end) };
+  return silent ? { problem: "the agent in the micro-VM does not answer; the VM is ended if that goes on" } : {};
+}
+
+/** Pure. */
+function endedBecause({ reason }: EndRecord): string {
+  return `the micro-VM ended: ${reason}`;
 }
 
 /** The containers of a sandbox. Those that nobody can tell about any more are exited when their VM is. */
@@ -150,8 +159,7 @@ export function stateOf(record: ContainerRecord, { exit, guest, running, end, sa
 /** What ran in a VM that ended is as dead as if it had been killed. */
 function endedWith(record: ContainerRecord, end: EndRecord | undefined): ExitRecord | undefined {
   if (end === undefined || record.phase === "creating") return undefined;
-  const terminationMessage = `the micro-VM ended: ${end.reason}`;
-  return { exitCode: 137, finishedAt: end.at, oomKilled: false, terminationMessage };
+  return { exitCode: 137, finishedAt: end.at, oomKilled: false, terminationMessage: endedBecause(end) };
 }
 
 function factsOf(record: ContainerRecord): Omit<ObservedContainer, "state"> {
