@@ -26,7 +26,7 @@ export interface HostOptions {
   readonly images?: string;
   /** The `gantry` to run; default: the sources. */
   readonly launcher?: string;
-  /** What pods ask for whose manifests do not say; default: nothing, which is as "namespace". */
+  /** What pods get whose manifests do not say. Default: "namespace", by not asking for anything. */
   readonly runtimeClass?: RuntimeClass;
   /** Where kernel, initramfs and templates of micro-VMs are shared with other hosts; default: its own. */
   readonly vm?: { readonly boot: string; readonly templates: string };
@@ -127,7 +127,7 @@ export class TestHost implements AsyncDisposable {
   }
 
   #classed(text: string): string {
-    return this.runtimeClass === undefined ? text : withRuntimeClass(text, this.runtimeClass);
+    return this.runtimeClass === "microvm" ? withRuntimeClass(text, "microvm") : text;
   }
 
   remove(name: string): void {
