@@ -26,7 +26,17 @@ export function testHost(
 }
 
 export { callApi } from "./harness/api.ts";
-export { containerOf, isRunning, pidOf, pidsInCgroup, pidsOf, pidsWith } from "./harness/apps.ts";
+export {
+  containerOf,
+  isRunning,
+  pidOf,
+  pidsInCgroup,
+  pidsOf,
+  pidsWith,
+  qemuOf,
+  type Run,
+  runOf,
+} from "./harness/apps.ts";
 export { eventually } from "./harness/eventually.ts";
 export { TestHost } from "./harness/host.ts";
 export { filesOfPods, leftoversOf } from "./harness/leftovers.ts";

@@ -17,7 +17,7 @@ export interface ExampleFile {
   readonly restarts: number | undefined;
   /** URL to fetch from the host, and text in the answer. */
   readonly http: { readonly url: string; readonly text: string } | undefined;
-  /** Why a micro-VM does not run it: part of what the pod's status says then; or why it is pointless to try. */
+  /** Why a micro-VM does not run it: part of what the pod's status says then; or why there is no point in trying. */
   readonly microvm: { readonly refused: string } | { readonly skipped: string } | undefined;
 }
 
