@@ -222,6 +222,11 @@ export interface ObservedSandbox {
   /** `ready`: containers can run in it. `not-ready`: half-built, stopped, damaged, or from before a reboot. */
   readonly state: "ready" | "not-ready";
   readonly createdAt: number;
+  /**
+   * What is wrong with it, for people: why it is not ready although nobody stopped it, or that it does not answer.
+   * A clause without a full stop.
+   */
+  readonly problem?: string;
   /** Empty with hostNetwork. */
   readonly ips: readonly string[];
   readonly labels: Readonly<Record<string, string>>;

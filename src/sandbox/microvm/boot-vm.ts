@@ -83,6 +83,7 @@ async function launch(
   const files = sandboxFiles(ctx.dirs, id);
   const memory = template === undefined ? {} : { memoryFile: { path: template.memory, share: false } };
   const vm = { ...(await vmArguments(ctx, facts.shape, facts.accelerator, signal)), ...memory };
+  const machine = ctx.machines.get(id);
   const { jailer } = await ctx.bootFiles(signal);
   const binary = realProgram(facts.qemu);
   let state: FileHandle | undefined;
@@ -98,12 +99,11 @@ async function launch(
         view: viewOf(binary, vm, jailer),
         descriptors: state === undefined ? [] : [state.fd],
       },
-      () => ctx.machines.changed(id),
+      () => ctx.machines.ended(id, machine),
     );
   } finally {
     await state?.close();
   }
-  const machine = ctx.machines.get(id);
   const limits = { process, files, timeoutMs: ctx.bootTimeoutMs };
   await untilAgentAnswers(
     limits,

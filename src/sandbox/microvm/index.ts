@@ -22,7 +22,7 @@ import { vmArguments } from "./boot-vm.ts";
 import { abortable } from "./channel/guest.ts";
 import { beginContainers, createContainer, noSuchContainer, startContainer } from "./container.ts";
 import type { Context } from "./context.ts";
-import { endSilentVm } from "./death.ts";
+import { endVm } from "./death.ts";
 import { containerFiles, driverDirs, sandboxFiles } from "./dirs.ts";
 import { execInContainer } from "./exec.ts";
 import { collectGarbage } from "./garbage.ts";
@@ -67,7 +67,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   const dirs = { ...driverDirs(paths), ...(options.bootCache === undefined ? {} : { boot: options.bootCache }) };
   const records = createRecords();
   const machines = createMachines(dirs, records, log, (id) => {
-    endSilentVm(ctx, id).catch((error: unknown) =>
+    endVm(ctx, id, "the agent in the guest did not answer any more").catch((error: unknown) =>
       log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"),
     );
   });
@@ -196,8 +196,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return await readStats(ctx, sandboxId, containerId);
     },
 
-    async list() {
-      const found = await listSandboxes(ctx);
+    async list(wanted = () => true) {
+      const found = await listSandboxes(ctx, wanted);
       for (const { id, state } of found) {
         const record = started && state === "ready" ? await sandboxRecord(id) : undefined;
         if (record) volumes.check(ctx, record);

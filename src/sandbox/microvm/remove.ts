@@ -1,7 +1,10 @@
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../system/errors.ts";
 import { removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { unmountBelow } from "../namespace/mounts.ts";
+import { isAlive } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
 import { containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { releaseVmId } from "./jail/ids.ts";
@@ -49,7 +52,11 @@ export async function dismantleSandbox(ctx: Context, id: string, signal: AbortSi
   ctx.volumes.forget(id);
 }
 
-/** Ends the VM; whatever still ran in it is noted as killed. */
+/** How long a guest may take over writing back what it has and switching itself off; it takes tens of ms. */
+const POWER_OFF_MS = 3000;
+const POWER_OFF_POLL_MS = 3;
+
+/** Ends the VM, by its own means or by force; whatever still ran in it is noted as killed. */
 export async function powerOff(ctx: Context, id: string): Promise<void> {
   const files = sandboxFiles(ctx.dirs, id);
   const record = await ctx.records.sandbox(files.record).catch(() => undefined);
@@ -61,8 +68,22 @@ export async function powerOff(ctx: Context, id: string): Promise<void> {
     }
   }
   if (record && record.phase !== "stopped") await ctx.records.save(files.record, { ...record, phase: "stopped" });
+  if (record) await switchOff(ctx, record);
   if (existsSync(files.root)) await killQemus(files.root);
   ctx.machines.drop(id);
+}
+
+/** Has the guest end what runs, write back what it holds and power off. One that does not is left to be killed. */
+async function switchOff(ctx: Context, record: SandboxRecord): Promise<void> {
+  const { id } = record.config;
+  const { guest } = ctx.machines.get(id);
+  if (record.process === undefined || !isRunning(ctx, record) || guest.known === undefined) return;
+  const deadline = performance.now() + POWER_OFF_MS;
+  const limit = AbortSignal.timeout(POWER_OFF_MS);
+  await guest.request({ type: "shutdown", body: null }, limit).catch((error: unknown) => {
+    ctx.log.warn({ sandbox: id, reason: messageOf(error) }, "a micro-VM does not power off, it is killed");
+  });
+  while (isAlive(record.process) && performance.now() < deadline) await sleep(POWER_OFF_POLL_MS);
 }
 
 /** Names of the containers that have a directory. */

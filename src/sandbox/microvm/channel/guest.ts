@@ -23,6 +23,8 @@ export interface GuestOptions extends WatchdogOptions {
   /** Something about a container has changed, or the link came or went. */
   readonly onChange: () => void;
   readonly onExit: (container: GuestContainer) => void;
+  /** The link was lost, or could not be made: the agent has broken it, or QEMU has ended. */
+  readonly onLost: () => void;
 }
 
 /**
@@ -36,6 +38,7 @@ export class Guest {
   #link: AgentLink | undefined;
   #known: ReadonlyMap<string, GuestContainer> | undefined;
   #pushes: Promise<unknown> = Promise.resolve();
+  #unwatch: (() => void) | undefined;
   hello: HelloReply | undefined;
 
   constructor(options: GuestOptions) {
@@ -50,9 +53,16 @@ export class Guest {
   /** The link; connects first where there is none. @throws GantryError cancelled, runtime-failed */
   async link(signal: AbortSignal, coming: Coming = "running"): Promise<AgentLink> {
     if (this.#link?.alive === true) return this.#link;
-    this.#opening ??= this.#open(coming).finally(() => {
-      this.#opening = undefined;
-    });
+    // One that boots may take its time, and whoever started it sets the limit.
+    if (coming === "running") this.#watch();
+    this.#opening ??= this.#open(coming)
+      .catch((error: unknown) => {
+        this.#options.onLost();
+        throw error;
+      })
+      .finally(() => {
+        this.#opening = undefined;
+      });
     return await abortable(this.#opening, signal);
   }
 
@@ -76,6 +86,7 @@ export class Guest {
 
   close(): void {
     this.#closed.abort();
+    this.#unwatch?.();
     this.#link?.close();
     this.#link = undefined;
   }
@@ -88,15 +99,25 @@ export class Guest {
     );
     this.hello = hello;
     this.#learn(parseList(await link.request({ type: "list", body: null })));
+    if (this.#closed.signal.aborted) link.close();
     this.#link = link;
-    watchAgent(link, this.#options);
+    this.#watch();
     void link.lost.then(() => this.#reconnect());
     this.#options.onChange();
     return link;
   }
 
+  #watch(): void {
+    if (this.#closed.signal.aborted) return;
+    this.#unwatch ??= watchAgent(async (timeoutMs) => {
+      const link = this.#link?.alive === true ? this.#link : await this.link(AbortSignal.timeout(timeoutMs));
+      await link.request({ type: "ping", body: null }, timeoutMs);
+    }, this.#options);
+  }
+
   async #reconnect(): Promise<void> {
     this.#options.onChange();
+    this.#options.onLost();
     while (!this.#closed.signal.aborted) {
       await sleep(RECONNECT_MS, undefined, { ref: false });
       try {

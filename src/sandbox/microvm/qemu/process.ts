@@ -3,7 +3,7 @@ import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../../../system/errors.ts";
-import { argumentsOf, identify, type ProcessId, sendSignal } from "../../namespace/proc.ts";
+import { argumentsOf, identify, isAlive, type ProcessId, sendSignal } from "../../namespace/proc.ts";
 import type { Jailer } from "../boot/index.ts";
 import type { SandboxFiles } from "../dirs.ts";
 import type { CgroupEntrance } from "../jail/cgroup.ts";
@@ -97,12 +97,19 @@ export function qemusBelow(base: string): { readonly pid: number; readonly direc
 /** Kills every QEMU that belongs to `directory`, until there is none. @throws GantryError timeout */
 export async function killQemus(directory: string): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
+  const dying = new Map<number, ProcessId>();
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
-    const alive = qemusBelow(directory).filter(({ pid }) => identify(pid) !== undefined);
-    if (alive.length === 0) return;
-    for (const { pid } of alive) sendSignal(pid, SIGKILL);
+    for (const { pid } of qemusBelow(directory)) {
+      const process = identify(pid);
+      if (process === undefined) continue;
+      // A process that is about to go has no arguments any more, but is not gone.
+      dying.set(pid, process);
+      sendSignal(pid, SIGKILL);
+    }
+    const [alive] = [...dying.values()].filter(isAlive);
+    if (alive === undefined) return;
     if (performance.now() > deadline) {
-      throw new GantryError("timeout", `QEMU (process ${alive[0]?.pid}) does not die`, { kind: "system" });
+      throw new GantryError("timeout", `QEMU (process ${alive.pid}) does not die`, { kind: "system" });
     }
     await sleep(waitMs);
   }

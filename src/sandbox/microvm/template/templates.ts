@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { errnoOf, messageOf } from "../../../system/errors.ts";
 import type { Logger } from "../../../system/log.ts";
 import { makeDirectory, namesIn, removeTree } from "../../namespace/files.ts";
+import { identify } from "../../namespace/proc.ts";
 import type { VmShape } from "../qemu/args.ts";
 
 /** A booted VM that was stopped: clones go on from there. */
@@ -34,6 +35,15 @@ export interface TemplatesOptions {
   readonly log: Logger;
   /** Boots a VM in `directory` with its memory in `memory`, and leaves its state in `state`; nothing of it runs on. */
   readonly build: (directory: string, template: Template, facts: TemplateFacts) => Promise<void>;
+}
+
+/** How the directory of a template begins while a process builds it. */
+export const UNFINISHED = `.new-${process.pid}-`;
+
+/** Whether the directory of that name was left behind by a process that was killed while it built a template. */
+export function isAbandoned(name: string): boolean {
+  const builder = /^\.new-(\d+)-/.exec(name)?.[1];
+  return builder !== undefined && identify(Number(builder)) === undefined;
 }
 
 /** After a template could not be built, pods are cold booted for so long, in ms. */
@@ -91,7 +101,7 @@ export class Templates {
     const { directory, build, log } = this.#options;
     const started = performance.now();
     await makeDirectory(directory, 0o700);
-    const stage = await mkdtemp(join(directory, ".new-"));
+    const stage = await mkdtemp(join(directory, UNFINISHED));
     try {
       await mkdir(join(stage, "vm"));
       await build(join(stage, "vm"), this.#at(key, stage), facts);

@@ -4,11 +4,10 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureBootFiles } from "../../../../src/sandbox/microvm/boot/index.ts";
+import { BOOT_CACHE } from "../../../support/boot-cache.ts";
 import { Client } from "./client.ts";
 
 const LOG_PORTS = 3;
-/** Kept between runs: the kernel is a download of 26 MB. */
-export const CACHE = process.env["GANTRY_TEST_BOOT_CACHE"] ?? join(tmpdir(), "gantry-test-boot");
 
 /** A disk with busybox and a few files, as an image would be. */
 export function busyboxDisk(directory: string): string {
@@ -34,7 +33,7 @@ export class Vm {
   bootMs = 0;
 
   async boot(scratch = false): Promise<Client> {
-    const files = await ensureBootFiles({ cacheDir: CACHE });
+    const files = await ensureBootFiles({ cacheDir: BOOT_CACHE });
     const path = (name: string): string => join(this.directory, name);
     const disks = [`${busyboxDisk(this.directory)},read-only=on`];
     if (scratch) {
