@@ -7,7 +7,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { ensureJailer } from "../../../../src/sandbox/microvm/boot/jailer.ts";
 import { passFile } from "../../../../src/sandbox/microvm/jail/pass.ts";
 import { until } from "../../../contract/harness.ts";
-import { CACHE } from "../agent/vm.ts";
+import { BOOT_CACHE } from "../../../support/boot-cache.ts";
 
 /** The jailer with a shell in QEMU's place: what that has, and what becomes of what it writes. */
 describe("the jailer", () => {
@@ -30,7 +30,7 @@ describe("the jailer", () => {
   });
 
   const start = async (script: string, options: readonly string[] = view): Promise<ChildProcess> => {
-    const { path } = await ensureJailer({ cacheDir: CACHE });
+    const { path } = await ensureJailer({ cacheDir: BOOT_CACHE });
     const args = ["--tap", "tap0", "--uid", String(uid), "--pass", "0", ...options, "--", "/bin/bash", "-c", script];
     running = spawn(path, args, { cwd: directory, stdio: ["ignore", "ignore", "pipe"], detached: true });
     return running;
