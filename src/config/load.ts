@@ -124,7 +124,7 @@ function checked(
   const result = layerSchema.safeParse(value);
   if (result.success) return { layer: { values: result.data, origin }, problems: [] };
   const known = [...Object.keys(configSchema.shape), ...settings.map((setting) => setting.path)];
-  return { layer: { values: {}, origin }, problems: schemaProblems(result.error, value, where, known) };
+  return { layer: { values: {}, origin }, problems: schemaProblems(result.error, layerSchema, value, where, known) };
 }
 
 function merge(defaults: Config, layers: readonly Layer[]): Omit<EffectiveConfig, "warnings"> {
@@ -140,7 +140,7 @@ function merge(defaults: Config, layers: readonly Layer[]): Omit<EffectiveConfig
   if (result.success) return { config: result.data, settings: merged };
   const where = (path: readonly PropertyKey[]): string =>
     merged.find((entry) => path.join(".").startsWith(entry.path))?.origin ?? "default";
-  throw configError(schemaProblems(result.error, tree, where, []));
+  throw configError(schemaProblems(result.error, configSchema, tree, where, []));
 }
 
 function unknownVariables(env: NonNullable<ConfigSources["env"]>): string[] {
