@@ -5,7 +5,7 @@ import type { Paths } from "../system/paths.ts";
 import { defaultConfig } from "./defaults.ts";
 import { type ConfigProblem, configError, locate, nearest, parseYaml, schemaProblems } from "./problems.ts";
 import { type Config, type ConfigLayer, configSchema, layerSchema } from "./schema.ts";
-import { type Setting, settings } from "./settings.ts";
+import { put, type Setting, settings } from "./settings.ts";
 
 export interface ConfigSources {
   readonly paths: Paths;
@@ -156,15 +156,4 @@ function get(tree: unknown, path: string): unknown {
   return path
     .split(".")
     .reduce<unknown>((at, key) => (typeof at === "object" && at !== null ? Reflect.get(at, key) : undefined), tree);
-}
-
-/** Paths have one or two parts. */
-function put(tree: Record<string, unknown>, path: string, value: unknown): void {
-  const [section = "", key] = path.split(".");
-  if (key === undefined) {
-    tree[section] = value;
-    return;
-  }
-  const inner = tree[section];
-  tree[section] = { ...(typeof inner === "object" ? inner : {}), [key]: value };
 }

@@ -138,3 +138,34 @@ describe("errors say where, what and what instead", () => {
     expect(await errorOf(`l0: &l0 [x]\n${levels.join("\n")}\n`)).not.toBe("no error");
   });
 });
+
+describe("microvm", () => {
+  test("is read whole from the file, from variables and in three levels", async () => {
+    const text = "microvm: {memory: 256Mi, warm: true, templates: {keep: 2}}";
+    const { microvm } = await load(text, { GANTRY_MICROVM_TEMPLATES_MAX_MEMORY: "2Gi", GANTRY_MICROVM_VCPUS: "3" });
+    expect(microvm).toMatchObject({
+      memory: 256 * 2 ** 20,
+      vcpus: 3,
+      warm: true,
+      templates: { keep: 2, maxMemory: 2 ** 31 },
+      machine: "auto",
+    });
+    expect((await load("", { GANTRY_MICROVM_WARM: "128Mi,2Gi/4" })).microvm.warm).toEqual(["128Mi", "2Gi/4"]);
+    expect((await load("", { GANTRY_MICROVM_WARM: "true" })).microvm.warm).toBe(true);
+  });
+
+  test.each([
+    ["microvm: {memory: 64Mi}", /:1:11: microvm\.memory: must be from 96Mi to 1Ti/],
+    ["microvm: {warm: [128Mi, 1Gi/900]}", /microvm\.warm\.1: must be MEMORY or MEMORY\/VCPUS/],
+    [
+      "microvm: {templates: {kepe: 1}}",
+      /:1:23: microvm\.templates\.kepe: unknown setting \(did you mean 'microvm\.templates\.keep'/,
+    ],
+    ["microvm: {machin: q35}", /microvm\.machin: unknown setting \(did you mean 'microvm\.machine'/],
+    ["microvm: {machine: microvm, accelerator: tcg}", /:1:11: microvm\.machine: needs hardware virtualization/],
+    ["microvm: {kernel: vmlinuz}", /microvm\.kernel: must be an absolute path/],
+    ["microvm: {bootTimeoutSeconds: 0}", /microvm\.bootTimeoutSeconds/],
+  ])("%s is refused", async (text, message) => {
+    expect(await errorOf(text)).toMatch(message);
+  });
+});

@@ -5,7 +5,8 @@ import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
 import type { CgroupEntrance } from "./jail/cgroup.ts";
 import { kvmGroup, realProgram, viewOf } from "./jail/view.ts";
-import { type Accelerator, qemuArguments, type VmArguments, type VmShape } from "./qemu/args.ts";
+import type { VmPlan } from "./plan.ts";
+import { qemuArguments, type VmArguments } from "./qemu/args.ts";
 import { killQemus, launchQemu, qemuProcess } from "./qemu/process.ts";
 import type { SandboxRecord } from "./records.ts";
 import { restoreState } from "./template/capture.ts";
@@ -34,15 +35,14 @@ const ATTEMPTS = 2;
 export async function bootVm(
   ctx: Context,
   id: string,
-  shape: VmShape,
+  plan: VmPlan,
   jail: Jail,
   signal: AbortSignal,
 ): Promise<BootedVm> {
-  const facts = await templateFacts(ctx, shape, signal);
-  const template = await ctx.template(facts, signal);
+  const template = await ctx.template(templateFacts(ctx, plan), signal);
   if (template !== undefined) {
     try {
-      return await launch(ctx, id, { facts, jail, template }, signal);
+      return await launch(ctx, id, { plan, jail, template }, signal);
     } catch (error) {
       await clear(ctx, id);
       if (isGantryError(error, "cancelled")) throw error;
@@ -52,7 +52,7 @@ export async function bootVm(
   }
   for (let attempt = 1; ; attempt++) {
     try {
-      return await launch(ctx, id, { facts, jail }, signal);
+      return await launch(ctx, id, { plan, jail }, signal);
     } catch (error) {
       await clear(ctx, id);
       if (attempt === ATTEMPTS || !isGantryError(error, "timeout")) throw error;
@@ -67,7 +67,7 @@ async function clear(ctx: Context, id: string): Promise<void> {
 }
 
 interface Start {
-  readonly facts: TemplateFacts & { readonly accelerator: Accelerator };
+  readonly plan: VmPlan;
   readonly jail: Jail;
   /** Absent: a cold boot. */
   readonly template?: Template;
@@ -76,16 +76,16 @@ interface Start {
 async function launch(
   ctx: Context,
   id: string,
-  { facts, jail, template }: Start,
+  { plan, jail, template }: Start,
   signal: AbortSignal,
 ): Promise<BootedVm> {
   if (signal.aborted) throw new GantryError("cancelled", "the micro-VM was not started", { kind: "system" });
   const files = sandboxFiles(ctx.dirs, id);
   const memory = template === undefined ? {} : { memoryFile: { path: template.memory, share: false } };
-  const vm = { ...(await vmArguments(ctx, facts.shape, facts.accelerator, signal)), ...memory };
+  const vm = { ...vmArguments(ctx, plan), ...memory };
   const machine = ctx.machines.get(id);
-  const { jailer } = await ctx.bootFiles(signal);
-  const binary = realProgram(facts.qemu);
+  const { jailer } = plan.boot;
+  const binary = realProgram(ctx.qemu());
   let state: FileHandle | undefined;
   let process: ProcessId;
   const started = performance.now();
@@ -115,29 +115,22 @@ async function launch(
   );
   const how = template === undefined ? "cold" : "clone";
   const ms = Math.round(performance.now() - started);
+  const { accelerator, why, machine: type } = plan;
   return {
     process: qemuProcess(files) ?? process,
-    boot: { how, accelerator: facts.accelerator, ms, kernel: machine.guest.hello?.kernel ?? "" },
+    boot: { how, accelerator, why, machine: type, ms, kernel: machine.guest.hello?.kernel ?? "" },
   };
 }
 
-/** Arguments of every VM of a shape, whatever directory it is in. */
-export async function vmArguments(
-  ctx: Pick<Context, "bootFiles" | "dirs">,
-  shape: VmShape,
-  accelerator: Accelerator,
-  signal: AbortSignal,
-): Promise<Omit<VmArguments, "directory" | "incoming">> {
-  const { kernel, initramfs } = await ctx.bootFiles(signal);
-  return { shape, accelerator, kernel: kernel.image, initramfs, emptyDisk: ctx.dirs.emptyDisk };
+/** Arguments of every VM of a plan, whatever directory it is in. */
+export function vmArguments(ctx: Pick<Context, "dirs">, plan: VmPlan): Omit<VmArguments, "directory" | "incoming"> {
+  const { shape, accelerator, machine, boot } = plan;
+  const files = { kernel: boot.kernel.image, initramfs: boot.initramfs, emptyDisk: ctx.dirs.emptyDisk };
+  return { shape, accelerator, machine, ...files };
 }
 
-async function templateFacts(
-  ctx: Context,
-  shape: VmShape,
-  signal: AbortSignal,
-): Promise<TemplateFacts & { readonly accelerator: Accelerator }> {
-  const [{ hash }, accelerator] = await Promise.all([ctx.bootFiles(signal), ctx.accelerator(signal)]);
-  const vm = { shape, accelerator, kernel: "", initramfs: "", emptyDisk: "", directory: "", incoming: false };
-  return { shape, bootHash: hash, accelerator, qemu: ctx.qemu(), arguments: qemuArguments(vm) };
+/** What a template for such a VM depends on. */
+export function templateFacts(ctx: Context, plan: VmPlan): TemplateFacts {
+  const nowhere = { kernel: "", initramfs: "", emptyDisk: "", directory: "", incoming: false };
+  return { plan, qemu: ctx.qemu(), arguments: qemuArguments({ ...vmArguments(ctx, plan), ...nowhere }) };
 }

@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { statSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
@@ -19,7 +18,6 @@ import type { GuestNetwork } from "./protocol/index.ts";
 import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
-import { shapeFor } from "./shape.ts";
 
 const ENTROPY_BYTES = 256;
 
@@ -62,7 +60,8 @@ async function build(
   beginWith: (sandbox: SandboxRecord) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const shape = shapeFor(config.resources, availableParallelism());
+  const plan = await ctx.plan(config, signal);
+  const { shape } = plan;
   const uid = await takeVmId(files.root);
   const draft: SandboxRecord = {
     ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
@@ -74,7 +73,7 @@ async function build(
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
     attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, shape, { uid, cgroup }, signal),
+    bootVm(ctx, config.id, plan, { uid, cgroup }, signal),
   ]);
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;

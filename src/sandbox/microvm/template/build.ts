@@ -14,7 +14,6 @@ import type { Template } from "./templates.ts";
 
 /** The guest's kernel has some things to finish after its first process runs; each clone would do them again. */
 const SETTLE_MS = 300;
-const NEVER: AbortSignal = new AbortController().signal;
 
 export interface BuildOptions {
   readonly qemu: string;
@@ -24,6 +23,7 @@ export interface BuildOptions {
   readonly directory: string;
   readonly template: Template;
   readonly timeoutMs: number;
+  readonly signal: AbortSignal;
 }
 
 /** Boots a VM that has nothing of any pod, waits for its agent, and keeps it as a template. @throws GantryError */
@@ -56,7 +56,7 @@ async function closeMemory(path: string): Promise<void> {
 }
 
 async function bootAndCapture(options: BuildOptions, uid: number): Promise<void> {
-  const { jailer, vm, directory, template, timeoutMs } = options;
+  const { jailer, vm, directory, template, timeoutMs, signal } = options;
   const path = (name: string): string => join(directory, name);
   const files = { root: directory, log: path(VM_FILES.log), console: path(VM_FILES.console) };
   const memoryFile = { path: template.memory, share: true };
@@ -83,10 +83,10 @@ async function bootAndCapture(options: BuildOptions, uid: number): Promise<void>
         );
         link.close();
       },
-      NEVER,
+      signal,
     );
-    await sleep(SETTLE_MS);
-    const qmp = await Qmp.connect(path(VM_FILES.qmp), AbortSignal.timeout(timeoutMs));
+    await sleep(SETTLE_MS, undefined, { signal });
+    const qmp = await Qmp.connect(path(VM_FILES.qmp), AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
     await captureState(qmp, receiver, template.state);
     qmp.close();
   } finally {
