@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sched.h>
@@ -140,6 +141,14 @@ static void become(uid_t uid, gid_t group)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) die("cannot ask for", "a signal");
 }
 
+/* What is left to do takes the files of root, and no other right. */
+static void keep_only_files(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { .permitted = 1u << CAP_DAC_OVERRIDE, .effective = 1u << CAP_DAC_OVERRIDE } };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, data) < 0) die("cannot drop", "capabilities");
+}
+
 static void move(int from, int to)
 {
 	if (dup2(from, to) < 0) die("cannot pass on", "a descriptor"); /* without FD_CLOEXEC */
@@ -233,5 +242,6 @@ int main(int argc, char **argv)
 		snprintf(procs, sizeof procs, "%s/cgroup.procs", o.cgroup);
 		put(procs, "0"); /* this one takes its time, so QEMU has gone ahead */
 	}
+	keep_only_files();
 	return attend(&ends);
 }
