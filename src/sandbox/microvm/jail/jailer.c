@@ -141,11 +141,12 @@ static void become(uid_t uid, gid_t group)
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) die("cannot ask for", "a signal");
 }
 
-/* What is left to do takes the files of root, and no other right. */
-static void keep_only_files(void)
+/* What is left to do takes root's files, and QEMU's end when we end (the kernel sends that signal in our name). */
+static void keep_two_capabilities(void)
 {
+	const __u32 kept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_KILL;
 	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct data[2] = { { .permitted = 1u << CAP_DAC_OVERRIDE, .effective = 1u << CAP_DAC_OVERRIDE } };
+	struct __user_cap_data_struct data[2] = { { .permitted = kept, .effective = kept } };
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, data) < 0) die("cannot drop", "capabilities");
 }
 
@@ -242,6 +243,6 @@ int main(int argc, char **argv)
 		snprintf(procs, sizeof procs, "%s/cgroup.procs", o.cgroup);
 		put(procs, "0"); /* this one takes its time, so QEMU has gone ahead */
 	}
-	keep_only_files();
+	keep_two_capabilities();
 	return attend(&ends);
 }
