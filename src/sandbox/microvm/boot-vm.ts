@@ -4,7 +4,7 @@ import type { ProcessId } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
 import type { CgroupEntrance } from "./jail/cgroup.ts";
-import { kvmGroup, realProgram, viewOf } from "./jail/view.ts";
+import { realProgram, viewOf } from "./jail/view.ts";
 import type { VmPlan } from "./plan.ts";
 import { qemuArguments, type VmArguments } from "./qemu/args.ts";
 import { killQemus, launchQemu, qemuProcess } from "./qemu/process.ts";
@@ -95,7 +95,6 @@ async function launch(
       {
         ...{ jailer, binary, files, netns: files.net, ...jail },
         arguments: qemuArguments({ ...vm, directory: files.root, incoming: template !== undefined }),
-        group: vm.accelerator === "kvm" ? kvmGroup() : 0,
         view: viewOf(binary, vm, jailer),
         descriptors: state === undefined ? [] : [state.fd],
       },

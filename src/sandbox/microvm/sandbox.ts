@@ -11,7 +11,7 @@ import type { Context } from "./context.ts";
 import { type SandboxFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
 import { limitVmCpu, makeVmCgroup } from "./jail/cgroup.ts";
-import { takeVmId } from "./jail/ids.ts";
+import { releaseVmId, takeVmId } from "./jail/ids.ts";
 import { observeSandbox } from "./list.ts";
 import { joinTap, pinNetns } from "./network/tap.ts";
 import type { GuestNetwork } from "./protocol/index.ts";
@@ -66,7 +66,12 @@ async function build(
   const draft: SandboxRecord = {
     ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
   };
-  await createDirectory(ctx, files, draft);
+  try {
+    await createDirectory(ctx, files, draft);
+  } catch (error) {
+    await releaseVmId(uid, files.root); // nobody would know of it
+    throw error;
+  }
   const path = vmCgroup(ctx.dirs, config.id);
   const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
   await pinNetns(files.net, signal);

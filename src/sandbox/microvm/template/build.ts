@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Jailer } from "../boot/index.ts";
 import { AgentLink } from "../channel/link.ts";
 import { releaseVmId, takeVmId } from "../jail/ids.ts";
-import { kvmGroup, realProgram, viewOf } from "../jail/view.ts";
+import { realProgram, viewOf } from "../jail/view.ts";
 import { qemuArguments, VIEW, VM_FILES, type VmArguments } from "../qemu/args.ts";
 import { killQemus, launchQemu } from "../qemu/process.ts";
 import { Qmp } from "../qemu/qmp.ts";
@@ -65,7 +65,7 @@ async function bootAndCapture(options: BuildOptions, uid: number): Promise<void>
   const state = { kind: "ro", source: path("state.sock"), target: VIEW.state } as const;
   const process = launchQemu(
     {
-      ...{ jailer, binary, files, uid, descriptors: [], group: vm.accelerator === "kvm" ? kvmGroup() : 0 },
+      ...{ jailer, binary, files, uid, descriptors: [] },
       arguments: qemuArguments({ ...vm, memoryFile, directory, incoming: false }),
       view: viewOf(binary, { ...vm, memoryFile }, jailer, [state]),
     },
