@@ -8,9 +8,10 @@ import {
   FOREVER,
   isRunning,
   type PodView,
-  pidOf,
   pidsOf,
   podText,
+  RUNTIME_CLASSES,
+  runOf,
   shell,
   type TestHost,
   testHost,
@@ -37,9 +38,9 @@ function ended(host: TestHost, container: string): (pod: PodView) => boolean {
   return (pod) => containerOf(pod, container).state.terminated !== undefined;
 }
 
-describe("stopping", () => {
+describe.each(RUNTIME_CLASSES)("stopping, on %s", (runtimeClass) => {
   test("TERM once, time to end, sidecars after the mains and in reverse order", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     const { volumes, mounts, path } = shared(host);
     const sidecar = (name: string): Fields => ({ ...shell(name, tells(name), mounts), restartPolicy: "Always" });
@@ -61,7 +62,7 @@ describe("stopping", () => {
   });
 
   test("who does not end in the grace is killed; exit codes tell it", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     // restart stops containers as a deletion does, but leaves their exit codes to be seen
     host.write("deaf.yaml", podText("deaf", [shell("main", "trap '' TERM; while :; do sleep 1; done")]));
@@ -73,16 +74,17 @@ describe("stopping", () => {
       ["deaf", 137],
       ["plain", 143],
     ] as const) {
-      const pid = pidOf(await host.waitReady(name), "main");
+      const run = runOf(await host.waitReady(name), "main");
       expect((await host.gantry("restart", name)).code).toBe(0);
-      const pod = await host.waitFor(name, (one) => !isRunning(pid) && containerOf(one, "main").ready, "restarted");
+      const isAnother = (one: PodView): boolean => containerOf(one, "main").ready && runOf(one, "main").id !== run.id;
+      const pod = await host.waitFor(name, isAnother, "restarted");
       expect(containerOf(pod, "main").lastState?.terminated?.exitCode).toBe(code);
       expect(containerOf(pod, "main").restartCount).toBe(1);
     }
   });
 
   test("a shorter grace, and a second deletion that asks for less", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     const deaf = podText("deaf", [shell("main", "trap '' TERM; while :; do sleep 1; done")], {
       terminationGracePeriodSeconds: 3600,
@@ -94,7 +96,7 @@ describe("stopping", () => {
 
     host.write("deaf.yaml", deaf);
     const pod = await host.waitReady("deaf");
-    const pid = pidOf(pod, "main");
+    const { pid } = runOf(pod, "main");
     host.remove("deaf.yaml");
     await eventually(async () => (await host.gantry("status")).stdout.includes("Terminating"), { what: "Terminating" });
     expect(isRunning(pid)).toBe(true);
@@ -104,7 +106,7 @@ describe("stopping", () => {
   });
 
   test("deleted while it starts, at any stage", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     const text = podText("web", [shell("main", FOREVER)], { initContainers: [shell("init", "usleep 100000")] });
     const seen = new Set<string>();
@@ -127,9 +129,9 @@ describe("stopping", () => {
   });
 });
 
-describe("ending by themselves", () => {
+describe.each(RUNTIME_CLASSES)("ending by themselves, on %s", (runtimeClass) => {
   test("pods that run to their end", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     const job = (name: string, script: string, restartPolicy: string): void =>
       host.write(`${name}.yaml`, podText(name, [shell("main", script)], { restartPolicy }));
@@ -160,14 +162,14 @@ describe("ending by themselves", () => {
     expect(containerOf(again, "main").restartCount).toBe(1);
     const both = await host.waitFor("both", (pod) => ended(host, "good")(pod) && ended(host, "bad")(pod), "both ended");
     await host.waitPhase("both", "Failed");
-    expect(both.status.containerStatuses.flatMap(pidsOf)).toEqual([]);
+    if (runtimeClass === "namespace") expect(both.status.containerStatuses.flatMap(pidsOf)).toEqual([]);
     const status = (await host.gantry("status")).stdout;
     expect(status).toMatch(/never-ok\s+0\/1\s+Completed/);
     expect(status).toMatch(/never-bad\s+0\/1\s+Error/);
   });
 
   test("CrashLoopBackOff: the first restart at once, the second after 10 s, counted and shown", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write("crash.yaml", podText("crash", [shell("main", "exit 3"), shell("other", FOREVER)]));
     const backing = (restarts: number) => (pod: PodView) =>
@@ -177,14 +179,14 @@ describe("ending by themselves", () => {
     expect(first.status.phase).toBe("Running");
     expect((await host.gantry("status")).stdout).toMatch(/crash\s+1\/2\s+CrashLoopBackOff\s+1 /);
     expect(containerOf(first, "main").lastState?.terminated?.exitCode).toBe(3);
-    const pid = pidOf(first, "other");
+    const other = runOf(first, "other");
     const second = await host.waitFor("crash", backing(2), "backing off again");
-    expect(pidOf(second, "other")).toBe(pid);
+    expect(runOf(second, "other")).toEqual(other);
     expect((await host.gantry("events")).stdout).toMatch(/BackOff/);
   });
 
   test("an init container that fails: with Never the pod has failed, else it is tried again", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     const { volumes, mounts, path } = shared(host);
     const init = [shell("init", "exit 5")];
@@ -207,7 +209,7 @@ describe("ending by themselves", () => {
   });
 
   test("a command that is not there says so, and the pod mends with its manifest", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write("bad.yaml", podText("bad", [shell("main", "", { command: ["/no/such/command"] })]));
     const bad = await host.waitFor(
