@@ -220,6 +220,7 @@ function levelFor({ onLine, flags }: DaemonOptions, level: LogLevel): LogLevel {
 async function leaveHost(drivers: readonly SandboxDriver[], images: ImageStore, network: PodNetwork): Promise<void> {
   const left = (await Promise.all(drivers.map((driver) => driver.list()))).flat();
   if (left.length === 0) {
+    await images.settled();
     await images.unmountUnused(new Set());
     await network.teardown(new AbortController().signal);
   }

@@ -26,6 +26,8 @@ export interface ImageStore {
    * such files have one size. @throws image-missing, host-unsupported (this host keeps images as trees)
    */
   rootFile(digest: string, signal: AbortSignal): Promise<string>;
+  /** Resolves when no mount is in the making: one goes on when those who wanted it have given up. Never fails. */
+  settled(): Promise<void>;
   /**
    * Unmounts roots of images that no one in `used` needs; `used` must hold those of pods that are being set up too.
    * Never fails because something is busy.

@@ -146,6 +146,10 @@ class LocalImageStore implements ImageStore {
     });
   }
 
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#mounting.values());
+  }
+
   async unmountUnused(used: ReadonlySet<string>): Promise<void> {
     for (const hex of await this.#mounter.list()) {
       if (used.has(`sha256:${hex}`) || this.#mounting.has(hex)) continue;
