@@ -18,6 +18,13 @@ export interface Jail {
   readonly cgroup: CgroupEntrance;
 }
 
+/** What is a VM's own. */
+export interface Given {
+  readonly jail: Jail;
+  /** Empty, also after a boot that failed: it is not mounted before the guest is configured. */
+  readonly scratch: FileHandle;
+}
+
 export interface BootedVm {
   readonly process: ProcessId;
   readonly boot: NonNullable<SandboxRecord["boot"]>;
@@ -35,14 +42,14 @@ export async function bootVm(
   ctx: Context,
   id: string,
   shape: VmShape,
-  jail: Jail,
+  given: Given,
   signal: AbortSignal,
 ): Promise<BootedVm> {
   const facts = await templateFacts(ctx, shape, signal);
   const template = await ctx.template(facts, signal);
   if (template !== undefined) {
     try {
-      return await launch(ctx, id, { facts, jail, template }, signal);
+      return await launch(ctx, id, { ...given, facts, template }, signal);
     } catch (error) {
       await clear(ctx, id);
       if (isGantryError(error, "cancelled")) throw error;
@@ -52,7 +59,7 @@ export async function bootVm(
   }
   for (let attempt = 1; ; attempt++) {
     try {
-      return await launch(ctx, id, { facts, jail }, signal);
+      return await launch(ctx, id, { ...given, facts }, signal);
     } catch (error) {
       await clear(ctx, id);
       if (attempt === ATTEMPTS || !isGantryError(error, "timeout")) throw error;
@@ -66,9 +73,8 @@ async function clear(ctx: Context, id: string): Promise<void> {
   ctx.machines.drop(id);
 }
 
-interface Start {
+interface Start extends Given {
   readonly facts: TemplateFacts & { readonly accelerator: Accelerator };
-  readonly jail: Jail;
   /** Absent: a cold boot. */
   readonly template?: Template;
 }
@@ -76,7 +82,7 @@ interface Start {
 async function launch(
   ctx: Context,
   id: string,
-  { facts, jail, template }: Start,
+  { facts, jail, scratch, template }: Start,
   signal: AbortSignal,
 ): Promise<BootedVm> {
   if (signal.aborted) throw new GantryError("cancelled", "the micro-VM was not started", { kind: "system" });
@@ -97,7 +103,7 @@ async function launch(
         arguments: qemuArguments({ ...vm, directory: files.root, incoming: template !== undefined }),
         group: vm.accelerator === "kvm" ? kvmGroup() : 0,
         view: viewOf(binary, vm, jailer),
-        descriptors: state === undefined ? [] : [state.fd],
+        descriptors: [scratch.fd, ...(state === undefined ? [] : [state.fd])],
       },
       () => ctx.machines.ended(id, machine),
     );
@@ -139,5 +145,11 @@ async function templateFacts(
 ): Promise<TemplateFacts & { readonly accelerator: Accelerator }> {
   const [{ hash }, accelerator] = await Promise.all([ctx.bootFiles(signal), ctx.accelerator(signal)]);
   const vm = { shape, accelerator, kernel: "", initramfs: "", emptyDisk: "", directory: "", incoming: false };
-  return { shape, bootHash: hash, accelerator, qemu: ctx.qemu(), arguments: qemuArguments(vm) };
+  return {
+    shape,
+    bootHash: hash,
+    accelerator,
+    qemu: ctx.qemu(),
+    arguments: [...qemuArguments(vm), `scratch=${ctx.scratchBytes}`],
+  };
 }

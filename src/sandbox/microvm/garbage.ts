@@ -8,6 +8,7 @@ import type { Context } from "./context.ts";
 import { VM_CGROUP, vmCgroup } from "./dirs.ts";
 import { reclaimVmIds } from "./jail/ids.ts";
 import { killQemus, qemusBelow } from "./qemu/process.ts";
+import { collectScratch } from "./scratch.ts";
 import { isAbandoned } from "./template/templates.ts";
 
 /**
@@ -34,6 +35,7 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     await removeTree(join(dirs.templates, name));
     done.push(`unfinished template ${name}`);
   }
+  done.push(...(await collectScratch(dirs.scratch)));
   for (const path of mountsBelow(dirs.sandboxes)) {
     const [id] = path.slice(dirs.sandboxes.length + 1).split("/");
     if (id === undefined || id === "" || sandboxes.has(id)) continue;

@@ -34,6 +34,7 @@ import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
 import { reopenLog } from "./reopen.ts";
 import { runSandbox } from "./sandbox.ts";
+import { SCRATCH_BYTES } from "./scratch.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
 import { readStats } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
@@ -55,6 +56,8 @@ export interface MicrovmDriverOptions {
   readonly bootCache?: string;
   /** How long a guest may take to boot, in ms. Default 30,000. */
   readonly bootTimeoutMs?: number;
+  /** What the containers of a pod may write in all, in bytes. Default 8 GiB. */
+  readonly scratchBytes?: number;
 }
 
 const BOOT_TIMEOUT_MS = 30_000;
@@ -81,7 +84,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     build: async (directory, template, { shape, qemu }) => {
       const vm = await vmArguments(ctx, shape, await ctx.accelerator(NEVER), NEVER);
       const { jailer } = await ctx.bootFiles(NEVER);
-      await buildTemplate({ qemu, jailer, vm, directory, template, timeoutMs: bootTimeoutMs });
+      const { scratchBytes } = ctx;
+      await buildTemplate({ qemu, jailer, vm, directory, template, scratchBytes, timeoutMs: bootTimeoutMs });
     },
   });
   const accelerator = memoised(() =>
@@ -103,6 +107,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     seccomp: async ({ security }, capabilities, signal) =>
       security.seccomp.type === "Unconfined" ? undefined : await compileSeccomp(capabilities, signal),
     bootTimeoutMs,
+    scratchBytes: options.scratchBytes ?? SCRATCH_BYTES,
     lock: keyedLock(),
     gate: createGate(),
   };

@@ -19,6 +19,7 @@ import type { GuestNetwork } from "./protocol/index.ts";
 import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
+import { openScratch } from "./scratch.ts";
 import { shapeFor } from "./shape.ts";
 
 const ENTROPY_BYTES = 256;
@@ -70,17 +71,25 @@ async function build(
   await createDirectory(ctx, files, draft);
   const path = vmCgroup(ctx.dirs, config.id);
   const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
-  await pinNetns(files.net, signal);
+  const [pinned, disk] = await Promise.allSettled([
+    pinNetns(files.net, signal),
+    openScratch(ctx.dirs.scratch, config.id, ctx.scratchBytes, signal),
+  ]);
+  if (disk.status === "rejected") throw disk.reason;
+  const scratch = disk.value;
+  if (pinned.status === "rejected") await scratch.close();
+  if (pinned.status === "rejected") throw pinned.reason;
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
     attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, shape, { uid, cgroup }, signal),
+    bootVm(ctx, config.id, shape, { jail: { uid, cgroup }, scratch }, signal),
   ]);
+  await scratch.close();
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;
   const { ips, network: guestNetwork } = network.value;
   const up: SandboxRecord = { ...draft, ...booted.value, ips: [...ips], netInode: statSync(files.net).ino };
-  await configureGuest(ctx, config, guestNetwork, signal);
+  await configureGuest(ctx, up, guestNetwork, signal);
   await pushEtcFiles(ctx, config, ips, signal);
   await beginWith(up);
   limitVmCpu(ctx.cgroups, path, config.resources);
@@ -107,12 +116,19 @@ async function attach(ctx: Context, files: SandboxFiles, config: SandboxConfig, 
 /** What must be there before any app runs: a clone has its template's otherwise. */
 async function configureGuest(
   ctx: Context,
-  { id, hostname, sysctls }: SandboxConfig,
+  { config: { id, hostname, sysctls }, shape }: SandboxRecord,
   network: GuestNetwork,
   signal: AbortSignal,
 ): Promise<void> {
   const wallClockNs = BigInt(ctx.clock.now()) * 1_000_000n;
-  const body = { wallClockNs, entropy: randomBytes(ENTROPY_BYTES), hostname, network, sysctls };
+  const body = {
+    wallClockNs,
+    entropy: randomBytes(ENTROPY_BYTES),
+    hostname,
+    network,
+    sysctls,
+    scratchDisk: shape.disks,
+  };
   await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);
 }
 

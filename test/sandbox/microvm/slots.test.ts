@@ -33,7 +33,7 @@ test.each([
   [{}, 128, 1],
   [{ memoryLimitBytes: 16 << 20 }, 128, 1],
   [{ memoryLimitBytes: 100 << 20, cpuQuotaUs: 150_000 }, 192, 2],
-  [{ memoryLimitBytes: 2 ** 30, cpuQuotaUs: 900_000, cpuPeriodUs: 100_000 }, 1088, 4],
+  [{ memoryLimitBytes: 2 ** 30, cpuQuotaUs: 900_000, cpuPeriodUs: 100_000 }, 1152, 4],
 ])("a pod with %o gets %d MiB and %d CPUs", (resources, memoryMiB, vcpus) => {
   expect(shapeFor(resources, 4)).toMatchObject({ memoryMiB, vcpus });
 });

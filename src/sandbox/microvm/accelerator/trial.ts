@@ -19,7 +19,8 @@ export async function kvmTrial(ctx: Context): Promise<number> {
     const template = { key: "trial", memory: join(directory, "memory"), state: join(directory, "state") };
     const { jailer } = await ctx.bootFiles(new AbortController().signal);
     const started = performance.now();
-    await buildTemplate({ qemu: ctx.qemu(), jailer, vm, directory, template, timeoutMs: DEADLINE_MS });
+    const { scratchBytes } = ctx;
+    await buildTemplate({ qemu: ctx.qemu(), jailer, vm, directory, template, scratchBytes, timeoutMs: DEADLINE_MS });
     return Math.round(performance.now() - started);
   } finally {
     await removeTree(directory);

@@ -124,14 +124,7 @@ static void mask(const char *path)
 static void mount_overlay(const struct child *child, char *root, size_t bytes)
 {
 	char layer[300], path[320], options[1024];
-	if (scratch_ready) {
-		snprintf(layer, sizeof layer, RUN "/scratch/containers/%s", spec.container);
-	} else {
-		snprintf(layer, sizeof layer, "%s/layer", child->directory);
-		snprintf(options, sizeof options, "mode=0700,size=%u", spec.upper_size);
-		mkdir(layer, 0700);
-		if (mount("tmpfs", layer, "tmpfs", MS_NODEV, spec.upper_size > 0 ? options : "mode=0700") != 0) die("writable layer");
-	}
+	snprintf(layer, sizeof layer, RUN "/scratch/containers/%s", spec.container);
 	mkdir(layer, 0700);
 	snprintf(path, sizeof path, "%s/upper", layer);
 	mkdir(path, 0755);

@@ -11,7 +11,7 @@ export interface ConfigureRequest {
   readonly hostname?: string;
   readonly network?: GuestNetwork;
   readonly sysctls?: Readonly<Record<string, string>>;
-  /** Index of an ext4 disk for writable layers and emptyDirs; guest memory without one. */
+  /** Index of an ext4 disk with project quotas, for writable layers and emptyDirs. */
   readonly scratchDisk?: number;
 }
 
@@ -90,8 +90,6 @@ export interface CreateRequest {
   readonly rlimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly oomScoreAdj?: number;
   readonly terminationMessagePath?: string;
-  /** Bound of a writable layer in guest memory. */
-  readonly upperSizeBytes?: number;
 }
 
 export interface ExecStartRequest {
@@ -236,7 +234,6 @@ function createFields(request: CreateRequest): Field[] {
     ...request.rlimits.map(({ name, soft, hard }): Field => ["rlimit", `${name}:${limit(soft)}:${limit(hard)}`]),
     ...optional("oom-score-adj", request.oomScoreAdj),
     ...optional("termination-path", request.terminationMessagePath),
-    ...optional("upper-size-bytes", request.upperSizeBytes),
   ];
 }
 

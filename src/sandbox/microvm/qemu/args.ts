@@ -48,8 +48,9 @@ export const VIEW = {
   state: "/state.sock",
 } as const;
 
-/** A template's state, the first of the descriptors that QEMU is given; then what the jailer opens (jail/jailer.h). */
-export const STATE_FD = 3;
+/** Which descriptors QEMU is given: the scratch disk, a template's state; then what the jailer opens (jail/jailer.h). */
+const SCRATCH_FD = 3;
+export const STATE_FD = 4;
 const AGENT_FD = 20;
 const QMP_FD = 21;
 const MONITOR_FD = 22;
@@ -57,6 +58,7 @@ const CONSOLE_FD = 23;
 const TAP_FD = 24;
 
 /** Sets of descriptors that QEMU may open as files; those for disks and logs are filled as they are needed. */
+const SCRATCH_SET = 8;
 const CONSOLE_SET = 9;
 export const diskSet = (slot: number): number => 100 + slot;
 export const logSet = (port: number): number => 200 + port;
@@ -98,6 +100,7 @@ export function qemuArguments(vm: VmArguments): string[] {
     ...["-device", "virtserialport,chardev=agent,name=gantry.agent"],
     ...numbers(shape.logPorts).flatMap(logPort),
     ...numbers(shape.disks).flatMap((slot) => disk(slot)),
+    ...scratch(),
     ...network(),
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...(vm.incoming ? ["-incoming", "defer"] : []),
@@ -136,6 +139,20 @@ function disk(slot: number): string[] {
     ...["-blockdev", below],
     ...["-blockdev", `driver=raw,node-name=${diskNode(slot)},file=${emptyNode(slot)},read-only=on`],
     ...["-device", `virtio-blk-pci,drive=${diskNode(slot)}`],
+  ];
+}
+
+/**
+ * The disk after those for images. Nobody needs it after a crash of the host, so it is never flushed; what the guest
+ * deletes is given back; and a full disk of the host is the guest's error, which would stop it otherwise.
+ */
+function scratch(): string[] {
+  const below = `driver=file,node-name=scratch-file,filename=${fileOf(SCRATCH_SET)},locking=off`;
+  return [
+    ...["-add-fd", `fd=${SCRATCH_FD},set=${SCRATCH_SET}`],
+    ...["-blockdev", `${below},discard=unmap,cache.no-flush=on`],
+    ...["-blockdev", "driver=raw,node-name=scratch,file=scratch-file,discard=unmap"],
+    ...["-device", "virtio-blk-pci,drive=scratch,werror=report,rerror=report"],
   ];
 }
 

@@ -23,6 +23,7 @@ export interface BuildOptions {
   /** For its sockets and logs; removed afterwards by the caller. */
   readonly directory: string;
   readonly template: Template;
+  readonly scratchBytes: number;
   readonly timeoutMs: number;
 }
 
@@ -61,16 +62,20 @@ async function bootAndCapture(options: BuildOptions, uid: number): Promise<void>
   const files = { root: directory, log: path(VM_FILES.log), console: path(VM_FILES.console) };
   const memoryFile = { path: template.memory, share: true };
   const binary = realProgram(options.qemu);
+  // Nothing is on it: a clone finds its own disk in its place.
+  const scratch = await open(path("scratch"), "w+", 0o600);
+  await scratch.truncate(options.scratchBytes);
   const receiver = await receiveState(path("state.sock"));
   const state = { kind: "ro", source: path("state.sock"), target: VIEW.state } as const;
   const process = launchQemu(
     {
-      ...{ jailer, binary, files, uid, descriptors: [], group: vm.accelerator === "kvm" ? kvmGroup() : 0 },
+      ...{ jailer, binary, files, uid, descriptors: [scratch.fd], group: vm.accelerator === "kvm" ? kvmGroup() : 0 },
       arguments: qemuArguments({ ...vm, memoryFile, directory, incoming: false }),
       view: viewOf(binary, { ...vm, memoryFile }, jailer, [state]),
     },
     () => {},
   );
+  await scratch.close();
   try {
     await untilAgentAnswers(
       { process, files, timeoutMs },

@@ -13,7 +13,7 @@ afterAll(() => rmSync(built.directory, { recursive: true, force: true }));
 
 /** Keys that the agent knows, so that random messages reach the code behind them. */
 const KEYS =
-  "nonce wall-clock-ns entropy hostname mac mtu address route sysctl scratch-disk name type size-bytes mode uid gid disk fs tag ro volume atomic path container image argv env cwd group caps no-new-privs ro-rootfs privileged pidns log-port termination-path seccomp rlimit oom-score-adj upper-size-bytes cgroup mount mount.volume mount.path mount.create mount.ro masked readonly tmpfs signal columns rows credit bytes tty stdin".split(
+  "nonce wall-clock-ns entropy hostname mac mtu address route sysctl scratch-disk name type size-bytes mode uid gid disk fs tag ro volume atomic path container image argv env cwd group caps no-new-privs ro-rootfs privileged pidns log-port termination-path seccomp rlimit oom-score-adj cgroup mount mount.volume mount.path mount.create mount.ro masked readonly tmpfs signal columns rows credit bytes tty stdin".split(
     " ",
   );
 const NASTY = [
@@ -36,7 +36,7 @@ const fields = fc.array(field, { maxLength: 12 }).map((parts) => Buffer.from(par
 /** What gets past the first checks, so that the deeper code sees its share. */
 const likely = fc
   .constantFrom<[number, string]>(
-    [REQUEST.configure, `entropy=${"ab".repeat(32)}\0`],
+    [REQUEST.configure, `entropy=${"ab".repeat(32)}\0scratch-disk=8\0`],
     [
       REQUEST.configure,
       "mac=02:00:00:00:00:01\0mtu=1400\0address=10.0.0.1/24\0address=fd00::1/64\0route=default 10.0.0.2\0",
@@ -173,7 +173,7 @@ describe("the agent under the sanitizers", () => {
         rlimits: [],
       };
       await expect(client.request("create", create)).rejects.toMatchObject({ code: "not-configured" });
-      await client.request("configure", { entropy: Buffer.alloc(32, 1) });
+      await client.request("configure", { entropy: Buffer.alloc(32, 1), scratchDisk: 8 });
       await client.request("create", create);
       await expect(client.request("create", create)).rejects.toMatchObject({ code: "exists" });
       await client.request("start", { container: "c1" });

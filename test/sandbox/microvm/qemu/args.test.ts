@@ -23,6 +23,7 @@ test("the devices are those of the shape, and their order is fixed", () => {
     "virtserialport gantry.log.2",
     "virtio-blk-pci,drive=disk0",
     "virtio-blk-pci,drive=disk1",
+    "virtio-blk-pci,drive=scratch,werror=report,rerror=report",
     "virtio-net-pci,netdev=net0,romfile=",
   ]);
 });
