@@ -1,13 +1,20 @@
-import { type FileHandle, open } from "node:fs/promises";
+import { chown, type FileHandle, open, rm } from "node:fs/promises";
+import type { Socket } from "node:net";
+import { join } from "node:path";
 import { GantryError, isGantryError, messageOf } from "../../system/errors.ts";
+import { exec } from "../../system/exec.ts";
+import type { PreparedVolume } from "../driver.ts";
+import { makeDirectory } from "../namespace/files.ts";
 import type { ProcessId } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
 import type { CgroupEntrance } from "./jail/cgroup.ts";
 import { kvmGroup, realProgram, viewOf } from "./jail/view.ts";
 import { type Accelerator, qemuArguments, type VmArguments, type VmShape } from "./qemu/args.ts";
+import { addShare } from "./qemu/devices.ts";
 import { killQemus, launchQemu, qemuProcess } from "./qemu/process.ts";
 import type { SandboxRecord } from "./records.ts";
+import { startShare } from "./share.ts";
 import { restoreState } from "./template/capture.ts";
 import type { Template, TemplateFacts } from "./template/templates.ts";
 import { untilAgentAnswers } from "./up.ts";
@@ -21,6 +28,8 @@ export interface Jail {
 /** What is a VM's own. */
 export interface Given {
   readonly jail: Jail;
+  /** Paths of the host that the VM sees. */
+  readonly volumes: readonly PreparedVolume[];
   /** Empty, also after a boot that failed: it is not mounted before the guest is configured. */
   readonly scratch: FileHandle;
 }
@@ -79,36 +88,41 @@ interface Start extends Given {
   readonly template?: Template;
 }
 
-async function launch(
-  ctx: Context,
-  id: string,
-  { facts, jail, scratch, template }: Start,
-  signal: AbortSignal,
-): Promise<BootedVm> {
+async function launch(ctx: Context, id: string, start: Start, signal: AbortSignal): Promise<BootedVm> {
   if (signal.aborted) throw new GantryError("cancelled", "the micro-VM was not started", { kind: "system" });
   const files = sandboxFiles(ctx.dirs, id);
-  const memory = template === undefined ? {} : { memoryFile: { path: template.memory, share: false } };
-  const vm = { ...(await vmArguments(ctx, facts.shape, facts.accelerator, signal)), ...memory };
+  const { facts, jail, scratch, template, volumes } = start;
+  const shares = volumes.length > 0;
+  const memory = await memoryOf(ctx, id, start);
+  const vm = {
+    shares,
+    incoming: template !== undefined,
+    ...(await vmArguments(ctx, facts.shape, facts.accelerator, signal)),
+    ...memory,
+  };
   const machine = ctx.machines.get(id);
   const { jailer } = await ctx.bootFiles(signal);
   const binary = realProgram(facts.qemu);
   let state: FileHandle | undefined;
+  let share: Socket | undefined;
   let process: ProcessId;
   const started = performance.now();
   try {
     if (template !== undefined) state = await open(template.state);
+    if (shares) share = await startShare({ id, files, volumes, cgroup: jail.cgroup }, signal);
     process = launchQemu(
       {
         ...{ jailer, binary, files, netns: files.net, ...jail },
-        arguments: qemuArguments({ ...vm, directory: files.root, incoming: template !== undefined }),
+        arguments: qemuArguments({ ...vm, directory: files.root }),
         group: vm.accelerator === "kvm" ? kvmGroup() : 0,
         view: viewOf(binary, vm, jailer),
-        descriptors: [scratch.fd, ...(state === undefined ? [] : [state.fd])],
+        descriptors: [scratch.fd, ...(state === undefined ? [] : [state.fd]), ...(share === undefined ? [] : [share])],
       },
       () => ctx.machines.ended(id, machine),
     );
   } finally {
     await state?.close();
+    share?.destroy();
   }
   const limits = { process, files, timeoutMs: ctx.bootTimeoutMs };
   await untilAgentAnswers(
@@ -116,9 +130,10 @@ async function launch(
     async (limit) => {
       if (template !== undefined) await restoreState(await machine.qmp(limit));
       await machine.guest.link(limit, template === undefined ? "booting" : "cloned");
+      if (shares) await addShare(await machine.qmp(limit));
     },
     signal,
-  );
+  ).finally(() => rm(privateMemory(ctx, id), { force: true })); // QEMU has it open
   const how = template === undefined ? "cold" : "clone";
   const ms = Math.round(performance.now() - started);
   return {
@@ -126,6 +141,31 @@ async function launch(
     boot: { how, accelerator: facts.accelerator, ms, kernel: machine.guest.hello?.kernel ?? "" },
   };
 }
+
+/**
+ * The file with the guest's memory. The server of hostPath volumes reads and writes it, so that a pod with any has one of
+ * its own; others look at their template's and copy what they write to.
+ */
+async function memoryOf(
+  ctx: Context,
+  id: string,
+  { facts, jail, template, volumes }: Start,
+): Promise<Pick<VmArguments, "memoryFile">> {
+  if (volumes.length === 0)
+    return template === undefined ? {} : { memoryFile: { path: template.memory, share: false } };
+  const path = privateMemory(ctx, id);
+  await makeDirectory(ctx.dirs.templates, 0o700);
+  const file = await open(path, "w", 0o600);
+  await file.truncate(facts.shape.memoryMiB * 2 ** 20).finally(() => file.close());
+  if (template !== undefined) await exec("cp", ["--sparse=always", "--", template.memory, path]);
+  await chown(path, jail.uid, jail.uid);
+  return { memoryFile: { path, share: true } };
+}
+
+const privateMemory = (ctx: Context, id: string): string => join(ctx.dirs.templates, `${PRIVATE_MEMORY}${id}`);
+
+/** What those files are called for as long as they have a name. */
+export const PRIVATE_MEMORY = ".memory-";
 
 /** Arguments of every VM of a shape, whatever directory it is in. */
 export async function vmArguments(

@@ -4,6 +4,7 @@ import { cgroupsIn, killCgroup, removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
 import { sandboxIds } from "../sandbox-ids.ts";
+import { PRIVATE_MEMORY } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
 import { VM_CGROUP, vmCgroup } from "./dirs.ts";
 import { reclaimVmIds } from "./jail/ids.ts";
@@ -30,6 +31,7 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     done.push(`QEMU of ${directory}`);
   }
   for (const name of await namesIn(dirs.templates)) {
+    if (name.startsWith(PRIVATE_MEMORY)) await removeTree(join(dirs.templates, name));
     if (!isAbandoned(name)) continue;
     await killQemus(join(dirs.templates, name));
     await removeTree(join(dirs.templates, name));

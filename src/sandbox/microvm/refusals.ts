@@ -14,11 +14,6 @@ export function refuseSandbox(config: SandboxConfig): void {
     if (wanted)
       throw refusal(`spec.${field}: true`, `a micro-VM has a kernel of its own and cannot share the host's ${what}`);
   }
-  for (const volume of config.volumes) {
-    if (volume.kind === "hostPath") {
-      throw refusal(`the hostPath volume "${volume.name}"`, "the host's files cannot be shared with a micro-VM yet");
-    }
-  }
 }
 
 /** @throws GantryError unsupported */
@@ -36,7 +31,7 @@ export function refuseContainer(config: ContainerConfig): void {
   }
 }
 
-function refusal(what: string, why: string): GantryError {
+export function refusal(what: string, why: string): GantryError {
   return new GantryError("unsupported", `${what} is not possible in a micro-VM: ${why}`, {
     hint: "Leave it out, or use runtimeClassName: namespace for this pod.",
   });

@@ -21,6 +21,7 @@ import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
 import { openScratch } from "./scratch.ts";
 import { shapeFor } from "./shape.ts";
+import { checkShared, sharedVolumes } from "./share.ts";
 
 const ENTROPY_BYTES = 256;
 
@@ -35,6 +36,7 @@ export async function runSandbox(
   signal: AbortSignal,
 ): Promise<ObservedSandbox> {
   refuseSandbox(config);
+  await checkShared(sharedVolumes(config));
   ctx.qemu(); // what the host lacks is said before anything is made
   const files = sandboxFiles(ctx.dirs, config.id);
   const before = await ctx.records.sandbox(files.record).catch(() => undefined);
@@ -82,7 +84,7 @@ async function build(
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
     attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, shape, { jail: { uid, cgroup }, scratch }, signal),
+    bootVm(ctx, config.id, shape, { jail: { uid, cgroup }, volumes: sharedVolumes(config), scratch }, signal),
   ]);
   await scratch.close();
   if (network.status === "rejected") throw network.reason;

@@ -77,7 +77,7 @@ void push_reset(void);
 #define MAX_STRINGS 8192
 #define MAX_MOUNTS 128
 #define MAX_LIST 64
-struct mount_spec { const char *target, *volume, *path; bool create, ro; int fd; };
+struct mount_spec { const char *target, *volume, *root, *path; bool create, ro; int fd; };
 struct spec {
 	const char *container, *cwd, *termination_path;
 	const char *argv[MAX_STRINGS], *env[MAX_STRINGS];

@@ -42,7 +42,7 @@
  *               termination-path= seccomp=HEX (struct sock_filter[]) rlimit=NAME:SOFT:HARD… (NAME as in RLIMIT_NAME,
  *               lower case; "unlimited") oom-score-adj=
  *               cgroup=FILE=VALUE… (cpu.max, cpu.weight, memory.max, memory.swap.max, pids.max …)
- *               mount=TARGET then, for that mount: mount.volume= mount.path=(sub path) mount.create=0|1 mount.ro= ;
+ *               mount=TARGET then, for that mount: mount.volume= mount.root=(a name in it, instead of all) mount.path=(sub path) mount.create=0|1 mount.ro= ;
  *               masked=PATH… readonly=PATH… tmpfs=TARGET…
  *               → pid= ; all is ready up to execve. An existing id is answered code=exists.
  *   START       container= → (nothing) once execve worked; ERROR with its errno else (state: exited, code 128)

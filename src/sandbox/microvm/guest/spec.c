@@ -63,6 +63,10 @@ static bool parse_mount(const char *key, const char *value)
 		m->volume = value;
 		return valid_name(value) || fail("invalid", 0, "not a volume: %.80s", value);
 	}
+	if (strcmp(key, "mount.root") == 0) {
+		m->root = value;
+		return valid_name(value) || fail("invalid", 0, "not a name: %.80s", value);
+	}
 	if (strcmp(key, "mount.path") == 0) {
 		m->path = value;
 		return true;

@@ -62,7 +62,7 @@ static bool mount_volume(const struct volume_request *v, const char *path)
 		return mount(source, path, NULL, MS_BIND, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
 	}
 	if (strcmp(v->type, "virtiofs") == 0 && v->tag != NULL)
-		return mount(v->tag, path, "virtiofs", flags, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
+		return mount(v->tag, path, "virtiofs", flags & ~(unsigned long)MS_NOSUID, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
 	if (strcmp(v->type, "disk") == 0 && v->has_disk && v->fs != NULL && (strcmp(v->fs, "ext4") == 0 || strcmp(v->fs, "erofs") == 0)) {
 		if (!disk_path(v->disk, disk)) return false;
 		return mount(disk, path, v->fs, flags, NULL) == 0 || fail("failed", errno, "volume %s on %s", v->name, disk);

@@ -49,7 +49,9 @@ export interface PushFile {
 export interface GuestMount {
   readonly target: string;
   readonly volume: string;
-  /** Below the volume's root; may not lead out of it. */
+  /** A name directly in the volume: the mount comes from there, and nothing leads out of it. Absent: the volume itself. */
+  readonly root?: string;
+  /** Below that; may not lead out of it. */
   readonly path?: string;
   /** Makes a directory at `path` where there is nothing (subPath). */
   readonly create?: boolean;
@@ -241,6 +243,7 @@ function mountFields(mount: GuestMount): Field[] {
   return [
     ["mount", mount.target],
     ["mount.volume", mount.volume],
+    ...optional("mount.root", mount.root),
     ...optional("mount.path", mount.path),
     ...(mount.create ? [["mount.create", "1"] as const] : []),
     ["mount.ro", bool(mount.readOnly)],

@@ -24,6 +24,8 @@ export interface VmArguments {
   readonly directory: string;
   /** A file on tmpfs with the guest's memory. A template's own is shared, a clone's copied when it is written to. */
   readonly memoryFile?: { readonly path: string; readonly share: boolean };
+  /** QEMU is given a connection to the server of hostPath volumes, after the other descriptors. */
+  readonly shares?: boolean;
   /** Waits for the state of a template instead of booting. */
   readonly incoming: boolean;
 }
@@ -51,6 +53,7 @@ export const VIEW = {
 /** Which descriptors QEMU is given: the scratch disk, a template's state; then what the jailer opens (jail/jailer.h). */
 const SCRATCH_FD = 3;
 export const STATE_FD = 4;
+const shareFd = (vm: Pick<VmArguments, "incoming">): number => (vm.incoming ? STATE_FD + 1 : STATE_FD);
 const AGENT_FD = 20;
 const QMP_FD = 21;
 const MONITOR_FD = 22;
@@ -67,6 +70,8 @@ export const fileOf = (set: number): string => `/dev/fdset/${set}`;
 /** Node names on the block layer's graph: `disk` is what the guest's device has, `empty` what is below it at first. */
 export const diskNode = (slot: number): string => `disk${slot}`;
 export const emptyNode = (slot: number): string => `empty${slot}`;
+export const SHARE_CHARDEV = "share";
+export const HOT_PORT = "hot";
 export const logChardev = (port: number): string => `log${port}`;
 
 /**
@@ -102,6 +107,9 @@ export function qemuArguments(vm: VmArguments): string[] {
     ...numbers(shape.disks).flatMap((slot) => disk(slot)),
     ...scratch(),
     ...network(),
+    // Where a device can be added later: one whose server has a state of its own cannot be part of a template.
+    ...["-device", `pcie-root-port,id=${HOT_PORT},chassis=1`],
+    ...(vm.shares === true ? ["-chardev", `socket,id=${SHARE_CHARDEV},fd=${shareFd(vm)}`] : []),
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...(vm.incoming ? ["-incoming", "defer"] : []),
   ];
