@@ -61,7 +61,7 @@ export async function bootVm(
       return await launch(ctx, id, { ...given, facts, template }, signal);
     } catch (error) {
       await clear(ctx, id);
-      if (isGantryError(error, "cancelled")) throw error;
+      if (isGantryError(error, "cancelled", "command-missing", "volume-failed")) throw error; // not the template's fault
       ctx.log.warn({ sandbox: id, reason: messageOf(error) }, "a template does not work; booting instead");
       await ctx.discardTemplate(template);
     }

@@ -69,10 +69,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   const { paths, images, network, log, clock } = options;
   const dirs = { ...driverDirs(paths), ...(options.bootCache === undefined ? {} : { boot: options.bootCache }) };
   const records = createRecords();
-  const machines = createMachines(dirs, records, log, (id) => {
-    endVm(ctx, id, "the agent in the guest did not answer any more").catch((error: unknown) =>
-      log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"),
-    );
+  const machines = createMachines(dirs, records, log, (id, why) => {
+    endVm(ctx, id, why).catch((error: unknown) => log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"));
   });
   const volumes = createVolumeSync();
   const compileSeccomp = createSeccompCompiler(join(paths.run, "seccomp"), log);

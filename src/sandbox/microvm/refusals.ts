@@ -1,5 +1,5 @@
 import { GantryError } from "../../system/errors.ts";
-import type { ContainerConfig, SandboxConfig } from "../driver.ts";
+import type { ContainerConfig, PreparedVolume, SandboxConfig } from "../driver.ts";
 
 /** What a micro-VM cannot give, since its kernel is not the host's. Each refusal says why and what to do. */
 
@@ -17,7 +17,7 @@ export function refuseSandbox(config: SandboxConfig): void {
 }
 
 /** @throws GantryError unsupported */
-export function refuseContainer(config: ContainerConfig): void {
+export function refuseContainer(config: ContainerConfig, volumes: readonly PreparedVolume[]): void {
   if (config.security.privileged) {
     throw refusal(
       `securityContext.privileged of container ${config.name}`,
@@ -27,6 +27,14 @@ export function refuseContainer(config: ContainerConfig): void {
   for (const mount of config.mounts) {
     if (mount.propagation === "Bidirectional") {
       throw refusal(`mountPropagation: Bidirectional at ${mount.mountPath}`, "mounts cannot leave a micro-VM");
+    }
+    // Of the other volumes the host mounts nothing: there it changes nothing.
+    const shared = volumes.some(({ name, kind }) => name === mount.volume && kind === "hostPath");
+    if (mount.propagation === "HostToContainer" && shared) {
+      throw refusal(
+        `mountPropagation: HostToContainer at ${mount.mountPath}`,
+        "what the host mounts there once the pod runs cannot come into it",
+      );
     }
   }
 }

@@ -3,11 +3,12 @@ import { closeSync, existsSync, openSync } from "node:fs";
 import { rm, stat } from "node:fs/promises";
 import type { Socket } from "node:net";
 import { join } from "node:path";
-import { GantryError } from "../../system/errors.ts";
+import { GantryError, messageOf } from "../../system/errors.ts";
 import type { PreparedVolume, SandboxConfig } from "../driver.ts";
 import { findBinary } from "../namespace/runtime.ts";
 import type { SandboxFiles } from "./dirs.ts";
 import type { CgroupEntrance } from "./jail/cgroup.ts";
+import { lastWords } from "./qemu/process.ts";
 import { connectUnix } from "./qemu/socket.ts";
 import { refusal } from "./refusals.ts";
 
@@ -76,7 +77,7 @@ export interface ShareOptions {
 /**
  * Starts the server of a VM. It outlives us.
  * @returns our end of its socket, which QEMU is to get
- * @throws GantryError command-missing, runtime-failed, cancelled
+ * @throws GantryError command-missing, volume-failed, cancelled
  */
 export async function startShare({ id, files, volumes, cgroup }: ShareOptions, signal: AbortSignal): Promise<Socket> {
   const program = PROGRAMS.find((path) => existsSync(path)) ?? findBinary("virtiofsd");
@@ -124,9 +125,17 @@ export async function startShare({ id, files, volumes, cgroup }: ShareOptions, s
     closeSync(log);
   }
   const limit = AbortSignal.any([signal, AbortSignal.timeout(CONNECT_TIMEOUT_MS)]);
-  const connection = await Promise.race([connectUnix(join(files.root, socket), limit), ended.promise]);
-  await removeLocks(id);
-  return connection;
+  try {
+    return await Promise.race([connectUnix(join(files.root, socket), limit), ended.promise]);
+  } catch (cause) {
+    if (signal.aborted) throw cause;
+    const said = await lastWords(files.log);
+    throw new GantryError("volume-failed", `the hostPath volumes cannot be shared: ${said || messageOf(cause)}`, {
+      cause,
+    });
+  } finally {
+    await removeLocks(id);
+  }
 }
 
 /**
@@ -148,7 +157,7 @@ export function sharedDirectoryIn(argument: string): string | undefined {
 }
 
 /** Nobody else will ever want this name. */
-export async function removeLocks(id: string): Promise<void> {
+async function removeLocks(id: string): Promise<void> {
   for (const directory of LOCKS) {
     // The socket's path with dots for slashes.
     await rm(join(directory, `${socketName(id)}.pid`), { force: true });
