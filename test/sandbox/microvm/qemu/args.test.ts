@@ -25,6 +25,7 @@ test("the devices are those of the shape, and their order is fixed", () => {
     "virtio-blk-pci,drive=disk1",
     "virtio-blk-pci,drive=scratch,werror=report,rerror=report",
     "virtio-net-pci,netdev=net0,romfile=",
+    "pcie-root-port,id=hot,chassis=1",
   ]);
 });
 
