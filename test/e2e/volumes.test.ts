@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { FOREVER, objectText, pidsOf, podOf, podText } from "./harness/sketch.ts";
-import { eventually, type TestHost, testHost } from "./harness.ts";
+import { eventually, type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
 
 let host: TestHost;
 /** Shared with the pods. */
@@ -87,7 +87,17 @@ describe("emptyDir", () => {
   });
 });
 
-describe("hostPath", () => {
+describe.each(RUNTIME_CLASSES)("hostPath on %s", (runtimeClass) => {
+  /** Each class has files of its own. */
+  const at = (path: string): string => join(shared, runtimeClass, path);
+  let host: TestHost;
+  beforeAll(async () => {
+    mkdirSync(join(shared, runtimeClass));
+    host = testHost({ runtimeClass });
+    await host.startDaemon();
+  });
+  afterAll(() => host.dispose());
+
   const mounting = (name: string, path: string, type: string, script = "true"): string =>
     podText(
       name,
@@ -96,52 +106,66 @@ describe("hostPath", () => {
     );
 
   test("of every type, there or made", async () => {
-    mkdirSync(join(shared, "dir"));
-    writeFileSync(join(shared, "file"), "from the host\n");
-    const socket = createServer().listen(join(shared, "socket"));
+    mkdirSync(at("dir"));
+    writeFileSync(at("file"), "from the host\n");
+    const socket = createServer().listen(at("socket"));
     const cases = [
-      ["dir", join(shared, "dir"), "Directory", "echo here > /v/from-pod"],
-      ["made-dir", join(shared, "new/dir"), "DirectoryOrCreate", "echo here > /v/from-pod"],
-      ["file", join(shared, "file"), "File", "cat /v"],
-      ["made-file", join(shared, "new-file"), "FileOrCreate", "echo written > /v"],
-      ["socket", join(shared, "socket"), "Socket", "test -S /v"],
+      ["dir", at("dir"), "Directory", "echo here > /v/from-pod"],
+      ["made-dir", at("new/dir"), "DirectoryOrCreate", "echo here > /v/from-pod"],
+      ["file", at("file"), "File", "cat /v"],
+      ["made-file", at("new-file"), "FileOrCreate", "echo written > /v"],
+    ] as const;
+    // Their other end is in the host's kernel, which a micro-VM does not share.
+    const special = [
+      ["socket", at("socket"), "Socket", "test -S /v"],
       ["char", "/dev/null", "CharDevice", "test -c /v"],
     ] as const;
-    for (const [name, path, type, script] of cases)
+    const shareable = runtimeClass === "namespace" ? [...cases, ...special] : cases;
+    const refused = runtimeClass === "namespace" ? [] : special;
+    for (const [name, path, type, script] of [...cases, ...special])
       host.write(`path-${name}.yaml`, mounting(`path-${name}`, path, type, script));
-    for (const [name] of cases) await host.waitPhase(`path-${name}`, "Succeeded");
+    for (const [name] of refused) {
+      const saysWhy = ({ status }: PodView): boolean =>
+        status.message?.includes("a socket, a device or a pipe") === true;
+      await host.waitFor(`path-${name}`, saysWhy, "why it is refused");
+    }
+    for (const [name] of shareable) await host.waitPhase(`path-${name}`, "Succeeded");
     expect((await host.gantry("logs", "path-file")).stdout).toBe("from the host\n");
-    expect(readFileSync(join(shared, "dir/from-pod"), "utf8")).toBe("here\n");
-    expect(readFileSync(join(shared, "new-file"), "utf8")).toBe("written\n");
-    expect(statSync(join(shared, "new/dir")).mode & 0o777).toBe(0o755);
-    expect(statSync(join(shared, "new-file")).mode & 0o777).toBe(0o644);
-    for (const [name] of cases) host.remove(`path-${name}.yaml`);
-    for (const [name] of cases) await host.waitGone(`path-${name}`);
+    expect(readFileSync(at("dir/from-pod"), "utf8")).toBe("here\n");
+    expect(readFileSync(at("new-file"), "utf8")).toBe("written\n");
+    expect(statSync(at("new/dir")).mode & 0o777).toBe(0o755);
+    expect(statSync(at("new-file")).mode & 0o777).toBe(0o644);
+    for (const [name] of [...cases, ...special]) host.remove(`path-${name}.yaml`);
+    for (const [name] of [...cases, ...special]) await host.waitGone(`path-${name}`);
     // What is the host's stays.
-    expect(readFileSync(join(shared, "file"), "utf8")).toBe("from the host\n");
+    expect(readFileSync(at("file"), "utf8")).toBe("from the host\n");
     socket.close();
   });
 
   test("of another type than it is, and mended later", async () => {
-    mkdirSync(join(shared, "later"));
-    host.write("path-wrong.yaml", mounting("path-wrong", join(shared, "later"), "File"));
+    mkdirSync(at("later"));
+    host.write("path-wrong.yaml", mounting("path-wrong", at("later"), "File"));
     const isTold = async (): Promise<boolean> =>
       /path-wrong: .*is a directory, not a file/.test((await host.gantry("status")).stdout);
     await eventually(isTold, { explain: () => host.explain() });
-    rmSync(join(shared, "later"), { recursive: true });
-    writeFileSync(join(shared, "later"), "");
+    rmSync(at("later"), { recursive: true });
+    writeFileSync(at("later"), "");
     await host.waitPhase("path-wrong", "Succeeded");
-    await remove("path-wrong");
+    host.remove("path-wrong.yaml");
+    await host.waitGone("path-wrong");
   });
 
   test("readOnly", async () => {
-    writeFileSync(join(shared, "leaf"), "leaf\n");
+    writeFileSync(at("leaf"), "leaf\n");
     const volumeMounts = [{ name: "v", mountPath: "/ro", readOnly: true }];
-    const text = podText("path-ro", { volumeMounts }, { volumes: [{ name: "v", hostPath: { path: shared } }] });
+    const text = podText("path-ro", { volumeMounts }, { volumes: [{ name: "v", hostPath: { path: at("") } }] });
     host.write("path-ro.yaml", text);
     await host.waitReady("path-ro");
-    expect(await inside("path-ro", "cat /ro/leaf; touch /ro/x 2>&1 || true")).toMatch(/^leaf\n.*Read-only file system/);
-    await remove("path-ro");
+    const script = "cat /ro/leaf; touch /ro/x 2>&1 || true";
+    const { stdout } = await host.gantry("exec", "path-ro", "-c", "app", "--", "sh", "-c", script);
+    expect(stdout).toMatch(/^leaf\n.*Read-only file system/);
+    host.remove("path-ro.yaml");
+    await host.waitGone("path-ro");
   });
 });
 
