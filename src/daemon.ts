@@ -13,6 +13,7 @@ import { keepMemorySmall } from "./daemon/idle-memory.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
 import { keepNetwork } from "./daemon/mend-network.ts";
+import { microvmOptions } from "./daemon/microvm-options.ts";
 import { nodeFacts } from "./daemon/node.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { whenAllReady } from "./daemon/ready.ts";
@@ -99,7 +100,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     firstHostId: config.userns.base,
     ...(config.runtime.oci !== "auto" && { runtime: config.runtime.oci }),
   });
-  const microvmDriver = createMicrovmDriver({ paths, images, network, log, clock });
+  const microvmDriver = createMicrovmDriver({ paths, images, network, log, clock, ...microvmOptions(config) });
   const drivers: readonly SandboxDriver[] = [namespaceDriver, microvmDriver];
   const driverFor = (runtimeClass: string): SandboxDriver => {
     const driver = drivers.find((one) => one.runtimeClass === runtimeClass);

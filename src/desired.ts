@@ -16,6 +16,7 @@ import {
   type RuntimeClass,
   type Secret,
 } from "./manifest/index.ts";
+import { vmOptions } from "./manifest/vm.ts";
 import type { DesiredPod } from "./pod/contract.ts";
 
 export interface Desired {
@@ -188,6 +189,9 @@ function desiredPod(
   )
     return known;
   const warnings = loaded.warnings.map(({ field, message }) => (field === "" ? message : `${field}: ${message}`));
+  if (runtime.runtimeClass !== MICROVM && vmOptions(pod.metadata.annotations) !== undefined) {
+    warnings.push("metadata.annotations: gantry.dev/vm-… has no effect: the pod does not run in a micro-VM");
+  }
   const desired = hashedPod(pod, {
     origin,
     runtimeClass: runtime.runtimeClass,
@@ -197,6 +201,9 @@ function desiredPod(
   memo.set(pod, desired);
   return desired;
 }
+
+/** The runtime class whose pods have a virtual machine of their own. */
+const MICROVM = "microvm";
 
 /** A pod with the hashes that tell what a change of it asks for. */
 export function hashedPod(
@@ -216,6 +223,7 @@ export function hashedPod(
       init: initContainers.filter((container) => !isSidecar(container)).map(containerIdentity),
       order: initContainers.map((container) => container.name),
       hostPorts: portsOf(pod),
+      vm: facts.runtimeClass === MICROVM ? vmOptions(pod.metadata.annotations) : undefined,
     }),
     containerHashes: Object.fromEntries(all.map((container) => [container.name, hashOf(containerIdentity(container))])),
     metadataHash: hashOf({ metadata: pod.metadata, spec: podSpec, ports: all.map((container) => container.ports) }),

@@ -16,6 +16,15 @@ export function defaultConfig(paths: Paths): Config {
     events: { keep: 5000 },
     log: { level: "info" },
     userns: { base: 0x40000000 },
+    microvm: {
+      machine: "auto",
+      accelerator: "auto",
+      memory: 128 * 2 ** 20,
+      vcpus: 1,
+      warm: false,
+      templates: { keep: 4, maxMemory: 2 ** 30 },
+      bootTimeoutSeconds: 30,
+    },
   };
 }
 

@@ -8,7 +8,8 @@ import { text } from "./gather.ts";
 const ASK: Readonly<Record<string, readonly string[]>> = { ip: ["-V"], busybox: ["--help"] };
 
 export async function gatherTools(signal: AbortSignal): Promise<ToolFacts> {
-  const looked = REQUIREMENTS.filter(({ paths }) => paths === undefined); // the CNI plugins have a check of their own
+  // The CNI plugins have a check of their own.
+  const looked = REQUIREMENTS.filter(({ paths, testsOnly }) => paths === undefined && testsOnly !== true);
   const missing = findMissing(looked, process.env["PATH"] ?? "");
   const present = looked.filter((requirement) => !missing.includes(requirement));
   const versions = await Promise.all(
@@ -37,7 +38,8 @@ async function versionOf(tool: string, signal: AbortSignal): Promise<string> {
       okCodes: "any",
       timeoutMs: 10_000,
     });
-    return /\d+(\.\d+)+[-+~\w.]*/.exec(`${stdout}\n${stderr}`)?.[0] ?? "version unknown";
+    const said = `${stdout}\n${stderr}`;
+    return /\d+(\.\d+)+[-+~\w.]*/.exec(said)?.[0] ?? /version (\d+)/.exec(said)?.[1] ?? "version unknown";
   } catch (error) {
     if (signal.aborted) throw error;
     return "does not start";

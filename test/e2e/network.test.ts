@@ -150,3 +150,17 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       await host.waitGone("udp");
     });
 });
+
+test("pods of different runtime classes reach each other, both ways", async () => {
+  await using host = testHost();
+  await host.startDaemon();
+  host.write("process.yaml", podText("process", WEB));
+  host.write("machine.yaml", podText("machine", WEB, { runtimeClassName: "microvm" }));
+  const [process, machine] = [await host.waitReady("process"), await host.waitReady("machine")];
+  const ask = async (from: string, { status }: PodView): Promise<string> => {
+    const script = `wget -q -O - http://${status.podIP}/name`;
+    return (await host.gantry("exec", from, "--", "sh", "-c", script)).stdout;
+  };
+  await eventually(async () => (await ask("process", machine)) === "machine\n", { what: "an answer of the micro-VM" });
+  await eventually(async () => (await ask("machine", process)) === "process\n", { what: "an answer of the other" });
+});

@@ -6,10 +6,9 @@ import type { Paths } from "../../system/paths.ts";
 import type { CgroupHost } from "../cgroup/host.ts";
 import type { ContainerConfig } from "../driver.ts";
 import type { Gate, KeyedLock } from "../namespace/locks.ts";
-import type { BootFiles } from "./boot/index.ts";
 import type { Dirs } from "./dirs.ts";
 import type { Machines } from "./machines.ts";
-import type { Accelerator } from "./qemu/args.ts";
+import type { Asked, VmPlan } from "./plan.ts";
 import type { Records } from "./records.ts";
 import type { Template, TemplateFacts } from "./template/templates.ts";
 import type { VolumeSync } from "./volume-sync.ts";
@@ -29,9 +28,8 @@ export interface Context {
   readonly bootId: string;
   /** Path of QEMU. @throws GantryError host-unsupported: it is not installed, or this machine is of another kind */
   readonly qemu: () => string;
-  /** Kernel and initramfs; fetched and built at first need. */
-  readonly bootFiles: (signal: AbortSignal) => Promise<BootFiles>;
-  readonly accelerator: (signal: AbortSignal) => Promise<Accelerator>;
+  /** What the VM of a pod is to be like. Kernel and initramfs are fetched and built at first need. */
+  readonly plan: (asked: Asked, signal: AbortSignal) => Promise<VmPlan>;
   /** Undefined: there is none, and none can be built. */
   readonly template: (facts: TemplateFacts, signal: AbortSignal) => Promise<Template | undefined>;
   readonly discardTemplate: (template: Template) => Promise<void>;

@@ -10,7 +10,7 @@ import { VM_CGROUP, vmCgroup } from "./dirs.ts";
 import { reclaimVmIds } from "./jail/ids.ts";
 import { killQemus, qemusBelow } from "./qemu/process.ts";
 import { collectScratch } from "./scratch.ts";
-import { isAbandoned } from "./template/templates.ts";
+import { isAbandoned } from "./template/stage.ts";
 
 /**
  * Called while nothing is being created. Removes what belongs to no sandbox that has a directory: QEMUs, mounts,
@@ -32,7 +32,7 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
   }
   for (const name of await namesIn(dirs.templates)) {
     if (name.startsWith(PRIVATE_MEMORY)) await removeTree(join(dirs.templates, name));
-    if (!isAbandoned(name)) continue;
+    if (!isAbandoned(dirs.templates, name)) continue;
     await killQemus(join(dirs.templates, name));
     await removeTree(join(dirs.templates, name));
     done.push(`unfinished template ${name}`);

@@ -51,7 +51,13 @@ export async function observeSandbox(ctx: Context, id: string): Promise<Observed
       vcpus: String(shape.vcpus),
       ...(boot === undefined
         ? {}
-        : { accelerator: boot.accelerator, boot: `${boot.how}, ${boot.ms} ms`, kernel: boot.kernel }),
+        : {
+            accelerator: boot.accelerator,
+            why: boot.why,
+            machine: boot.machine,
+            boot: `${boot.how}, ${boot.ms} ms`,
+            kernel: boot.kernel,
+          }),
       ...(record.process === undefined ? {} : { qemuPid: String(record.process.pid) }),
       ...(record.uid === undefined ? {} : { uid: String(record.uid) }),
       cgroup: vmCgroup(ctx.dirs, id),

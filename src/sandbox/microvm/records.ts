@@ -22,6 +22,9 @@ const sandboxRecord = z.object({
     .object({
       how: z.enum(["cold", "clone"]),
       accelerator: z.enum(["kvm", "tcg"]),
+      /** Why that one; for people. */
+      why: z.string().default(""),
+      machine: z.enum(["q35", "microvm"]).default("q35"),
       /** Start of QEMU to the agent's answer. */
       ms: z.number(),
       /** `uname -r` in the guest. */

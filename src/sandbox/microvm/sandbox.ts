@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { statSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
@@ -12,15 +11,13 @@ import type { Context } from "./context.ts";
 import { type SandboxFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
 import { limitVmCpu, makeVmCgroup } from "./jail/cgroup.ts";
-import { takeVmId } from "./jail/ids.ts";
+import { releaseVmId, takeVmId } from "./jail/ids.ts";
 import { observeSandbox } from "./list.ts";
 import { joinTap, pinNetns } from "./network/tap.ts";
 import type { GuestNetwork } from "./protocol/index.ts";
 import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
-import { openScratch } from "./scratch.ts";
-import { shapeFor } from "./shape.ts";
 import { checkShared, sharedVolumes } from "./share.ts";
 
 const ENTROPY_BYTES = 256;
@@ -65,28 +62,27 @@ async function build(
   beginWith: (sandbox: SandboxRecord) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const shape = shapeFor(config.resources, availableParallelism());
+  const plan = await ctx.plan(config, signal);
+  const { shape } = plan;
   const uid = await takeVmId(files.root);
   const draft: SandboxRecord = {
     ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
   };
-  await createDirectory(ctx, files, draft);
+  try {
+    await createDirectory(ctx, files, draft);
+  } catch (error) {
+    await releaseVmId(uid, files.root); // nobody would know of it
+    throw error;
+  }
   const path = vmCgroup(ctx.dirs, config.id);
   const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
-  const [pinned, disk] = await Promise.allSettled([
-    pinNetns(files.net, signal),
-    openScratch(ctx.dirs.scratch, config.id, ctx.scratchBytes, signal),
-  ]);
-  if (disk.status === "rejected") throw disk.reason;
-  const scratch = disk.value;
-  if (pinned.status === "rejected") await scratch.close();
-  if (pinned.status === "rejected") throw pinned.reason;
+  const netns = pinNetns(files.net, signal);
+  const given = { plan, jail: { uid, cgroup }, volumes: sharedVolumes(config), netns };
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
-    attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, shape, { jail: { uid, cgroup }, volumes: sharedVolumes(config), scratch }, signal),
+    netns.then(() => attach(ctx, files, config, signal)),
+    bootVm(ctx, config.id, given, signal),
   ]);
-  await scratch.close();
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;
   const { ips, network: guestNetwork } = network.value;

@@ -26,18 +26,19 @@ const PREPARED = /^prepared-/;
 /**
  * A new scratch disk. The caller closes it.
  * @param directory on a disk, not in memory; made when it is missing
+ * @param from what is on it: a template's, which its clones have mounted already, or an empty one (`emptyScratch`)
  * @throws GantryError disk-full, command-failed, command-missing
  */
 export async function openScratch(
   directory: string,
   id: string,
-  bytes: number,
+  from: string,
   signal: AbortSignal,
 ): Promise<FileHandle> {
   const file = join(directory, `${id}.ext4`);
   try {
-    const prepared = await prepare(directory, bytes, signal);
-    await exec("cp", ["--sparse=always", "--reflink=auto", "--", prepared, file], { signal });
+    await makeDirectory(directory, 0o700);
+    await copyScratch(from, file, signal);
     return await open(file, constants.O_RDWR);
   } catch (error) {
     if (isGantryError(error, "cancelled", "command-missing")) throw error;
@@ -54,8 +55,16 @@ export async function openScratch(
 const reason = (directory: string, error: unknown): string =>
   `cannot make a scratch disk in ${directory}: ${error instanceof Error ? error.message : String(error)}`;
 
-/** The empty file system of that size, made once. Several may make it at the same time: the last one's stays. */
-async function prepare(directory: string, bytes: number, signal: AbortSignal): Promise<string> {
+/** Copies what is written, and leaves the holes. */
+export async function copyScratch(from: string, to: string, signal: AbortSignal): Promise<void> {
+  await exec("cp", ["--sparse=always", "--reflink=auto", "--", from, to], { signal });
+}
+
+/**
+ * The empty file system of that size, made once. Several may make it at the same time: the last one's stays.
+ * @returns its path. @throws GantryError command-failed, command-missing
+ */
+export async function emptyScratch(directory: string, bytes: number, signal: AbortSignal): Promise<string> {
   const path = join(directory, `prepared-${bytes}.ext4`);
   if (await stat(path).catch(() => undefined)) return path;
   await makeDirectory(directory, 0o700);

@@ -7,7 +7,7 @@ import { isAbsent } from "../namespace/files.ts";
 import type { Guest } from "./channel/guest.ts";
 import { type FileToPush, isRefusal, pushFiles } from "./channel/push.ts";
 import type { Context } from "./context.ts";
-import { SHARE_TAG } from "./qemu/devices.ts";
+import { SHARE_TAG } from "./qemu/args.ts";
 import type { SandboxRecord } from "./records.ts";
 import { versionOf } from "./volume-sync.ts";
 

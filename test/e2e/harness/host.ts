@@ -139,7 +139,7 @@ export class TestHost implements AsyncDisposable {
   }
 
   /** The pod, once `accept` says so. */
-  waitFor(name: string, accept: (pod: PodView) => boolean, what: string, deadlineMs = 30_000): Promise<PodView> {
+  waitFor(name: string, accept: (pod: PodView) => boolean, what: string, deadlineMs = 60_000): Promise<PodView> {
     const probe = async (): Promise<PodView | undefined> =>
       (await this.pods()).find((pod) => pod.metadata.name === name && accept(pod));
     return eventually(probe, { what: `pod ${name}: ${what}`, deadlineMs, explain: () => this.explain() });
@@ -153,7 +153,7 @@ export class TestHost implements AsyncDisposable {
     return this.waitFor(name, (pod) => pod.status.phase === phase, phase);
   }
 
-  async waitGone(name: string, deadlineMs = 30_000): Promise<void> {
+  async waitGone(name: string, deadlineMs = 60_000): Promise<void> {
     const gone = async (): Promise<boolean> => !(await this.pods()).some((pod) => pod.metadata.name === name);
     await eventually(gone, { what: `the end of pod ${name}`, deadlineMs, explain: () => this.explain() });
   }

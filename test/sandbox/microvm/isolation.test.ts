@@ -162,6 +162,8 @@ describe("what a micro-VM's QEMU can do on the host", () => {
     const vm = await bench.sandbox();
     const jailer = status(vm).get("PPid") ?? "";
     expect(readFileSync(`/proc/${jailer}/comm`, "utf8")).toMatch(/^jailer/);
+    // CAP_DAC_OVERRIDE and CAP_KILL
+    expect(readFileSync(`/proc/${jailer}/status`, "utf8")).toMatch(/^CapEff:\s+0+22$/m);
     process.kill(Number(jailer), "SIGKILL");
     await until("it is not ready", async () => (await bench.find(vm.id))?.state === "not-ready");
   });

@@ -16,6 +16,8 @@ export type Agent = Compiled;
 export async function ensureAgent(options: {
   readonly cacheDir: string;
   readonly signal?: AbortSignal;
+  /** Told in a few words what takes its time. */
+  readonly say?: (what: string) => void;
 }): Promise<Agent> {
   const sources = (await readdir(AGENT_SOURCE)).filter((name) => /\.[ch]$/.test(name)).sort();
   const what = "the agent of micro-VMs";

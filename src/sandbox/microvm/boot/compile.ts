@@ -16,6 +16,8 @@ export interface Compilation {
   readonly flags: readonly string[];
   readonly cacheDir: string;
   readonly signal?: AbortSignal;
+  /** Told in a few words what takes its time. */
+  readonly say?: (what: string) => void;
 }
 
 export interface Compiled {
@@ -25,17 +27,21 @@ export interface Compiled {
 }
 
 /**
- * Compiles C for this machine; once for each version of the source.
+ * C compiled for this machine: what the npm package has beside the source, else compiled here, once for each version
+ * of the source.
  * @throws GantryError command-missing (no C compiler), command-failed (it does not compile)
  */
 export async function compileOnce(options: Compilation): Promise<Compiled> {
-  const { what, name, directory, sources, flags, cacheDir, signal } = options;
+  const { what, name, directory, sources, flags, cacheDir, signal, say } = options;
   const digest = createHash("sha256").update(flags.join(" "));
   for (const source of sources) digest.update(`\0${source}\0`).update(await readFile(join(directory, source)));
   const hash = digest.digest("hex").slice(0, 16);
   const path = join(cacheDir, `${name}-${hash}`);
   if (await exists(path)) return { path, hash };
+  const packaged = join(directory, `${name}-${process.arch}-${hash}`);
+  if (await exists(packaged)) return { path: packaged, hash };
   await mkdir(cacheDir, { recursive: true });
+  say?.(`compiling ${what}`);
   const temporary = `${path}.${process.pid}`;
   try {
     const files = sources.filter((source) => source.endsWith(".c")).map((source) => join(directory, source));

@@ -1,4 +1,5 @@
-import { writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { VIEW } from "../qemu/args.ts";
 import { compileOnce, exists } from "./compile.ts";
@@ -22,6 +23,7 @@ export interface Jailer {
 export async function ensureJailer(options: {
   readonly cacheDir: string;
   readonly signal?: AbortSignal;
+  readonly say?: (what: string) => void;
 }): Promise<Jailer> {
   const common = { ...options, what: "the jailer of micro-VMs", directory: JAILER_SOURCE };
   const sources = ["jailer.h", "jailer.c", "view.c", "attend.c"];
@@ -34,7 +36,9 @@ export async function ensureJailer(options: {
       flags: [...FLAGS, "-fPIC", "-shared"],
     }),
   ]);
-  const preload = `${library.path}.preload`;
+  // Not beside the library: that may be in a package that nobody writes to.
+  await mkdir(options.cacheDir, { recursive: true });
+  const preload = join(options.cacheDir, `readonly-memory-${library.hash}.preload`);
   if (!(await exists(preload))) await writeFile(preload, `${VIEW.readOnlyMemory}\n`);
   return { path: jailer.path, readOnlyMemory: library.path, preload };
 }

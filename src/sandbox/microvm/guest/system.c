@@ -209,7 +209,7 @@ static bool mount_scratch(const char *text)
 	char path[32];
 	if (scratch_disk[0] != 0) return true;
 	if (!parse_u32(text, 10, 25, &disk) || !disk_path(disk, path) || !forget_blocks(path)) return false;
-	if (mount(path, RUN "/scratch", "ext4", MS_NOATIME | MS_NODEV, "discard,prjquota") != 0) return fail("failed", errno, "scratch disk");
+	if (mount(path, RUN "/scratch", "ext4", MS_NOATIME | MS_NODEV, "discard,prjquota,noinit_itable") != 0) return fail("failed", errno, "scratch disk");
 	mkdir(RUN "/scratch/containers", 0700);
 	mkdir(RUN "/scratch/volumes", 0700);
 	strcpy(scratch_disk, path);

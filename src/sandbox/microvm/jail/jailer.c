@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <linux/capability.h>
 #include <linux/if.h>
 #include <linux/if_tun.h>
 #include <linux/sched.h>
@@ -65,12 +66,12 @@ static void parse(struct options *o, char **arg)
 		if (strcmp(name, "--netns") == 0) o->netns = value(&arg);
 		else if (strcmp(name, "--tap") == 0) o->tap = value(&arg);
 		else if (strcmp(name, "--uid") == 0) o->uid = number(&arg);
-		else if (strcmp(name, "--group") == 0) o->group = number(&arg);
 		else if (strcmp(name, "--pass") == 0) o->passed = number(&arg);
 		else if (strcmp(name, "--cgroup") == 0) o->cgroup = value(&arg);
 		else if (strcmp(name, "--ro") == 0) add_entry(o, READ_ONLY, &arg);
 		else if (strcmp(name, "--rw") == 0) add_entry(o, WRITABLE, &arg);
 		else if (strcmp(name, "--dev") == 0) add_entry(o, DEVICE, &arg);
+		else if (strcmp(name, "--node") == 0) add_entry(o, NODE, &arg);
 		else if (strcmp(name, "--link") == 0) add_entry(o, LINK, &arg);
 		else if (strcmp(name, "--tasks") == 0 && o->tasks_count < sizeof o->tasks / sizeof *o->tasks)
 			o->tasks[o->tasks_count++] = value(&arg);
@@ -129,15 +130,24 @@ static void limits(void)
 	limit(RLIMIT_NPROC, 256); /* threads of this uid: disks are read by up to 64 */
 }
 
-static void become(uid_t uid, gid_t group)
+static void become(uid_t uid)
 {
 	for (int cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++)
 		if (prctl(PR_CAPBSET_DROP, cap, 0, 0, 0) < 0) die("cannot drop", "a capability");
-	if (setgroups(group == 0 ? 0 : 1, &group) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
+	if (setgroups(0, NULL) < 0 || setresgid(uid, uid, uid) < 0 || setresuid(uid, uid, uid) < 0)
 		die("cannot change to", "the VM's user id");
 	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) die("cannot refuse", "new privileges");
 	/* Without us nobody would see to it. */
 	if (prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0) < 0) die("cannot ask for", "a signal");
+}
+
+/* What is left to do takes root's files, and QEMU's end when we end (the kernel sends that signal in our name). */
+static void keep_two_capabilities(void)
+{
+	const __u32 kept = 1u << CAP_DAC_OVERRIDE | 1u << CAP_KILL;
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[2] = { { .permitted = kept, .effective = kept } };
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 || syscall(SYS_capset, &header, data) < 0) die("cannot drop", "capabilities");
 }
 
 static void move(int from, int to)
@@ -156,7 +166,7 @@ _Noreturn static void run(const struct options *o, const struct inside *in)
 	move(in->log, 2);
 	if (in->netns >= 0 ? setns(in->netns, CLONE_NEWNET) < 0 : unshare(CLONE_NEWNET) < 0) die("cannot enter the network", "");
 	int tap = open_tap(o->tap);
-	enter_view(o->view, o->view_count);
+	enter_view(o->view, o->view_count, o->uid);
 	move(in->agent, AGENT_FD);
 	move(in->qmp, QMP_FD);
 	move(in->monitor, MONITOR_FD);
@@ -164,7 +174,7 @@ _Noreturn static void run(const struct options *o, const struct inside *in)
 	move(tap, TAP_FD);
 	if (close_range(3 + o->passed, AGENT_FD - 1, 0) < 0 || close_range(TAP_FD + 1, ~0u, 0) < 0) die("cannot close", "descriptors");
 	limits();
-	become(o->uid, o->group);
+	become(o->uid);
 	execve(o->command[0], o->command, nothing);
 	die("cannot run", o->command[0]);
 }
@@ -233,5 +243,6 @@ int main(int argc, char **argv)
 		snprintf(procs, sizeof procs, "%s/cgroup.procs", o.cgroup);
 		put(procs, "0"); /* this one takes its time, so QEMU has gone ahead */
 	}
+	keep_two_capabilities();
 	return attend(&ends);
 }

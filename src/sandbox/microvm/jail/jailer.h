@@ -10,7 +10,7 @@ enum { AGENT_FD = 20, QMP_FD = 21, MONITOR_FD = 22, CONSOLE_FD = 23, TAP_FD = 24
 
 /* One mount, device or link in QEMU's view of the file system. */
 struct entry {
-	enum { READ_ONLY, WRITABLE, DEVICE, LINK } kind;
+	enum { READ_ONLY, WRITABLE, DEVICE, NODE, LINK } kind; /* NODE: a device of its own, which it may use alone */
 	const char *source, *target;
 };
 
@@ -22,7 +22,6 @@ struct options {
 	struct entry view[64];
 	size_t tasks_count, view_count;
 	uid_t uid;
-	gid_t group; /* one more, for /dev/kvm; 0: none */
 	unsigned passed;
 	char **command;
 };
@@ -36,7 +35,7 @@ struct ends {
 _Noreturn void die(const char *what, const char *name);
 
 /* Makes QEMU's view in ./view and changes into it; nothing of the host's tree is left then. */
-void enter_view(const struct entry *entries, size_t count);
+void enter_view(const struct entry *entries, size_t count, uid_t uid);
 
 /* Keeps the files bounded and answers the daemon, until QEMU ends. Returns its exit code; 128+n for a signal. */
 int attend(const struct ends *ends);

@@ -27,7 +27,7 @@ static void attributes(const char *path, unsigned flags, __u64 set, __u64 clear)
 	if (syscall(SYS_mount_setattr, AT_FDCWD, path, flags, &attr, sizeof attr) < 0) die("cannot restrict", path);
 }
 
-static void add(const struct entry *entry, char *path)
+static void add(const struct entry *entry, char *path, uid_t uid)
 {
 	make_parents(path);
 	if (entry->kind == LINK) {
@@ -36,6 +36,11 @@ static void add(const struct entry *entry, char *path)
 	}
 	struct stat st;
 	if (stat(entry->source, &st) < 0) die("cannot find", entry->source);
+	if (entry->kind == NODE) {
+		/* Whoever the host's belongs to: root alone, often. */
+		if (mknod(path, S_IFCHR | 0600, st.st_rdev) < 0 || chown(path, uid, uid) < 0) die("cannot make", path);
+		return;
+	}
 	if (S_ISDIR(st.st_mode)) {
 		if (mkdir(path, 0755) < 0 && errno != EEXIST) die("cannot make", path);
 	} else {
@@ -46,7 +51,7 @@ static void add(const struct entry *entry, char *path)
 	if (mount(entry->source, path, NULL, MS_BIND, NULL) < 0) die("cannot mount", entry->source);
 }
 
-void enter_view(const struct entry *entries, size_t count)
+void enter_view(const struct entry *entries, size_t count, uid_t uid)
 {
 	static char path[PATH_MAX];
 	umask(022); /* QEMU's user must find its way */
@@ -55,13 +60,14 @@ void enter_view(const struct entry *entries, size_t count)
 	if (mount("view", VIEW, "tmpfs", 0, "mode=0755,size=64k,nr_inodes=128") < 0) die("cannot mount", VIEW);
 	for (size_t i = 0; i < count; i++) {
 		snprintf(path, sizeof path, VIEW "%s", entries[i].target);
-		add(&entries[i], path);
+		add(&entries[i], path, uid);
 	}
 	attributes(VIEW, AT_RECURSIVE, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV, 0);
 	for (size_t i = 0; i < count; i++) {
 		snprintf(path, sizeof path, VIEW "%s", entries[i].target);
 		if (entries[i].kind == WRITABLE) attributes(path, 0, 0, MOUNT_ATTR_RDONLY);
 		if (entries[i].kind == DEVICE) attributes(path, 0, 0, MOUNT_ATTR_NODEV);
+		if (entries[i].kind == NODE) attributes(VIEW, 0, 0, MOUNT_ATTR_NODEV);
 	}
 	if (chdir(VIEW) < 0 || syscall(SYS_pivot_root, ".", ".") < 0) die("cannot change into", VIEW);
 	if (umount2(".", MNT_DETACH) < 0 || chdir("/") < 0) die("cannot leave the host's tree", "");

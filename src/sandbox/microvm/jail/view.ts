@@ -1,12 +1,12 @@
-import { lstatSync, readlinkSync, realpathSync, statSync } from "node:fs";
+import { lstatSync, readlinkSync, realpathSync } from "node:fs";
 import { dirname, join } from "node:path";
 import type { Jailer } from "../boot/index.ts";
 import { VIEW, type VmArguments } from "../qemu/args.ts";
 
 /** One thing in QEMU's view of the file system, which is otherwise empty. Paths are absolute. */
 export interface ViewEntry {
-  /** "link": `source` is what the link says. */
-  readonly kind: "ro" | "rw" | "dev" | "link";
+  /** "node": a device of its own, the same as `source`. "link": `source` is what the link says. */
+  readonly kind: "ro" | "rw" | "dev" | "node" | "link";
   readonly source: string;
   readonly target: string;
 }
@@ -32,16 +32,11 @@ export function viewOf(
     ...LINKS.filter(isThere).map((path) => (isLink(path) ? link(path) : ro(path))),
     ...program(binary).map((path) => ro(path)),
     { kind: "dev", source: "/dev/null", target: "/dev/null" },
-    ...(vm.accelerator === "kvm" ? [{ kind: "dev", source: KVM, target: KVM } as const] : []),
+    ...(vm.accelerator === "kvm" ? [{ kind: "node", source: KVM, target: KVM } as const] : []),
     ...[ro(vm.kernel, VIEW.kernel), ro(vm.initramfs, VIEW.initramfs), ro(vm.emptyDisk, VIEW.emptyDisk)],
     ...memory(vm.memoryFile, jailer),
     ...more,
   ];
-}
-
-/** The group that may use KVM, if it is not root's. */
-export function kvmGroup(): number {
-  return statSync(KVM, { throwIfNoEntry: false })?.gid ?? 0;
 }
 
 function memory(file: VmArguments["memoryFile"], { readOnlyMemory, preload }: Jailer): ViewEntry[] {

@@ -1,20 +1,23 @@
 /** The command line of a micro-VM's QEMU. Pure. */
+import type { VmAccelerator, VmMachine } from "../../driver.ts";
 
 /** What the virtual hardware consists of. A template serves every VM of its shape, and no other. */
 export interface VmShape {
   readonly memoryMiB: number;
   readonly vcpus: number;
-  /** Read-only disks for images. */
+  /** Read-only disks for images. The scratch disk comes after them. */
   readonly disks: number;
   /** Log ports: one per running container, and one to switch to when a log file is replaced. */
   readonly logPorts: number;
 }
 
-export type Accelerator = "kvm" | "tcg";
+export type Accelerator = VmAccelerator;
+export type Machine = VmMachine;
 
 export interface VmArguments {
   readonly shape: VmShape;
   readonly accelerator: Accelerator;
+  readonly machine: Machine;
   /** Files on the host; QEMU sees them at VIEW. */
   readonly kernel: string;
   readonly initramfs: string;
@@ -71,48 +74,83 @@ export const fileOf = (set: number): string => `/dev/fdset/${set}`;
 export const diskNode = (slot: number): string => `disk${slot}`;
 export const emptyNode = (slot: number): string => `empty${slot}`;
 export const SHARE_CHARDEV = "share";
+/** What the guest knows the device of hostPath volumes by. */
+export const SHARE_TAG = "gantry";
 export const HOT_PORT = "hot";
 export const logChardev = (port: number): string => `log${port}`;
 
-/**
- * `quiet` and no serial console for apps: what the guest's kernel prints before it dies is all that is kept.
- * panic=-1 with -no-reboot ends QEMU at once; a boot under emulation needs no tests of ciphers or timers.
- */
-const KERNEL_ARGUMENTS: Readonly<Record<Accelerator, string>> = {
-  tcg: "quiet console=ttyS0 reboot=t panic=-1 no_timer_check tsc=reliable 8250.nr_uarts=1 cryptomgr.notests",
-  kvm: "quiet console=ttyS0 reboot=t panic=-1 no_timer_check tsc=reliable 8250.nr_uarts=1 cryptomgr.notests rcupdate.rcu_expedited=1",
+/** QEMU's options of a machine without what no micro-VM needs. ACPI stays on: Debian's kernel finds virtio-mmio by it. */
+const MACHINES: Readonly<Record<Machine, string>> = {
+  q35: "q35,sata=off,smbus=off,vmport=off,hpet=off,usb=off",
+  microvm: "microvm,x-option-roms=off,pit=off,pic=off,isa-serial=off,rtc=off",
 };
 
-const MACHINE = "q35,sata=off,smbus=off,vmport=off,hpet=off,usb=off";
+/** Where the guest's kernel says its last words. The machine microvm has no serial port, but a virtio console. */
+const CONSOLES: Readonly<Record<Machine, string>> = { q35: "console=ttyS0 8250.nr_uarts=1", microvm: "console=hvc0" };
+
+/**
+ * `quiet` and no console for apps: what the guest's kernel prints before it dies is all that is kept.
+ * panic=-1 with -no-reboot ends QEMU at once; no boot needs tests of ciphers or timers.
+ */
+function kernelArguments(machine: Machine, accelerator: Accelerator): string {
+  const common = `quiet ${CONSOLES[machine]} reboot=t panic=-1 no_timer_check tsc=reliable cryptomgr.notests`;
+  return accelerator === "kvm" ? `${common} rcupdate.rcu_expedited=1` : common;
+}
 
 /** The arguments after the name of the binary. */
 export function qemuArguments(vm: VmArguments): string[] {
-  const { shape, accelerator, memoryFile } = vm;
-  const machine = memoryFile === undefined ? MACHINE : `${MACHINE},memory-backend=ram`;
+  const { shape, accelerator, machine, memoryFile } = vm;
+  const options = MACHINES[machine];
+  const device = deviceNames(machine);
   return [
     ...["-name", nameOf(vm.directory)],
-    ...["-M", machine, "-accel", accelerator === "kvm" ? "kvm" : "tcg,tb-size=32"],
+    ...["-M", memoryFile === undefined ? options : `${options},memory-backend=ram`],
+    ...["-accel", accelerator === "kvm" ? "kvm" : "tcg,tb-size=32"],
     ...["-cpu", accelerator === "kvm" ? "host" : "max", "-smp", String(shape.vcpus), "-m", `${shape.memoryMiB}M`],
     ...(memoryFile === undefined ? [] : ["-object", memoryBackend(shape, memoryFile.share)]),
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"],
-    ...["-kernel", VIEW.kernel, "-initrd", VIEW.initramfs, "-append", KERNEL_ARGUMENTS[accelerator]],
-    ...["-add-fd", `fd=${CONSOLE_FD},set=${CONSOLE_SET}`],
-    ...["-chardev", `file,id=console,path=${fileOf(CONSOLE_SET)},append=on`, "-serial", "chardev:console"],
+    ...["-kernel", VIEW.kernel, "-initrd", VIEW.initramfs, "-append", kernelArguments(machine, accelerator)],
     ...["-chardev", `socket,id=qmp,fd=${QMP_FD},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
     ...["-chardev", `socket,id=jailer,fd=${MONITOR_FD}`, "-mon", "chardev=jailer,mode=control"],
-    ...["-device", `virtio-serial-pci,max_ports=${shape.logPorts + 2}`],
+    ...["-device", device("virtio-serial", `max_ports=${shape.logPorts + 2}`)],
+    ...["-add-fd", `fd=${CONSOLE_FD},set=${CONSOLE_SET}`],
+    ...["-chardev", `file,id=console,path=${fileOf(CONSOLE_SET)},append=on`],
+    // Port 0 of virtio-serial is for a console.
+    ...(machine === "q35" ? ["-serial", "chardev:console"] : ["-device", "virtconsole,chardev=console,nr=0"]),
     ...["-chardev", `socket,id=agent,fd=${AGENT_FD},server=on,wait=off`],
     ...["-device", "virtserialport,chardev=agent,name=gantry.agent"],
     ...numbers(shape.logPorts).flatMap(logPort),
-    ...numbers(shape.disks).flatMap((slot) => disk(slot)),
+    ...numbers(shape.disks).flatMap((slot) => [
+      ...disk(slot),
+      ...["-device", device("virtio-blk", `drive=${diskNode(slot)}`)],
+    ]),
     ...scratch(),
-    ...network(),
-    // Where a device can be added later: one whose server has a state of its own cannot be part of a template.
-    ...["-device", `pcie-root-port,id=${HOT_PORT},chassis=1`],
+    // A full disk of the host is the guest's error; it would stop the guest otherwise.
+    ...["-device", device("virtio-blk", "drive=scratch,werror=report,rerror=report")],
+    ...["-netdev", `tap,id=net0,fd=${TAP_FD},vhost=off`],
+    ...["-device", device("virtio-net", machine === "q35" ? "netdev=net0,romfile=" : "netdev=net0")],
     ...(vm.shares === true ? ["-chardev", `socket,id=${SHARE_CHARDEV},fd=${shareFd(vm)}`] : []),
+    // Where a device can be added later: one whose server has a state of its own cannot be part of a template.
+    ...(machine === "q35" ? ["-device", `pcie-root-port,id=${HOT_PORT},chassis=1`] : []),
+    ...(machine === "microvm" && vm.shares === true
+      ? ["-device", device("vhost-user-fs", `chardev=${SHARE_CHARDEV},tag=${SHARE_TAG}`)]
+      : []),
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...(vm.incoming ? ["-incoming", "defer"] : []),
   ];
+}
+
+/** Slots for virtio devices that the machine microvm has with ACPI (hw/i386/microvm.c). */
+const MMIO_SLOTS = 24;
+
+/**
+ * Names devices as the machine's bus wants it. On the machine microvm each is given its slot, from the last one down:
+ * that is the order in which its ACPI tables list them, and so in which the guest numbers its disks.
+ */
+function deviceNames(machine: Machine): (kind: string, options: string) => string {
+  let slot = MMIO_SLOTS;
+  return (kind, options) =>
+    machine === "q35" ? `${kind}-pci,${options}` : `${kind}-device,bus=virtio-mmio-bus.${--slot},${options}`;
 }
 
 /** Makes the process known to whoever looks for what belongs to a directory. */
@@ -146,27 +184,21 @@ function disk(slot: number): string[] {
   return [
     ...["-blockdev", below],
     ...["-blockdev", `driver=raw,node-name=${diskNode(slot)},file=${emptyNode(slot)},read-only=on`],
-    ...["-device", `virtio-blk-pci,drive=${diskNode(slot)}`],
   ];
 }
 
-/**
- * The disk after those for images. Nobody needs it after a crash of the host, so it is never flushed; what the guest
- * deletes is given back; and a full disk of the host is the guest's error, which would stop it otherwise.
- */
+/** Nobody needs it after a crash of the host, so it is never flushed; what the guest deletes is given back. */
 function scratch(): string[] {
   const below = `driver=file,node-name=scratch-file,filename=${fileOf(SCRATCH_SET)},locking=off`;
   return [
     ...["-add-fd", `fd=${SCRATCH_FD},set=${SCRATCH_SET}`],
     ...["-blockdev", `${below},discard=unmap,cache.no-flush=on`],
     ...["-blockdev", "driver=raw,node-name=scratch,file=scratch-file,discard=unmap"],
-    ...["-device", "virtio-blk-pci,drive=scratch,werror=report,rerror=report"],
   ];
 }
 
-function network(): string[] {
-  return ["-netdev", `tap,id=net0,fd=${TAP_FD},vhost=off`, "-device", "virtio-net-pci,netdev=net0,romfile="];
-}
+/** Whether devices can be added to a VM that runs. */
+export const canHotPlug = (machine: Machine): boolean => machine === "q35";
 
 function numbers(count: number): number[] {
   return Array.from({ length: count }, (_, n) => n);

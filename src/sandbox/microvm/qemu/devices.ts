@@ -1,5 +1,15 @@
 import { passFile } from "../jail/pass.ts";
-import { diskNode, diskSet, emptyNode, fileOf, HOT_PORT, logChardev, logSet, SHARE_CHARDEV } from "./args.ts";
+import {
+  diskNode,
+  diskSet,
+  emptyNode,
+  fileOf,
+  HOT_PORT,
+  logChardev,
+  logSet,
+  SHARE_CHARDEV,
+  SHARE_TAG,
+} from "./args.ts";
 import type { Qmp } from "./qmp.ts";
 
 /**
@@ -50,9 +60,6 @@ export async function addShare(qmp: Qmp): Promise<void> {
     tag: SHARE_TAG,
   });
 }
-
-/** What the guest knows it by. */
-export const SHARE_TAG = "gantry";
 
 async function reopen(qmp: Qmp, slot: number, below: string): Promise<void> {
   const options = [{ driver: "raw", "node-name": diskNode(slot), file: below, "read-only": true }];

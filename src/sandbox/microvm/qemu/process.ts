@@ -26,8 +26,6 @@ export interface Launch {
   readonly netns?: string;
   /** User and group that it runs as. */
   readonly uid: number;
-  /** One more group; 0: none. */
-  readonly group: number;
   readonly view: readonly ViewEntry[];
   /** Absent: it stays in ours. */
   readonly cgroup?: CgroupEntrance;
@@ -62,10 +60,10 @@ export function launchQemu(launch: Launch, onExit: () => void): ProcessId {
 
 /** Pure. */
 export function jailerArguments(launch: Omit<Launch, "jailer" | "files">): string[] {
-  const { netns, uid, group, view, cgroup, descriptors, binary } = launch;
+  const { netns, uid, view, cgroup, descriptors, binary } = launch;
   return [
     ...(netns === undefined ? [] : ["--netns", netns]),
-    ...["--tap", TAP, "--uid", String(uid), "--group", String(group), "--pass", String(descriptors.length)],
+    ...["--tap", TAP, "--uid", String(uid), "--pass", String(descriptors.length)],
     ...(cgroup?.tasks ?? []).flatMap((path) => ["--tasks", path]),
     ...(cgroup?.directory === undefined ? [] : ["--cgroup", cgroup.directory]),
     ...view.flatMap(({ kind, source, target }) => [`--${kind}`, source, target]),

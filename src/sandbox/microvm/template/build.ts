@@ -4,17 +4,17 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { Jailer } from "../boot/index.ts";
 import { AgentLink } from "../channel/link.ts";
 import { releaseVmId, takeVmId } from "../jail/ids.ts";
-import { kvmGroup, realProgram, viewOf } from "../jail/view.ts";
+import { realProgram, viewOf } from "../jail/view.ts";
 import { qemuArguments, VIEW, VM_FILES, type VmArguments } from "../qemu/args.ts";
 import { killQemus, launchQemu } from "../qemu/process.ts";
 import { Qmp } from "../qemu/qmp.ts";
+import { copyScratch } from "../scratch.ts";
 import { untilAgentAnswers } from "../up.ts";
 import { captureState, receiveState } from "./capture.ts";
 import type { Template } from "./templates.ts";
 
 /** The guest's kernel has some things to finish after its first process runs; each clone would do them again. */
 const SETTLE_MS = 300;
-const NEVER: AbortSignal = new AbortController().signal;
 
 export interface BuildOptions {
   readonly qemu: string;
@@ -23,8 +23,10 @@ export interface BuildOptions {
   /** For its sockets and logs; removed afterwards by the caller. */
   readonly directory: string;
   readonly template: Template;
-  readonly scratchBytes: number;
+  /** Path of an empty scratch disk. */
+  readonly emptyScratch: string;
   readonly timeoutMs: number;
+  readonly signal: AbortSignal;
 }
 
 /** Boots a VM that has nothing of any pod, waits for its agent, and keeps it as a template. @throws GantryError */
@@ -32,6 +34,7 @@ export async function buildTemplate(options: BuildOptions): Promise<void> {
   const uid = await takeVmId(options.directory);
   try {
     await makeMemory(options, uid);
+    await copyScratch(options.emptyScratch, options.template.scratch, options.signal);
     await bootAndCapture(options, uid);
     await closeMemory(options.template.memory);
   } finally {
@@ -57,19 +60,17 @@ async function closeMemory(path: string): Promise<void> {
 }
 
 async function bootAndCapture(options: BuildOptions, uid: number): Promise<void> {
-  const { jailer, vm, directory, template, timeoutMs } = options;
+  const { jailer, vm, directory, template, timeoutMs, signal } = options;
   const path = (name: string): string => join(directory, name);
   const files = { root: directory, log: path(VM_FILES.log), console: path(VM_FILES.console) };
   const memoryFile = { path: template.memory, share: true };
   const binary = realProgram(options.qemu);
-  // Nothing is on it: a clone finds its own disk in its place.
-  const scratch = await open(path("scratch"), "w+", 0o600);
-  await scratch.truncate(options.scratchBytes);
+  const scratch = await open(template.scratch, "r+");
   const receiver = await receiveState(path("state.sock"));
   const state = { kind: "ro", source: path("state.sock"), target: VIEW.state } as const;
   const process = launchQemu(
     {
-      ...{ jailer, binary, files, uid, descriptors: [scratch.fd], group: vm.accelerator === "kvm" ? kvmGroup() : 0 },
+      ...{ jailer, binary, files, uid, descriptors: [scratch.fd] },
       arguments: qemuArguments({ ...vm, memoryFile, directory, incoming: false }),
       view: viewOf(binary, { ...vm, memoryFile }, jailer, [state]),
     },
@@ -86,12 +87,14 @@ async function bootAndCapture(options: BuildOptions, uid: number): Promise<void>
           { retryMs: timeoutMs, fill: false, onEvent },
           limit,
         );
+        // Each clone would have to, and needs not: it gets a copy of the disk with the copy of the memory.
+        await link.request({ type: "configure", body: { scratchDisk: vm.shape.disks } });
         link.close();
       },
-      NEVER,
+      signal,
     );
-    await sleep(SETTLE_MS);
-    const qmp = await Qmp.connect(path(VM_FILES.qmp), AbortSignal.timeout(timeoutMs));
+    await sleep(SETTLE_MS, undefined, { signal });
+    const qmp = await Qmp.connect(path(VM_FILES.qmp), AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
     await captureState(qmp, receiver, template.state);
     qmp.close();
   } finally {

@@ -4,11 +4,12 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureBootFiles } from "../../../../src/sandbox/microvm/boot/index.ts";
-import { openScratch } from "../../../../src/sandbox/microvm/scratch.ts";
+import { emptyScratch, openScratch } from "../../../../src/sandbox/microvm/scratch.ts";
 import { BOOT_CACHE } from "../../../support/boot-cache.ts";
 import { Client } from "./client.ts";
 
 const LOG_PORTS = 3;
+const NEVER: AbortSignal = new AbortController().signal;
 const SCRATCH_BYTES = 80 << 20;
 
 /** A disk with busybox and a few files, as an image would be. */
@@ -38,7 +39,12 @@ export class Vm {
     const files = await ensureBootFiles({ cacheDir: BOOT_CACHE });
     const path = (name: string): string => join(this.directory, name);
     const disk = busyboxDisk(this.directory);
-    const scratch = await openScratch(path("disks"), "scratch", SCRATCH_BYTES, new AbortController().signal);
+    const scratch = await openScratch(
+      path("disks"),
+      "scratch",
+      await emptyScratch(path("disks"), SCRATCH_BYTES, NEVER),
+      NEVER,
+    );
     const ports = Array.from({ length: LOG_PORTS }, (_, n) => n).flatMap((n) => [
       ...["-chardev", `file,id=l${n},path=${path(`log${n}`)},append=on`],
       ...["-device", `virtserialport,chardev=l${n},name=gantry.log.${n}`],

@@ -58,6 +58,13 @@ describe("the jailer", () => {
     expect(readFileSync(join(directory, "qemu.pid"), "utf8")).toMatch(/^\d+\n$/);
   });
 
+  test("a device of its own is its alone; there is no other that it could use", async () => {
+    const script = "stat -c '%u %g %a' /dev/zero; head -c 3 /dev/zero | wc -c; ls /dev; mknod /dev/sda b 8 0";
+    const { said } = await run(script, [...view, "--node", "/dev/zero", "/dev/zero"]);
+    expect(said).toContain(`${uid} ${uid} 600\n3\nnull\nzero\n`);
+    expect(said).toMatch(/mknod: .*(Operation not permitted|Read-only file system)/);
+  });
+
   test("only the descriptors that QEMU is to have are open", async () => {
     const { said } = await run("for n in {0..60}; do (true >&$n) 2>/dev/null && echo $n; done");
     expect(said.trim().split("\n").map(Number)).toEqual([0, 1, 2, 20, 21, 22, 23, 24]);

@@ -1,10 +1,12 @@
 import { expect, test } from "vitest";
+import type { VmPlan } from "../../../../src/sandbox/microvm/plan.ts";
 import { directoryIn, qemuArguments, type VmArguments } from "../../../../src/sandbox/microvm/qemu/args.ts";
 import { templateKey } from "../../../../src/sandbox/microvm/template/templates.ts";
 
 const vm: VmArguments = {
   shape: { memoryMiB: 128, vcpus: 1, disks: 2, logPorts: 3 },
   accelerator: "tcg",
+  machine: "q35",
   kernel: "/boot/vmlinuz",
   initramfs: "/boot/initramfs",
   emptyDisk: "/run/empty-disk",
@@ -46,10 +48,45 @@ test("nothing that is not asked for, nothing privileged, and commas do no harm",
   expect(line({ accelerator: "kvm" })).toContain("-accel kvm -cpu host");
 });
 
+test("the machine microvm has its devices on virtio-mmio, each in its slot, and a console without a serial port", () => {
+  const kvm: Partial<VmArguments> = { accelerator: "kvm", machine: "microvm" };
+  const devices = qemuArguments({ ...vm, ...kvm }).filter((_, n, all) => all[n - 1] === "-device");
+  expect(devices).toEqual([
+    "virtio-serial-device,bus=virtio-mmio-bus.23,max_ports=5",
+    "virtconsole,chardev=console,nr=0",
+    "virtserialport,chardev=agent,name=gantry.agent",
+    "virtserialport,chardev=log0,name=gantry.log.0",
+    "virtserialport,chardev=log1,name=gantry.log.1",
+    "virtserialport,chardev=log2,name=gantry.log.2",
+    "virtio-blk-device,bus=virtio-mmio-bus.22,drive=disk0",
+    "virtio-blk-device,bus=virtio-mmio-bus.21,drive=disk1",
+    "virtio-blk-device,bus=virtio-mmio-bus.20,drive=scratch,werror=report,rerror=report",
+    "virtio-net-device,bus=virtio-mmio-bus.19,netdev=net0",
+  ]);
+  const text = line(kvm);
+  expect(text).toContain("-M microvm,x-option-roms=off,pit=off,pic=off,isa-serial=off,rtc=off -accel kvm -cpu host");
+  expect(text).toContain("console=hvc0 reboot=t panic=-1");
+  expect(text).not.toContain(" -serial ");
+  expect(line({ ...kvm, memoryFile: { path: "/t/memory", share: true } })).toContain("rtc=off,memory-backend=ram");
+});
+
 test("the key of a template changes with what it depends on, and with nothing else", () => {
-  const facts = { shape: vm.shape, bootHash: "1", accelerator: "tcg", qemu: "/none", arguments: qemuArguments(vm) };
+  const jailer = { path: "/j", readOnlyMemory: "/r", preload: "/p" };
+  const boot = { kernel: { id: "k", image: "/k" }, initramfs: "/i", jailer, hash: "1" };
+  const plan: VmPlan = { shape: vm.shape, accelerator: "tcg", machine: "q35", why: "because", boot };
+  const facts = { plan, qemu: "/none", arguments: qemuArguments(vm) };
   expect(templateKey({ ...facts })).toBe(templateKey(facts));
-  for (const more of [{ bootHash: "2" }, { accelerator: "kvm" }, { qemu: "/other" }, { arguments: ["-x"] }]) {
+  expect(templateKey({ ...facts, plan: { ...plan, why: "for another reason" } })).toBe(templateKey(facts));
+  for (const more of [{ qemu: "/other" }, { arguments: ["-x"] }]) {
     expect(templateKey({ ...facts, ...more })).not.toBe(templateKey(facts));
+  }
+  const others: Partial<VmPlan>[] = [
+    { boot: { ...boot, hash: "2" } },
+    { accelerator: "kvm" },
+    { machine: "microvm" },
+    { shape: { ...vm.shape, memoryMiB: 256 } },
+  ];
+  for (const more of others) {
+    expect(templateKey({ ...facts, plan: { ...plan, ...more } })).not.toBe(templateKey(facts));
   }
 });
