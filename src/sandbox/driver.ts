@@ -138,6 +138,8 @@ export interface PreparedVolume {
   readonly hostPath: string;
   readonly medium?: "Memory";
   readonly sizeLimitBytes?: number;
+  /** No container of the pod writes to it. */
+  readonly readOnly?: boolean;
 }
 
 export interface ContainerMount {

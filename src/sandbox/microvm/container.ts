@@ -66,7 +66,7 @@ async function build(
   config: ContainerConfig,
   signal: AbortSignal,
 ): Promise<void> {
-  refuseContainer(config);
+  refuseContainer(config, sandbox.config.volumes);
   const sandboxId = sandbox.config.id;
   const [root, image, used] = await Promise.all([
     ctx.images.rootfs(config.imageDigest, signal),

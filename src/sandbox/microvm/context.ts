@@ -41,6 +41,8 @@ export interface Context {
   ) => Promise<string | undefined>;
   /** How long a guest may take to answer after its start, in ms. */
   readonly bootTimeoutMs: number;
+  /** Size of each VM's scratch disk. Templates are only good for one. */
+  readonly scratchBytes: number;
   /** One operation at a time per sandbox; waiting for an app to stop is not one. */
   readonly lock: KeyedLock;
   /** Creation goes on beside creation, garbage collection alone. */

@@ -26,7 +26,7 @@ export async function endOf(ctx: Context, sandbox: SandboxRecord): Promise<EndRe
 
 /** Ends a VM that nothing else ends. @param reason for people, as in "the micro-VM ended: …" */
 export async function endVm(ctx: Context, id: string, reason: string): Promise<void> {
-  await write(ctx, id, reason);
+  await write(ctx, id, reason.slice(0, MAX_REASON));
   await killQemus(sandboxFiles(ctx.dirs, id).root);
 }
 

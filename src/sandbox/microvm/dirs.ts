@@ -8,6 +8,8 @@ export interface Dirs {
   readonly sandboxes: string;
   /** Kernel, agent and initramfs; survives a reboot. */
   readonly boot: string;
+  /** Scratch disks, which lose their names when their VM starts. On disk, since /run eats memory. */
+  readonly scratch: string;
   /** What disks without an image are. */
   readonly emptyDisk: string;
   /** The parent of all cgroups of this root, as seen from the root of each hierarchy. */
@@ -20,6 +22,7 @@ export function driverDirs(paths: Paths): Dirs {
   return {
     sandboxes: join(paths.run, "vms"),
     boot: join(paths.lib, "microvm"),
+    scratch: join(paths.lib, "scratch"),
     emptyDisk: join(paths.run, "empty-disk"),
     cgroup: paths.rootId === "" ? "/gantry" : `/gantry-${paths.rootId}`,
     templates: join("/dev/shm", paths.rootId === "" ? "gantry-templates" : `gantry-templates-${paths.rootId}`),

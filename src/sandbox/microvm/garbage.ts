@@ -4,10 +4,12 @@ import { cgroupsIn, killCgroup, removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
 import { sandboxIds } from "../sandbox-ids.ts";
+import { PRIVATE_MEMORY } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
 import { VM_CGROUP, vmCgroup } from "./dirs.ts";
 import { reclaimVmIds } from "./jail/ids.ts";
 import { killQemus, qemusBelow } from "./qemu/process.ts";
+import { collectScratch } from "./scratch.ts";
 import { isAbandoned } from "./template/stage.ts";
 
 /**
@@ -29,11 +31,13 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     done.push(`QEMU of ${directory}`);
   }
   for (const name of await namesIn(dirs.templates)) {
+    if (name.startsWith(PRIVATE_MEMORY)) await removeTree(join(dirs.templates, name));
     if (!isAbandoned(dirs.templates, name)) continue;
     await killQemus(join(dirs.templates, name));
     await removeTree(join(dirs.templates, name));
     done.push(`unfinished template ${name}`);
   }
+  done.push(...(await collectScratch(dirs.scratch)));
   for (const path of mountsBelow(dirs.sandboxes)) {
     const [id] = path.slice(dirs.sandboxes.length + 1).split("/");
     if (id === undefined || id === "" || sandboxes.has(id)) continue;

@@ -35,6 +35,7 @@ import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
 import { reopenLog } from "./reopen.ts";
 import { runSandbox } from "./sandbox.ts";
+import { emptyScratch, SCRATCH_BYTES } from "./scratch.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
 import { LEAST_MEMORY_MIB, type ShapeDefaults } from "./shape.ts";
 import { readStats } from "./stats.ts";
@@ -61,6 +62,8 @@ export interface MicrovmDriverOptions {
   readonly bootCache?: string;
   /** How long a guest may take to boot, in ms. Default 30,000. */
   readonly bootTimeoutMs?: number;
+  /** What the containers of a pod may write in all, in bytes. Default 8 GiB. */
+  readonly scratchBytes?: number;
 }
 
 const BOOT_TIMEOUT_MS = 30_000;
@@ -74,10 +77,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   const { paths, images, network, log, clock } = options;
   const dirs = { ...driverDirs(paths), ...(options.bootCache === undefined ? {} : { boot: options.bootCache }) };
   const records = createRecords();
-  const machines = createMachines(dirs, records, log, (id) => {
-    endVm(ctx, id, "the agent in the guest did not answer any more").catch((error: unknown) =>
-      log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"),
-    );
+  const machines = createMachines(dirs, records, log, (id, why) => {
+    endVm(ctx, id, why).catch((error: unknown) => log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"));
   });
   const volumes = createVolumeSync();
   const compileSeccomp = createSeccompCompiler(join(paths.run, "seccomp"), log);
@@ -89,9 +90,10 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     keep: keep === 0 ? 0 : Math.max(keep, warm.length),
     maxBytes,
     log,
-    build: (directory, template, { plan, qemu }, signal) => {
+    build: async (directory, template, { plan, qemu }, signal) => {
       const options = { qemu, jailer: plan.boot.jailer, vm: vmArguments(ctx, plan), directory, template };
-      return buildTemplate({ ...options, timeoutMs: bootTimeoutMs, signal });
+      const empty = await emptyScratch(dirs.scratch, ctx.scratchBytes, signal);
+      await buildTemplate({ ...options, emptyScratch: empty, timeoutMs: bootTimeoutMs, signal });
     },
   });
   const closing = new AbortController();
@@ -120,6 +122,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     seccomp: async ({ security }, capabilities, signal) =>
       security.seccomp.type === "Unconfined" ? undefined : await compileSeccomp(capabilities, signal),
     bootTimeoutMs,
+    scratchBytes: options.scratchBytes ?? SCRATCH_BYTES,
     lock: keyedLock(),
     gate: createGate(),
   };

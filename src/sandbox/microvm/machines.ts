@@ -35,12 +35,12 @@ export interface Machines {
   close(): void;
 }
 
-/** @param onDead called when an agent does not answer any more */
+/** @param onDead called when an agent is of no more use */
 export function createMachines(
   dirs: Dirs,
   records: Records,
   log: Logger,
-  onDead: (sandboxId: string) => void,
+  onDead: (sandboxId: string, why: string) => void,
 ): Machines {
   const machines = new Map<string, Machine>();
   const listeners = new Set<(sandboxId: string) => void>();
@@ -97,7 +97,8 @@ export function createMachines(
         else silent.delete(sandboxId);
         changed(sandboxId);
       },
-      onDead: () => onDead(sandboxId),
+      onDead: () => onDead(sandboxId, "the agent in the guest did not answer any more"),
+      onHostile: (why) => onDead(sandboxId, `the agent in the guest broke the protocol: ${why}`),
       onLost: () => void noticeEnd(sandboxId),
     });
     return {

@@ -18,6 +18,7 @@ import type { GuestNetwork } from "./protocol/index.ts";
 import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
+import { checkShared, sharedVolumes } from "./share.ts";
 
 const ENTROPY_BYTES = 256;
 
@@ -32,6 +33,7 @@ export async function runSandbox(
   signal: AbortSignal,
 ): Promise<ObservedSandbox> {
   refuseSandbox(config);
+  await checkShared(sharedVolumes(config));
   ctx.qemu(); // what the host lacks is said before anything is made
   const files = sandboxFiles(ctx.dirs, config.id);
   const before = await ctx.records.sandbox(files.record).catch(() => undefined);
@@ -74,17 +76,18 @@ async function build(
   }
   const path = vmCgroup(ctx.dirs, config.id);
   const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
-  await pinNetns(files.net, signal);
+  const netns = pinNetns(files.net, signal);
+  const given = { plan, jail: { uid, cgroup }, volumes: sharedVolumes(config), netns };
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
-    attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, plan, { uid, cgroup }, signal),
+    netns.then(() => attach(ctx, files, config, signal)),
+    bootVm(ctx, config.id, given, signal),
   ]);
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;
   const { ips, network: guestNetwork } = network.value;
   const up: SandboxRecord = { ...draft, ...booted.value, ips: [...ips], netInode: statSync(files.net).ino };
-  await configureGuest(ctx, config, guestNetwork, signal);
+  await configureGuest(ctx, up, guestNetwork, signal);
   await pushEtcFiles(ctx, config, ips, signal);
   await beginWith(up);
   limitVmCpu(ctx.cgroups, path, config.resources);
@@ -111,12 +114,19 @@ async function attach(ctx: Context, files: SandboxFiles, config: SandboxConfig, 
 /** What must be there before any app runs: a clone has its template's otherwise. */
 async function configureGuest(
   ctx: Context,
-  { id, hostname, sysctls }: SandboxConfig,
+  { config: { id, hostname, sysctls }, shape }: SandboxRecord,
   network: GuestNetwork,
   signal: AbortSignal,
 ): Promise<void> {
   const wallClockNs = BigInt(ctx.clock.now()) * 1_000_000n;
-  const body = { wallClockNs, entropy: randomBytes(ENTROPY_BYTES), hostname, network, sysctls };
+  const body = {
+    wallClockNs,
+    entropy: randomBytes(ENTROPY_BYTES),
+    hostname,
+    network,
+    sysctls,
+    scratchDisk: shape.disks,
+  };
   await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);
 }
 

@@ -102,7 +102,11 @@ describe("what a micro-VM's QEMU can do on the host", () => {
     const access = (path: string): number[] => files.filter((file) => file.path === path).map(({ flags }) => flags & 3);
     expect(access("/memory")).toEqual([constants.O_RDONLY]);
     expect(access(config.logPath)).toEqual([constants.O_WRONLY]);
-    const rest = files.filter(({ path }) => path !== "/memory" && path !== config.logPath);
+    // The scratch disk has no name any more: nobody else can open it, and it is gone with its VM.
+    const scratch = `${paths().lib}/scratch/${vm.id}.ext4 (deleted)`;
+    expect(new Set(access(scratch))).toEqual(new Set([constants.O_RDWR]));
+    const known = ["/memory", config.logPath, scratch];
+    const rest = files.filter(({ path }) => !known.includes(path));
     for (const { path, flags } of rest) {
       expect(path.startsWith(paths().images) || path.startsWith("/dev/shm/gantry-templates"), path).toBe(true);
       expect(flags & 3).toBe(constants.O_RDONLY);

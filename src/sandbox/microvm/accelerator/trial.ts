@@ -2,6 +2,7 @@ import { join } from "node:path";
 import { vmArguments } from "../boot-vm.ts";
 import type { Context } from "../context.ts";
 import type { VmPlan } from "../plan.ts";
+import { emptyScratch } from "../scratch.ts";
 import { buildTemplate } from "../template/build.ts";
 import { openStage } from "../template/stage.ts";
 
@@ -12,13 +13,15 @@ const DEADLINE_MS = 5000;
 export async function kvmTrial(ctx: Context, plan: VmPlan, signal: AbortSignal): Promise<number> {
   await using stage = await openStage(ctx.dirs.templates);
   const directory = stage.path;
-  const template = { key: "trial", memory: join(directory, "memory"), state: join(directory, "state") };
+  const at = (name: string): string => join(directory, name);
+  const template = { key: "trial", memory: at("memory"), state: at("state"), scratch: at("scratch") };
   const options = {
     jailer: plan.boot.jailer,
     qemu: ctx.qemu(),
     vm: vmArguments(ctx, plan),
     directory,
     template,
+    emptyScratch: await emptyScratch(ctx.dirs.scratch, ctx.scratchBytes, signal),
     timeoutMs: DEADLINE_MS,
     signal,
   };

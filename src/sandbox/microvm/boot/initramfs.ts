@@ -16,6 +16,7 @@ const BOOT_MODULES: readonly string[] = [
   "virtio_net",
   "overlay",
   "erofs",
+  "quota_v2",
 ];
 
 /** Loaded when the kernel asks for the alias: most pods never do. */

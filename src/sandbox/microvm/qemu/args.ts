@@ -5,7 +5,7 @@ import type { VmAccelerator, VmMachine } from "../../driver.ts";
 export interface VmShape {
   readonly memoryMiB: number;
   readonly vcpus: number;
-  /** Read-only disks for images. */
+  /** Read-only disks for images. The scratch disk comes after them. */
   readonly disks: number;
   /** Log ports: one per running container, and one to switch to when a log file is replaced. */
   readonly logPorts: number;
@@ -27,6 +27,8 @@ export interface VmArguments {
   readonly directory: string;
   /** A file on tmpfs with the guest's memory. A template's own is shared, a clone's copied when it is written to. */
   readonly memoryFile?: { readonly path: string; readonly share: boolean };
+  /** QEMU is given a connection to the server of hostPath volumes, after the other descriptors. */
+  readonly shares?: boolean;
   /** Waits for the state of a template instead of booting. */
   readonly incoming: boolean;
 }
@@ -51,8 +53,10 @@ export const VIEW = {
   state: "/state.sock",
 } as const;
 
-/** A template's state, the first of the descriptors that QEMU is given; then what the jailer opens (jail/jailer.h). */
-export const STATE_FD = 3;
+/** Which descriptors QEMU is given: the scratch disk, a template's state; then what the jailer opens (jail/jailer.h). */
+const SCRATCH_FD = 3;
+export const STATE_FD = 4;
+const shareFd = (vm: Pick<VmArguments, "incoming">): number => (vm.incoming ? STATE_FD + 1 : STATE_FD);
 const AGENT_FD = 20;
 const QMP_FD = 21;
 const MONITOR_FD = 22;
@@ -60,6 +64,7 @@ const CONSOLE_FD = 23;
 const TAP_FD = 24;
 
 /** Sets of descriptors that QEMU may open as files; those for disks and logs are filled as they are needed. */
+const SCRATCH_SET = 8;
 const CONSOLE_SET = 9;
 export const diskSet = (slot: number): number => 100 + slot;
 export const logSet = (port: number): number => 200 + port;
@@ -68,6 +73,10 @@ export const fileOf = (set: number): string => `/dev/fdset/${set}`;
 /** Node names on the block layer's graph: `disk` is what the guest's device has, `empty` what is below it at first. */
 export const diskNode = (slot: number): string => `disk${slot}`;
 export const emptyNode = (slot: number): string => `empty${slot}`;
+export const SHARE_CHARDEV = "share";
+/** What the guest knows the device of hostPath volumes by. */
+export const SHARE_TAG = "gantry";
+export const HOT_PORT = "hot";
 export const logChardev = (port: number): string => `log${port}`;
 
 /** QEMU's options of a machine without what no micro-VM needs. ACPI stays on: Debian's kernel finds virtio-mmio by it. */
@@ -115,8 +124,17 @@ export function qemuArguments(vm: VmArguments): string[] {
       ...disk(slot),
       ...["-device", device("virtio-blk", `drive=${diskNode(slot)}`)],
     ]),
+    ...scratch(),
+    // A full disk of the host is the guest's error; it would stop the guest otherwise.
+    ...["-device", device("virtio-blk", "drive=scratch,werror=report,rerror=report")],
     ...["-netdev", `tap,id=net0,fd=${TAP_FD},vhost=off`],
     ...["-device", device("virtio-net", machine === "q35" ? "netdev=net0,romfile=" : "netdev=net0")],
+    ...(vm.shares === true ? ["-chardev", `socket,id=${SHARE_CHARDEV},fd=${shareFd(vm)}`] : []),
+    // Where a device can be added later: one whose server has a state of its own cannot be part of a template.
+    ...(machine === "q35" ? ["-device", `pcie-root-port,id=${HOT_PORT},chassis=1`] : []),
+    ...(machine === "microvm" && vm.shares === true
+      ? ["-device", device("vhost-user-fs", `chardev=${SHARE_CHARDEV},tag=${SHARE_TAG}`)]
+      : []),
     ...["-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"],
     ...(vm.incoming ? ["-incoming", "defer"] : []),
   ];
@@ -168,6 +186,19 @@ function disk(slot: number): string[] {
     ...["-blockdev", `driver=raw,node-name=${diskNode(slot)},file=${emptyNode(slot)},read-only=on`],
   ];
 }
+
+/** Nobody needs it after a crash of the host, so it is never flushed; what the guest deletes is given back. */
+function scratch(): string[] {
+  const below = `driver=file,node-name=scratch-file,filename=${fileOf(SCRATCH_SET)},locking=off`;
+  return [
+    ...["-add-fd", `fd=${SCRATCH_FD},set=${SCRATCH_SET}`],
+    ...["-blockdev", `${below},discard=unmap,cache.no-flush=on`],
+    ...["-blockdev", "driver=raw,node-name=scratch,file=scratch-file,discard=unmap"],
+  ];
+}
+
+/** Whether devices can be added to a VM that runs. */
+export const canHotPlug = (machine: Machine): boolean => machine === "q35";
 
 function numbers(count: number): number[] {
   return Array.from({ length: count }, (_, n) => n);

@@ -1,5 +1,15 @@
 import { passFile } from "../jail/pass.ts";
-import { diskNode, diskSet, emptyNode, fileOf, logChardev, logSet } from "./args.ts";
+import {
+  diskNode,
+  diskSet,
+  emptyNode,
+  fileOf,
+  HOT_PORT,
+  logChardev,
+  logSet,
+  SHARE_CHARDEV,
+  SHARE_TAG,
+} from "./args.ts";
 import type { Qmp } from "./qmp.ts";
 
 /**
@@ -38,6 +48,17 @@ export async function insertImage({ qmp, jailer }: Controls, slot: number, file:
 export async function ejectImage(qmp: Qmp, slot: number): Promise<void> {
   await reopen(qmp, slot, emptyNode(slot));
   await qmp.run("blockdev-del", { "node-name": imageNode(slot) });
+}
+
+/** Adds the device of hostPath volumes. The guest finds it some ms later. */
+export async function addShare(qmp: Qmp): Promise<void> {
+  await qmp.run("device_add", {
+    driver: "vhost-user-fs-pci",
+    id: "share",
+    bus: HOT_PORT,
+    chardev: SHARE_CHARDEV,
+    tag: SHARE_TAG,
+  });
 }
 
 async function reopen(qmp: Qmp, slot: number, below: string): Promise<void> {

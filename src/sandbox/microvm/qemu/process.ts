@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../../../system/errors.ts";
 import { argumentsOf, identify, isAlive, type ProcessId, sendSignal } from "../../namespace/proc.ts";
@@ -9,6 +10,7 @@ import type { SandboxFiles } from "../dirs.ts";
 import type { CgroupEntrance } from "../jail/cgroup.ts";
 import type { ViewEntry } from "../jail/view.ts";
 import { TAP } from "../network/tap.ts";
+import { sharedDirectoryIn } from "../share.ts";
 import { directoryIn } from "./args.ts";
 
 const SIGKILL = 9;
@@ -28,7 +30,7 @@ export interface Launch {
   /** Absent: it stays in ours. */
   readonly cgroup?: CgroupEntrance;
   /** What it gets as descriptors 3, 4 …; still the caller's to close. */
-  readonly descriptors: readonly number[];
+  readonly descriptors: readonly (number | Socket)[];
 }
 
 /**
@@ -78,13 +80,13 @@ export function qemuProcess(files: Pick<SandboxFiles, "pid">): ProcessId | undef
   }
 }
 
-/** QEMUs and their jailers, by the directories that they belong to: `base` or one below it. */
+/** QEMUs, their jailers, and the servers of their hostPath volumes, by the directories that they belong to: `base` or one below it. */
 export function qemusBelow(base: string): { readonly pid: number; readonly directory: string }[] {
   const found: { pid: number; directory: string }[] = [];
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     for (const argument of argumentsOf(Number(name))) {
-      const directory = directoryIn(argument);
+      const directory = directoryIn(argument) ?? sharedDirectoryIn(argument);
       if (directory !== base && directory?.startsWith(`${base}/`) !== true) continue;
       found.push({ pid: Number(name), directory });
     }

@@ -8,6 +8,7 @@ import { realProgram, viewOf } from "../jail/view.ts";
 import { qemuArguments, VIEW, VM_FILES, type VmArguments } from "../qemu/args.ts";
 import { killQemus, launchQemu } from "../qemu/process.ts";
 import { Qmp } from "../qemu/qmp.ts";
+import { copyScratch } from "../scratch.ts";
 import { untilAgentAnswers } from "../up.ts";
 import { captureState, receiveState } from "./capture.ts";
 import type { Template } from "./templates.ts";
@@ -22,6 +23,8 @@ export interface BuildOptions {
   /** For its sockets and logs; removed afterwards by the caller. */
   readonly directory: string;
   readonly template: Template;
+  /** Path of an empty scratch disk. */
+  readonly emptyScratch: string;
   readonly timeoutMs: number;
   readonly signal: AbortSignal;
 }
@@ -31,6 +34,7 @@ export async function buildTemplate(options: BuildOptions): Promise<void> {
   const uid = await takeVmId(options.directory);
   try {
     await makeMemory(options, uid);
+    await copyScratch(options.emptyScratch, options.template.scratch, options.signal);
     await bootAndCapture(options, uid);
     await closeMemory(options.template.memory);
   } finally {
@@ -61,16 +65,18 @@ async function bootAndCapture(options: BuildOptions, uid: number): Promise<void>
   const files = { root: directory, log: path(VM_FILES.log), console: path(VM_FILES.console) };
   const memoryFile = { path: template.memory, share: true };
   const binary = realProgram(options.qemu);
+  const scratch = await open(template.scratch, "r+");
   const receiver = await receiveState(path("state.sock"));
   const state = { kind: "ro", source: path("state.sock"), target: VIEW.state } as const;
   const process = launchQemu(
     {
-      ...{ jailer, binary, files, uid, descriptors: [] },
+      ...{ jailer, binary, files, uid, descriptors: [scratch.fd] },
       arguments: qemuArguments({ ...vm, memoryFile, directory, incoming: false }),
       view: viewOf(binary, { ...vm, memoryFile }, jailer, [state]),
     },
     () => {},
   );
+  await scratch.close();
   try {
     await untilAgentAnswers(
       { process, files, timeoutMs },
@@ -81,6 +87,8 @@ async function bootAndCapture(options: BuildOptions, uid: number): Promise<void>
           { retryMs: timeoutMs, fill: false, onEvent },
           limit,
         );
+        // Each clone would have to, and needs not: it gets a copy of the disk with the copy of the memory.
+        await link.request({ type: "configure", body: { scratchDisk: vm.shape.disks } });
         link.close();
       },
       signal,

@@ -15,6 +15,8 @@ export interface Template {
   readonly memory: string;
   /** CPUs and devices. */
   readonly state: string;
+  /** The scratch disk, which the guest has mounted. */
+  readonly scratch: string;
 }
 
 /** Everything that a template is only valid for. */
@@ -92,7 +94,8 @@ export class Templates {
   }
 
   #at(key: string, directory = join(this.#options.directory, key)): Template {
-    return { key, memory: join(directory, "memory"), state: join(directory, "state") };
+    const at = (name: string): string => join(directory, name);
+    return { key, memory: at("memory"), state: at("state"), scratch: at("scratch") };
   }
 
   async #build(key: string, facts: TemplateFacts): Promise<Template | undefined> {

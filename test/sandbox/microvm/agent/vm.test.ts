@@ -51,7 +51,7 @@ describe("a real micro-VM", () => {
   const vm = new Vm();
   let client: Client;
   beforeAll(async () => {
-    client = await vm.boot(true);
+    client = await vm.boot();
     await client.request("configure", {
       wallClockNs: BigInt(Date.now()) * 1_000_000n,
       entropy: crypto.getRandomValues(new Uint8Array(64)),
@@ -193,6 +193,18 @@ describe("a real micro-VM", () => {
     });
   });
 
+  test("bounds what apps may write to the scratch disk", async () => {
+    await client.request("volume", { name: "small", source: { type: "scratch", sizeBytes: 3 << 20 }, mode: 0o777 });
+    const mounts = [{ target: "/small", volume: "small", readOnly: false }];
+    const write = (file: string): string =>
+      `dd if=/dev/zero of=${file} bs=64k count=5000 2>&1 | grep dd:; stat -c %s ${file}; rm ${file}`;
+    const disk = await run("c-disk", shell(`${write("/small/x")}; ${write("/big")}; ${write("/small/x")}`), { mounts });
+    const [first, quota = "", full, size = "", again] = disk.text.split("\n");
+    expect([first, full, again].join()).toMatch(/quota exceeded.*No space left.*quota exceeded/);
+    expect(Number(quota)).toBeLessThanOrEqual(3 << 20);
+    expect(Number(size)).toBeGreaterThan(60 << 20);
+  });
+
   test("shares volumes and a pid namespace between containers", async () => {
     await client.request("volume", { name: "shared", source: { type: "scratch" }, mode: 0o777 });
     const mounts = [{ target: "/data", volume: "shared", readOnly: false }];
@@ -280,6 +292,20 @@ describe("a real micro-VM", () => {
     await client.request("log", { container: "c-flow", logPort: 2 });
     await client.request("kill", { container: "c-flow" });
     expect(await client.exited("c-flow")).toMatchObject({ "exit-code": 137, "log-port": 2 });
+  });
+
+  test("lives on when apps have filled its memory", async () => {
+    const mounts = ["memory", "more"].map((volume) => ({ target: `/${volume}`, volume, readOnly: false }));
+    for (const { volume } of mounts) {
+      await client.request("volume", { name: volume, source: { type: "tmpfs" }, mode: 0o777 });
+    }
+    const fill = shell("for f in /memory/x /more/x /dev/shm/x; do dd if=/dev/zero of=$f bs=64k count=5000; done");
+    const { exited } = await run("c-memory", fill, { mounts });
+    expect(exited).toMatchObject({ "exit-code": 137, oom: true });
+    // What fills the memory stays: the next one may find room for itself, or be killed too. It does not hang.
+    const after = await run("c-after", shell("echo here"), { mounts });
+    expect([0, 137]).toContain(after.exited["exit-code"]);
+    await client.request("ping", null);
   });
 
   test("powers off", async () => {

@@ -25,7 +25,9 @@ test("the devices are those of the shape, and their order is fixed", () => {
     "virtserialport gantry.log.2",
     "virtio-blk-pci,drive=disk0",
     "virtio-blk-pci,drive=disk1",
+    "virtio-blk-pci,drive=scratch,werror=report,rerror=report",
     "virtio-net-pci,netdev=net0,romfile=",
+    "pcie-root-port,id=hot,chassis=1",
   ]);
 });
 
@@ -58,7 +60,8 @@ test("the machine microvm has its devices on virtio-mmio, each in its slot, and 
     "virtserialport,chardev=log2,name=gantry.log.2",
     "virtio-blk-device,bus=virtio-mmio-bus.22,drive=disk0",
     "virtio-blk-device,bus=virtio-mmio-bus.21,drive=disk1",
-    "virtio-net-device,bus=virtio-mmio-bus.20,netdev=net0",
+    "virtio-blk-device,bus=virtio-mmio-bus.20,drive=scratch,werror=report,rerror=report",
+    "virtio-net-device,bus=virtio-mmio-bus.19,netdev=net0",
   ]);
   const text = line(kvm);
   expect(text).toContain("-M microvm,x-option-roms=off,pit=off,pic=off,isa-serial=off,rtc=off -accel kvm -cpu host");
