@@ -118,7 +118,6 @@ test("settings and annotations that will not do are refused, and a host that lac
   host.writeInPlace("bad.yaml", pod("bad", { "gantry.dev/vm-cpus": "2" }));
   const { code, stdout, stderr } = await host.gantry("validate", join(host.manifests, "bad.yaml"));
   expect(code).toBe(1);
-  expect(stdout + stderr).toMatch(
-    /bad\.yaml:7:\d+: .*unknown annotation 'gantry\.dev\/vm-cpus' \(did you mean 'gantry\.dev\/vm-vcpus'/,
-  );
+  expect(stdout + stderr).toMatch(/bad\.yaml:7:\d+: .*unknown annotation 'gantry\.dev\/vm-cpus'/);
+  expect(stdout + stderr).toContain("did you mean 'gantry.dev/vm-vcpus'?");
 });
