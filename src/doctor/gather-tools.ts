@@ -8,8 +8,10 @@ import { text } from "./gather.ts";
 const ASK: Readonly<Record<string, readonly string[]>> = { ip: ["-V"], busybox: ["--help"] };
 
 export async function gatherTools(signal: AbortSignal): Promise<ToolFacts> {
-  // The CNI plugins have a check of their own.
-  const looked = REQUIREMENTS.filter(({ paths, testsOnly }) => paths === undefined && testsOnly !== true);
+  // The CNI plugins and what micro-VMs need have checks of their own.
+  const looked = REQUIREMENTS.filter(
+    ({ paths, testsOnly, microvmOnly }) => paths === undefined && testsOnly !== true && microvmOnly !== true,
+  );
   const missing = findMissing(looked, process.env["PATH"] ?? "");
   const present = looked.filter((requirement) => !missing.includes(requirement));
   const versions = await Promise.all(
@@ -28,7 +30,7 @@ export async function gatherTools(signal: AbortSignal): Promise<ToolFacts> {
   };
 }
 
-async function versionOf(tool: string, signal: AbortSignal): Promise<string> {
+export async function versionOf(tool: string, signal: AbortSignal): Promise<string> {
   // Administrators' tools are not in a plain user's PATH.
   const env = { PATH: `${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`, LANG: "C" };
   try {

@@ -21,6 +21,8 @@ export interface Requirement {
   readonly packages: Readonly<Record<Family, string | undefined>>;
   /** Only the tests run it. */
   readonly testsOnly?: true;
+  /** Pods in namespace sandboxes do without it. */
+  readonly microvmOnly?: true;
 }
 
 /** Where distributions put the CNI plugins. */
@@ -143,7 +145,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   { tool: "git", purpose: "is used by the tests", version: "2.39", packages: everywhere("git"), testsOnly: true },
   {
     tool: "qemu-system-x86_64",
-    purpose: "runs micro-VMs (tests only, until pods can ask for one)",
+    purpose: "runs micro-VMs",
     version: "7.2",
     packages: {
       debian: "qemu-system-x86",
@@ -152,20 +154,20 @@ export const REQUIREMENTS: readonly Requirement[] = [
       alpine: "qemu-system-x86_64",
       suse: "qemu-x86",
     },
-    testsOnly: true,
+    microvmOnly: true,
   },
   {
     tool: "gcc",
-    purpose: "compiles the micro-VM's agent",
+    purpose: "compiles the agent and the jailer of micro-VMs",
     version: "12",
     packages: everywhere("gcc"),
-    testsOnly: true,
+    microvmOnly: true,
   },
   {
     tool: "C library",
     paths: ["/usr/include/stdio.h"],
     isData: true,
-    purpose: "is linked into the micro-VM's agent",
+    purpose: "is linked into the agent of micro-VMs",
     version: "2.36",
     packages: {
       debian: "libc6-dev",
@@ -174,7 +176,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
       alpine: "musl-dev",
       suse: "glibc-devel-static",
     },
-    testsOnly: true,
+    microvmOnly: true,
   },
   { tool: "socat", purpose: "is used by the tests", version: "1.7", packages: everywhere("socat"), testsOnly: true },
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },

@@ -61,8 +61,8 @@ const COME_ALONG = new Map([
   ["tc", "ip"],
   ["pkill", "ps"],
 ]);
-/** Asked only where they are installed, come with Node.js, or serve micro-VMs, which no pod can ask for yet. */
-const OPTIONAL = new Set(["npm", "podman", "firewall-cmd", "gcc"]);
+/** Asked only where they are installed, or come with Node.js. */
+const OPTIONAL = new Set(["npm", "podman", "firewall-cmd"]);
 
 /** What `directory` runs by a name that stands in its text. */
 function commandsIn(directory: string): string[] {

@@ -207,12 +207,21 @@ function cgroupMounts(): string {
 
 /** The path of a program, looked up in PATH and where Debian keeps system programs. */
 export function findBinary(name: string): string | undefined {
-  if (isAbsolute(name)) return statSync(name, { throwIfNoEntry: false })?.isFile() ? name : undefined;
+  if (isAbsolute(name)) return isFile(name) ? name : undefined;
   if (name.includes("/")) return undefined;
   const path = `${process.env["PATH"] ?? ""}${delimiter}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
   for (const directory of path.split(delimiter).filter(isAbsolute)) {
     const candidate = join(directory, name);
-    if (statSync(candidate, { throwIfNoEntry: false })?.isFile()) return candidate;
+    if (isFile(candidate)) return candidate;
   }
   return undefined;
+}
+
+/** False also where one may not look: PATH may name directories of others. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }

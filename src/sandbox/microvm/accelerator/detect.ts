@@ -26,9 +26,7 @@ const cached = z.object({ bootId: z.string(), accelerator: z.enum(["kvm", "tcg"]
 
 /** Which accelerator works here, and why. A trial, where one is needed, is made once per boot of the host. */
 export async function detectAccelerator(options: DetectOptions): Promise<Decision> {
-  const impossible = whyNoKvm(options.facts ?? readFacts());
-  if (impossible !== undefined) return { accelerator: "tcg", why: `software emulation: ${impossible}` };
-  const known = await readCache(options);
+  const known = await knownAccelerator(options);
   if (known !== undefined) return known;
   const decision = await options.trial().then(
     (ms) => judgeTrial({ ms }),
@@ -43,7 +41,19 @@ export async function detectAccelerator(options: DetectOptions): Promise<Decisio
   return decision;
 }
 
-async function readCache({ cacheFile, bootId }: DetectOptions): Promise<Decision | undefined> {
+/** The same as far as it is known without a trial; undefined: one is needed. */
+export async function knownAccelerator(
+  options: Pick<DetectOptions, "cacheFile" | "bootId" | "facts">,
+): Promise<Decision | undefined> {
+  const impossible = whyNoKvm(options.facts ?? readFacts());
+  if (impossible !== undefined) return { accelerator: "tcg", why: `software emulation: ${impossible}` };
+  return await readCache(options);
+}
+
+async function readCache({
+  cacheFile,
+  bootId,
+}: Pick<DetectOptions, "cacheFile" | "bootId">): Promise<Decision | undefined> {
   try {
     const { bootId: of, ...decision } = cached.parse(JSON.parse((await readIfThere(cacheFile)) ?? "null"));
     return of === bootId ? decision : undefined;

@@ -1,6 +1,6 @@
 import { readdir } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
-import { type Compiled, compileOnce } from "./compile.ts";
+import { type Compilation, type Compiled, type CompileOptions, compileOnce, isCompiled } from "./compile.ts";
 
 /** Where the agent's C source is. */
 export const AGENT_SOURCE = fileURLToPath(new URL("../guest", import.meta.url));
@@ -13,13 +13,16 @@ export type Agent = Compiled;
  * The agent, compiled for this machine; once for each version of its source.
  * @throws GantryError command-missing (no C compiler), command-failed (it does not compile)
  */
-export async function ensureAgent(options: {
-  readonly cacheDir: string;
-  readonly signal?: AbortSignal;
-  /** Told in a few words what takes its time. */
-  readonly say?: (what: string) => void;
-}): Promise<Agent> {
+export async function ensureAgent(options: CompileOptions): Promise<Agent> {
+  return await compileOnce(await compilation(options));
+}
+
+export async function isAgentCompiled(options: CompileOptions): Promise<boolean> {
+  return await isCompiled(await compilation(options));
+}
+
+async function compilation(options: CompileOptions): Promise<Compilation> {
   const sources = (await readdir(AGENT_SOURCE)).filter((name) => /\.[ch]$/.test(name)).sort();
   const what = "the agent of micro-VMs";
-  return await compileOnce({ ...options, what, name: "agent", directory: AGENT_SOURCE, sources, flags: AGENT_FLAGS });
+  return { ...options, what, name: "agent", directory: AGENT_SOURCE, sources, flags: AGENT_FLAGS };
 }

@@ -1,17 +1,18 @@
 import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { GantryError, messageOf } from "../../../system/errors.ts";
-import { ensureAgent } from "./agent.ts";
+import { ensureAgent, isAgentCompiled } from "./agent.ts";
 import { customKernel } from "./custom-kernel.ts";
 import { buildInitramfs } from "./initramfs.ts";
-import { ensureJailer, type Jailer } from "./jailer.ts";
+import { ensureJailer, isJailerCompiled, type Jailer } from "./jailer.ts";
 import { ensureKernel, type Kernel, type KernelOptions } from "./kernel.ts";
 
 /** What a micro-VM boots from. */
-export { type Agent, ensureAgent } from "./agent.ts";
+export { ensureAgent } from "./agent.ts";
+export { customKernel } from "./custom-kernel.ts";
 export { buildInitramfs, type Initramfs } from "./initramfs.ts";
-export type { Jailer } from "./jailer.ts";
-export { ensureKernel, type Kernel, type KernelOptions } from "./kernel.ts";
+export { ensureJailer, type Jailer } from "./jailer.ts";
+export { cachedKernel, ensureKernel, type Kernel, type KernelOptions } from "./kernel.ts";
 
 export interface BootFiles {
   readonly kernel: Kernel;
@@ -43,6 +44,11 @@ export async function ensureBootFiles(options: KernelOptions, own: OwnFiles = {}
   const { say } = options;
   const initramfs = await buildInitramfs({ kernel, agent, cacheDir: options.cacheDir, ...(say ? { say } : {}) });
   return { kernel, initramfs: initramfs.path, jailer, hash: hashOf(kernel.id, initramfs.hash) };
+}
+
+/** Whether agent and jailer have been compiled. */
+export async function areProgramsCompiled(cacheDir: string): Promise<boolean> {
+  return (await isAgentCompiled({ cacheDir })) && (await isJailerCompiled({ cacheDir }));
 }
 
 function hashOf(...parts: readonly string[]): string {

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { VIEW } from "../qemu/args.ts";
-import { compileOnce, exists } from "./compile.ts";
+import { type Compilation, type CompileOptions, compileOnce, exists, isCompiled } from "./compile.ts";
 
 /** Where the jailer's C source is. */
 export const JAILER_SOURCE = fileURLToPath(new URL("../jail", import.meta.url));
@@ -20,25 +20,32 @@ export interface Jailer {
 }
 
 /** @throws GantryError command-missing (no C compiler), command-failed (it does not compile) */
-export async function ensureJailer(options: {
-  readonly cacheDir: string;
-  readonly signal?: AbortSignal;
-  readonly say?: (what: string) => void;
-}): Promise<Jailer> {
+export async function ensureJailer(options: CompileOptions): Promise<Jailer> {
+  const { program, library } = compilations(options);
+  const [jailer, readOnly] = await Promise.all([compileOnce(program), compileOnce(library)]);
+  // Not beside the library: that may be in a package that nobody writes to.
+  await mkdir(options.cacheDir, { recursive: true });
+  const preload = join(options.cacheDir, `readonly-memory-${readOnly.hash}.preload`);
+  if (!(await exists(preload))) await writeFile(preload, `${VIEW.readOnlyMemory}\n`);
+  return { path: jailer.path, readOnlyMemory: readOnly.path, preload };
+}
+
+export async function isJailerCompiled(options: CompileOptions): Promise<boolean> {
+  const { program, library } = compilations(options);
+  return (await isCompiled(program)) && (await isCompiled(library));
+}
+
+function compilations(options: CompileOptions): { readonly program: Compilation; readonly library: Compilation } {
   const common = { ...options, what: "the jailer of micro-VMs", directory: JAILER_SOURCE };
   const sources = ["jailer.h", "jailer.c", "view.c", "attend.c"];
-  const [jailer, library] = await Promise.all([
-    compileOnce({ ...common, name: "jailer", sources, flags: [...FLAGS, "-static"] }),
-    compileOnce({
+  return {
+    program: { ...common, name: "jailer", sources, flags: [...FLAGS, "-static"] },
+    library: {
       ...common,
+      what: "a library for micro-VMs",
       name: "readonly-memory",
       sources: ["readonly-memory.c"],
       flags: [...FLAGS, "-fPIC", "-shared"],
-    }),
-  ]);
-  // Not beside the library: that may be in a package that nobody writes to.
-  await mkdir(options.cacheDir, { recursive: true });
-  const preload = join(options.cacheDir, `readonly-memory-${library.hash}.preload`);
-  if (!(await exists(preload))) await writeFile(preload, `${VIEW.readOnlyMemory}\n`);
-  return { path: jailer.path, readOnlyMemory: library.path, preload };
+    },
+  };
 }

@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, GantryError, isGantryError } from "../../../system/errors.ts";
 import { exec } from "../../../system/exec.ts";
+import { namesIn } from "../../namespace/files.ts";
 
 /** An unpacked kernel. It is never installed: the host's own boot is not touched. */
 export interface Kernel {
@@ -38,13 +39,20 @@ export interface KernelOptions {
  * @throws GantryError host-unsupported (not Debian, or another architecture), command-failed (no package server)
  */
 export async function ensureKernel(options: KernelOptions): Promise<PackagedKernel> {
+  const cached = await cachedKernel(options.cacheDir);
+  if (cached !== undefined) return cached;
   await mkdir(options.cacheDir, { recursive: true });
-  const cached = (await readdir(options.cacheDir)).filter((name) => name.startsWith("linux-image-")).sort(byVersion);
+  return await download(options);
+}
+
+/** The newest kernel that was fetched before. */
+export async function cachedKernel(cacheDir: string): Promise<PackagedKernel | undefined> {
+  const cached = (await namesIn(cacheDir)).filter((name) => name.startsWith("linux-image-")).sort(byVersion);
   for (const id of cached.reverse()) {
-    const kernel = await kernelIn(options.cacheDir, id);
+    const kernel = await kernelIn(cacheDir, id);
     if (kernel !== undefined) return kernel;
   }
-  return download(options);
+  return undefined;
 }
 
 const byVersion = new Intl.Collator("en", { numeric: true }).compare;
