@@ -39,6 +39,7 @@ export {
 } from "./harness/apps.ts";
 export { eventually } from "./harness/eventually.ts";
 export { TestHost } from "./harness/host.ts";
+export { knock } from "./harness/knock.ts";
 export { filesOfPods, leftoversOf } from "./harness/leftovers.ts";
 export { configMapText, type Fields, FOREVER, freePort, podText, shell } from "./harness/pod-text.ts";
 export { isReady, type PodView } from "./harness/pods.ts";

@@ -1,5 +1,4 @@
 import { readFileSync } from "node:fs";
-import { connect } from "node:net";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
@@ -8,6 +7,7 @@ import {
   FOREVER,
   isReady,
   isRunning,
+  knock,
   type PodView,
   podText,
   qemuOf,
@@ -143,15 +143,3 @@ test("logs that are written while no daemon runs are whole, and so are exit code
     expect(stdout === `${Array.from({ length: 20_000 }, (_, n) => `${n + 1}\n`).join("")}over\n`).toBe(true);
   }
 });
-
-/** Connects to a port and hangs up. @returns false when nobody listens there */
-function knock(address: string, port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, address);
-    socket.on("connect", () => {
-      socket.end();
-      resolve(true);
-    });
-    socket.on("error", () => resolve(false));
-  });
-}
