@@ -114,7 +114,7 @@ describe("hostPath", () => {
     for (const [type, own] of Object.entries(paths)) {
       for (const [kind, path] of Object.entries(paths)) {
         const attempt = prepareOne({ hostPath: { path, type } });
-        if (path === own) expect(await attempt).toEqual({ name: "v", kind: "hostPath", hostPath: path });
+        if (path === own) expect(await attempt).toMatchObject({ name: "v", kind: "hostPath", hostPath: path });
         else
           await expect(attempt, `${type} on ${kind}`).rejects.toMatchObject({
             code: "volume-failed",
@@ -129,6 +129,21 @@ describe("hostPath", () => {
     }
     expect((await prepareOne({ hostPath: { path: at("link"), type: "File" } })).hostPath).toBe(at("link"));
     await new Promise((done) => server.close(done));
+  });
+
+  test("it is known whether any container writes to it", async () => {
+    const mounted = async (...readOnly: boolean[]): Promise<boolean | undefined> => {
+      const pod = podWith([{ name: "v", hostPath: { path: root } }]);
+      const [container] = pod.spec.containers;
+      if (!container) throw new Error("no container");
+      const containers = readOnly.map((each) => ({
+        ...{ ...container, volumeMounts: [{ name: "v", mountPath: "/v", readOnly: each }] },
+      }));
+      const [volume] = await manager.prepare({ ...pod, spec: { ...pod.spec, containers } }, UID, nothing, signal);
+      return volume?.readOnly;
+    };
+    expect(await mounted(true, true)).toBe(true);
+    expect(await mounted(true, false)).toBeUndefined();
   });
 
   test("DirectoryOrCreate and FileOrCreate create, once", async () => {
