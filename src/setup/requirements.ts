@@ -182,10 +182,9 @@ export const REQUIREMENTS: readonly Requirement[] = [
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },
   {
     tool: "mkfs.ext4",
-    purpose: "is used by the tests",
+    purpose: "makes the disks that micro-VMs write to",
     version: "1.46",
     packages: everywhere("e2fsprogs"),
-    testsOnly: true,
   },
 ];
 

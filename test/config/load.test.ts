@@ -155,15 +155,18 @@ describe("microvm", () => {
   });
 
   test.each([
-    ["microvm: {memory: 64Mi}", /:1:11: microvm\.memory: must be from 96Mi to 1Ti/],
-    ["microvm: {warm: [128Mi, 1Gi/900]}", /microvm\.warm\.1: must be MEMORY or MEMORY\/VCPUS/],
+    ["microvm: {memory: 64Mi}", /:1:11: microvm\.memory: "64Mi" must be from 96Mi to 1Ti/],
+    ["microvm: {warm: [128Mi, 1Gi/900]}", /microvm\.warm\.1: "1Gi\/900" must be MEMORY or MEMORY\/VCPUS/],
     [
       "microvm: {templates: {kepe: 1}}",
       /:1:23: microvm\.templates\.kepe: unknown setting \(did you mean 'microvm\.templates\.keep'/,
     ],
     ["microvm: {machin: q35}", /microvm\.machin: unknown setting \(did you mean 'microvm\.machine'/],
-    ["microvm: {machine: microvm, accelerator: tcg}", /:1:11: microvm\.machine: needs hardware virtualization/],
-    ["microvm: {kernel: vmlinuz}", /microvm\.kernel: must be an absolute path/],
+    [
+      "microvm: {machine: microvm, accelerator: tcg}",
+      /:1:11: microvm\.machine: "microvm" needs hardware virtualization/,
+    ],
+    ["microvm: {kernel: vmlinuz}", /microvm\.kernel: "vmlinuz" must be an absolute path/],
     ["microvm: {bootTimeoutSeconds: 0}", /microvm\.bootTimeoutSeconds/],
   ])("%s is refused", async (text, message) => {
     expect(await errorOf(text)).toMatch(message);
