@@ -21,11 +21,7 @@ const SEARCHED_BYTES = 64 * 2 ** 20;
  */
 export async function customKernel(path: string): Promise<Kernel> {
   const release = await releaseOf(path);
-  const { ino, size, mtimeMs } = await stat(path);
-  const stamp = createHash("sha256")
-    .update(JSON.stringify([path, ino, size, mtimeMs]))
-    .digest("hex")
-    .slice(0, 12);
+  const stamp = await stampOf(path);
   const root = join(dirname(path), "..");
   const places = [join(root, "lib"), join(root, "usr", "lib"), "/lib", "/usr/lib"];
   const kernel = { id: `own-${release}-${stamp}`, image: path };
@@ -34,6 +30,21 @@ export async function customKernel(path: string): Promise<Kernel> {
     if (await exists(join(modules, "modules.builtin"))) return { ...kernel, modules };
   }
   return kernel;
+}
+
+/**
+ * Changes when another file has that path, or the same one was written anew.
+ * @throws GantryError unsupported: nobody but its owner may read it, and QEMU runs as a user of its own
+ */
+export async function stampOf(path: string): Promise<string> {
+  const { ino, size, mtimeMs, mode } = await stat(path);
+  if ((mode & 0o004) === 0) {
+    throw new GantryError("unsupported", `${path} can't be read by others, and QEMU does not run as root`, {
+      hint: `chmod o+r ${path}`,
+    });
+  }
+  const facts = JSON.stringify([path, ino, size, mtimeMs]);
+  return createHash("sha256").update(facts).digest("hex").slice(0, 12);
 }
 
 /** `uname -r` of a kernel that does not run. */

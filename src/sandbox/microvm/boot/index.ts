@@ -1,8 +1,7 @@
 import { createHash } from "node:crypto";
-import { stat } from "node:fs/promises";
-import { GantryError, messageOf } from "../../../system/errors.ts";
+import { GantryError, isGantryError, messageOf } from "../../../system/errors.ts";
 import { ensureAgent, isAgentCompiled } from "./agent.ts";
-import { customKernel } from "./custom-kernel.ts";
+import { customKernel, stampOf } from "./custom-kernel.ts";
 import { buildInitramfs } from "./initramfs.ts";
 import { ensureJailer, isJailerCompiled, type Jailer } from "./jailer.ts";
 import { ensureKernel, type Kernel, type KernelOptions } from "./kernel.ts";
@@ -37,7 +36,11 @@ export async function ensureBootFiles(options: KernelOptions, own: OwnFiles = {}
   const findKernel = async (): Promise<Kernel> =>
     own.kernel === undefined ? await ensureKernel(options) : await customKernel(own.kernel);
   if (own.initramfs !== undefined) {
-    const [kernel, jailer, stamp] = await Promise.all([findKernel(), ensureJailer(options), stampOf(own.initramfs)]);
+    const [kernel, jailer, stamp] = await Promise.all([
+      findKernel(),
+      ensureJailer(options),
+      initramfsStamp(own.initramfs),
+    ]);
     return { kernel, initramfs: own.initramfs, jailer, hash: hashOf(kernel.id, stamp) };
   }
   const [kernel, agent, jailer] = await Promise.all([findKernel(), ensureAgent(options), ensureJailer(options)]);
@@ -55,12 +58,12 @@ function hashOf(...parts: readonly string[]): string {
   return createHash("sha256").update(parts.join(" ")).digest("hex").slice(0, 16);
 }
 
-/** Another file, or the same one written anew, has another. */
-async function stampOf(path: string): Promise<string> {
+/** @throws GantryError unsupported */
+async function initramfsStamp(path: string): Promise<string> {
   try {
-    const { ino, size, mtimeMs } = await stat(path);
-    return JSON.stringify([path, ino, size, mtimeMs]);
+    return await stampOf(path);
   } catch (cause) {
+    if (isGantryError(cause)) throw cause;
     throw new GantryError("unsupported", `the initramfs ${path} cannot be read: ${messageOf(cause)}`, {
       hint: "Correct microvm.initramfs in the configuration or the pod's annotation gantry.dev/vm-initramfs, or leave it out.",
       cause,

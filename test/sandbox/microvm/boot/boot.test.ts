@@ -1,10 +1,25 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from "node:fs";
+import {
+  chmodSync,
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { cpio } from "../../../../src/sandbox/microvm/boot/cpio.ts";
-import { ensureAgent, ensureBootFiles, ensureKernel } from "../../../../src/sandbox/microvm/boot/index.ts";
+import {
+  customKernel,
+  ensureAgent,
+  ensureBootFiles,
+  ensureKernel,
+} from "../../../../src/sandbox/microvm/boot/index.ts";
 import { readModules } from "../../../../src/sandbox/microvm/boot/modules.ts";
 import { BOOT_CACHE } from "../../../support/boot-cache.ts";
 
@@ -34,6 +49,38 @@ describe("boot files", () => {
     expect(names.indexOf("virtio")).toBeLessThan(names.indexOf("virtio_net"));
     expect(names.indexOf("net_failover")).toBeLessThan(names.indexOf("virtio_net"));
     await expect(readModules(kernel.modules, ["no_such"])).rejects.toMatchObject({ code: "host-unsupported" });
+  });
+
+  test("a kernel of the user's own is known by its header, and brings its modules", async () => {
+    const { image, modules } = await ensureKernel({ cacheDir: BOOT_CACHE });
+    const kernel = await customKernel(image);
+    expect(kernel).toMatchObject({ image, modules });
+    expect(kernel.id).toContain(basename(modules));
+    // Somewhere without modules, all that it needs must be built in; which this one's name of modules shows.
+    const alone = join(directory, "vmlinuz");
+    copyFileSync(image, alone);
+    chmodSync(alone, 0o644);
+    expect((await customKernel(alone)).id).not.toBe(kernel.id);
+    const own = await ensureBootFiles({ cacheDir: BOOT_CACHE }, { kernel: image, initramfs: alone });
+    expect(own).toMatchObject({ initramfs: alone, kernel: { image } });
+  });
+
+  test("a file that will not do as kernel or initramfs is refused, and why", async () => {
+    const text = join(directory, "text");
+    writeFileSync(text, "no kernel");
+    const secret = join(directory, "secret");
+    copyFileSync((await ensureKernel({ cacheDir: BOOT_CACHE })).image, secret);
+    chmodSync(secret, 0o600);
+    const of = (kernel: string) => expect(customKernel(kernel)).rejects;
+    await of(text).toMatchObject({ code: "unsupported", message: expect.stringContaining("no Linux kernel") });
+    await of(join(directory, "none")).toMatchObject({
+      code: "unsupported",
+      message: expect.stringContaining("ENOENT"),
+    });
+    await of(secret).toMatchObject({ code: "unsupported", hint: `chmod o+r ${secret}` });
+    await expect(
+      ensureBootFiles({ cacheDir: BOOT_CACHE }, { initramfs: join(directory, "none") }),
+    ).rejects.toMatchObject({ code: "unsupported", hint: expect.stringContaining("gantry.dev/vm-initramfs") });
   });
 
   test("an architecture without a kernel is refused", async () => {
