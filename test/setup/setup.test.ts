@@ -55,6 +55,13 @@ test("on another distribution it gives that one's command and stops", () => {
   expect(text).toContain("dnf install crun nftables");
 });
 
+test("what only micro-VMs need stops nothing where it can't be installed", () => {
+  const { code, text } = runSetup({ hide: ["/usr/bin/qemu-system-x86_64"], osRelease: "ID=fedora\n" });
+  expect(code).toBe(0);
+  expect(text).toContain("qemu-system-x86_64 7.2 or newer: runs micro-VMs");
+  expect(text).toContain("only micro-VM pods need them and wait");
+});
+
 test("without root and with everything there it asks for root", () => {
   const { code, text } = runSetup({ asNobody: true });
   expect(code).toBe(1);
