@@ -115,7 +115,7 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     execFileSync("ip", ["link", "del", bridge]);
   });
 
-  // What serves UDP is borrowed from the host.
+  // The server is the host's Node.js, which takes long to start where its CPU is emulated.
   if (runtimeClass === "namespace")
     test("UDP, there and back", async () => {
       const port = await freePort();

@@ -45,36 +45,27 @@ function ended(host: TestHost, container: string): (pod: PodView) => boolean {
 }
 
 describe.each(RUNTIME_CLASSES)("stopping, on %s", (runtimeClass) => {
-  // What is written to a directory of the host outlives the pod; a micro-VM has none of the host's.
-  if (runtimeClass === "namespace")
-    test("TERM once, time to end, sidecars after the mains and in reverse order", async () => {
-      await using host = testHost({ runtimeClass });
-      await host.startDaemon();
-      const { volumes, mounts, path } = shared(host);
-      const sidecar = (name: string): Fields => ({ ...shell(name, tells(name), mounts), restartPolicy: "Always" });
-      host.write(
-        "web.yaml",
-        podText("web", [shell("main", tells("main"), mounts)], {
-          ...volumes,
-          initContainers: [sidecar("first"), sidecar("second")],
-          terminationGracePeriodSeconds: 20,
-        }),
-      );
-      await host.waitReady("web");
-      const order = (): string[] => readFileSync(join(path, "order"), "utf8").trimEnd().split("\n");
-      await eventually(() => order().length === 3, { what: "all of them up" });
-      expect(order().slice(0, 3)).toEqual(["first up", "second up", "main up"]);
-      host.remove("web.yaml");
-      await host.waitGone("web");
-      expect(order().slice(3)).toEqual([
-        "main TERM",
-        "main end",
-        "second TERM",
-        "second end",
-        "first TERM",
-        "first end",
-      ]);
-    });
+  test("TERM once, time to end, sidecars after the mains and in reverse order", async () => {
+    await using host = testHost({ runtimeClass });
+    await host.startDaemon();
+    const { volumes, mounts, path } = shared(host);
+    const sidecar = (name: string): Fields => ({ ...shell(name, tells(name), mounts), restartPolicy: "Always" });
+    host.write(
+      "web.yaml",
+      podText("web", [shell("main", tells("main"), mounts)], {
+        ...volumes,
+        initContainers: [sidecar("first"), sidecar("second")],
+        terminationGracePeriodSeconds: 20,
+      }),
+    );
+    await host.waitReady("web");
+    const order = (): string[] => readFileSync(join(path, "order"), "utf8").trimEnd().split("\n");
+    await eventually(() => order().length === 3, { what: "all of them up" });
+    expect(order().slice(0, 3)).toEqual(["first up", "second up", "main up"]);
+    host.remove("web.yaml");
+    await host.waitGone("web");
+    expect(order().slice(3)).toEqual(["main TERM", "main end", "second TERM", "second end", "first TERM", "first end"]);
+  });
 
   test("who does not end in the grace is killed; exit codes tell it", async () => {
     await using host = testHost({ runtimeClass });

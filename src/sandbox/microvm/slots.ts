@@ -12,7 +12,8 @@ export interface SlotUse {
 }
 
 /**
- * The disk for an image (shared by the containers that run it) and a port for the output. Pure.
+ * The disk for an image (shared by the containers that run it) and a port for the output. One port is left free: while
+ * a log file is replaced a container changes to it, and no line is cut in two. Pure.
  * @throws GantryError unsupported when the VM has none left
  */
 export function allocateSlots(
@@ -24,7 +25,10 @@ export function allocateSlots(
   const disk = same?.disk ?? firstFree(shape.disks, new Set(used.map((use) => use.disk)));
   if (disk === undefined) throw full(`${shape.disks} different images`);
   const logPort = freeLogPort(shape, used);
-  if (logPort === undefined) throw full(`${shape.logPorts} running containers`);
+  const most = shape.logPorts - 1;
+  if (logPort === undefined || used.filter(({ ended }) => !ended).length >= most) {
+    throw full(`${most} running containers`);
+  }
   return { disk, logPort };
 }
 

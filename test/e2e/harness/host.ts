@@ -87,10 +87,14 @@ export class TestHost implements AsyncDisposable {
     return daemon;
   }
 
+  get #templateLink(): string {
+    return join("/dev/shm", `gantry-templates-${this.paths.rootId}`);
+  }
+
   /** A daemon takes its templates, and so the link, away when it leaves the host without a pod. */
   #shareTemplates(): void {
-    const own = join("/dev/shm", `gantry-templates-${this.paths.rootId}`);
-    if (this.#templates !== undefined && !existsSync(own)) symlinkSync(this.#templates, own);
+    const link = this.#templateLink;
+    if (this.#templates !== undefined && !existsSync(link)) symlinkSync(this.#templates, link);
   }
 
   /** Ends the daemon as a crash does (SIGKILL), or politely with SIGTERM. What runs goes on running. */
@@ -188,6 +192,8 @@ export class TestHost implements AsyncDisposable {
       if (hasRun) problems.push(...(await leftoversOf(this.paths)));
     } finally {
       await this.stopDaemon("SIGKILL");
+      // That of a daemon which never got so far as to take it away.
+      if (this.#templates !== undefined) rmSync(this.#templateLink, { force: true });
       problems.push(...(await removeTree(this.directory)));
     }
     if (problems.length > 0) throw new Error(`Gantry left behind:\n  ${[...new Set(problems)].join("\n  ")}`);
