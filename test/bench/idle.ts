@@ -1,4 +1,3 @@
-import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 import { eventually } from "../e2e/harness/eventually.ts";
@@ -7,6 +6,7 @@ import { type Bench, gone, ready } from "./context.ts";
 import { comparisons } from "./daemon-log.ts";
 import type { Figure } from "./figures.ts";
 import { sleepingPod } from "./pods.ts";
+import { cpuSeconds } from "./proc.ts";
 import { median } from "./stats.ts";
 
 const IDLE_PODS = 50;
@@ -22,9 +22,9 @@ export async function benchIdle(bench: Bench, options: IdleOptions): Promise<Fig
   const { host, say } = bench;
   await grow(bench, 0, IDLE_PODS);
   await sleep(5_000); // what the start of the pods set off has ended by then
-  const before = cpuSeconds(host);
+  const before = cpuSeconds(daemonPid(host));
   await sleep(IDLE_SECONDS * 1000);
-  const share = ((cpuSeconds(host) - before) / IDLE_SECONDS) * 100;
+  const share = ((cpuSeconds(daemonPid(host)) - before) / IDLE_SECONDS) * 100;
   const rss = residentMiB(host);
   say(`idle with ${IDLE_PODS} pods: ${share.toFixed(2)} % CPU, ${rss.toFixed(0)} MiB`);
 
@@ -75,17 +75,6 @@ async function grow({ host, watch, say }: Bench, from: number, to: number): Prom
   for (const name of names) host.write(`${name}.yaml`, sleepingPod(name));
   await Promise.all(names.map((name) => watch.when(name, ready, "Ready", 20 * 60_000)));
   say(`${to} sleeping pods run (${Math.round(performance.now() - begun)} ms)`);
-}
-
-/** proc(5): fields 14 and 15 of stat, in clock ticks. The name in field 2 may hold blanks, so count from its end. */
-function cpuSeconds(host: TestHost): number {
-  const stat = readFileSync(`/proc/${daemonPid(host)}/stat`, "utf8");
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return (Number(fields[11]) + Number(fields[12])) / ticksPerSecond();
-}
-
-function ticksPerSecond(): number {
-  return Number(execFileSync("getconf", ["CLK_TCK"], { encoding: "utf8" }));
 }
 
 function residentMiB(host: TestHost): number {

@@ -10,11 +10,13 @@ import { systemClock } from "../../src/system/clock.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import { TestHost } from "../e2e/harness/host.ts";
 import { readyCgroups } from "../setup/cgroups.ts";
+import { BOOT_CACHE } from "../support/boot-cache.ts";
 import { BarePod } from "./bare.ts";
 import { FIRST_PORT } from "./context.ts";
 import { type Figure, formatFigures, isWithin } from "./figures.ts";
 import { benchIdle } from "./idle.ts";
 import { benchMany } from "./many.ts";
+import { benchMicrovm } from "./microvm/index.ts";
 import { Podman } from "./podman.ts";
 import { benchStart } from "./start.ts";
 import { PodWatch } from "./watch.ts";
@@ -26,12 +28,12 @@ import { PodWatch } from "./watch.ts";
 const HELP = `npm run bench -- [options]
   --json FILE      write the figures as JSON, too
   --runs N         how often single things are measured (default 20)
-  --only PARTS     some of start,many,idle (many needs start)
+  --only PARTS     some of start,many,idle,microvm (many needs start)
   --manifests N    manifests of the full comparison (default 1000)
   --strict         exit with 1 when a figure is over its limit`;
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
-const PARTS = ["start", "many", "idle"];
+const PARTS = ["start", "many", "microvm", "idle"];
 
 const { values } = parseArgs({
   options: {
@@ -68,14 +70,17 @@ async function main(): Promise<number> {
 async function measure(parts: ReadonlySet<string>, runs: number, manifests: number): Promise<Figure[]> {
   say("building the package");
   execFileSync("npm", ["run", "--silent", "build"], { cwd: CHECKOUT, stdio: ["ignore", "ignore", "inherit"] });
-  await using host = new TestHost({ launcher: join(CHECKOUT, "dist", "cli", "gantry") });
+  await using host = new TestHost({
+    launcher: join(CHECKOUT, "dist", "cli", "gantry"),
+    vm: { boot: BOOT_CACHE },
+  });
   await readySampleImage(host.root, say);
   const store = createImageStore({ paths: host.paths, log: silentLogger(), clock: systemClock });
   const image = await store.resolve(SAMPLE_IMAGE);
   if (image === undefined) throw new Error(`${SAMPLE_IMAGE} is not in the store`);
   const rootfs = await store.rootfs(image.digest, new AbortController().signal);
   const bare = new BarePod(join(host.directory, "bare"), rootfs, FIRST_PORT);
-  const podman = parts.has("start") ? Podman.open(rootfs, SAMPLE_IMAGE, say) : undefined;
+  const podman = parts.has("start") || parts.has("microvm") ? Podman.open(rootfs, SAMPLE_IMAGE, say) : undefined;
   await host.startDaemon({ env: { GANTRY_LOG_LEVEL: "debug" } });
   const watch = await PodWatch.open(host.paths.socket);
   const bench = { host, watch, runs, say };
@@ -84,6 +89,7 @@ async function measure(parts: ReadonlySet<string>, runs: number, manifests: numb
     if (parts.has("start")) figures.push(...(await benchStart(bench, bare, podman)));
     const single = figures.find(({ id }) => id === "start.ready");
     if (parts.has("many") && single !== undefined) figures.push(...(await benchMany(bench, single.value)));
+    if (parts.has("microvm")) figures.push(...(await benchMicrovm(bench, podman)));
     if (parts.has("idle")) figures.push(...(await benchIdle(bench, { manifests })));
     return figures;
   } finally {

@@ -7,7 +7,7 @@ import { firstReconciles } from "./daemon-log.ts";
 import type { Figure } from "./figures.ts";
 import type { Podman } from "./podman.ts";
 import { appPid, webPod } from "./pods.ts";
-import { median, percentile } from "./stats.ts";
+import { median, spread } from "./stats.ts";
 import type { PodAt } from "./watch.ts";
 
 /** One pod from the closing of its file on, and its app's restart, each beside the bare tools and podman. */
@@ -49,8 +49,6 @@ export async function benchStart(bench: Bench, bare: BarePod, podman: Podman | u
   const begins = firstReconciles(host);
   const begun = [...closedAt].map(([key, closed]) => (begins.get(key) ?? Number.NaN) - closed);
   const gantry = median(times.gantry);
-  const spread = (values: readonly number[]): string =>
-    `median of ${values.length}, 10th to 90th percentile ${Math.round(percentile(values, 0.1))}–${Math.round(percentile(values, 0.9))}`;
   const figures: Figure[] = [
     { id: "start.ready", what: "file closed → pod Ready", value: gantry, unit: "ms", note: spread(times.gantry) },
     {
@@ -124,7 +122,12 @@ async function timeRestart({ watch }: Bench, name: string): Promise<number> {
   return (await watch.when(name, again, "running again")) - killed;
 }
 
-async function timePodman(podman: Podman | undefined, file: string, manifest: string): Promise<number | undefined> {
+/** @returns undefined where there is no podman */
+export async function timePodman(
+  podman: Podman | undefined,
+  file: string,
+  manifest: string,
+): Promise<number | undefined> {
   if (podman === undefined) return undefined;
   writeFileSync(file, manifest);
   try {

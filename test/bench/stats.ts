@@ -11,3 +11,8 @@ export function percentile(values: readonly number[], share: number): number {
   const sorted = values.toSorted((a, b) => a - b);
   return sorted[Math.max(0, Math.ceil(sorted.length * share) - 1)] ?? Number.NaN;
 }
+
+/** Of a figure that is a median, for its note. */
+export function spread(values: readonly number[]): string {
+  return `median of ${values.length}, 10th to 90th percentile ${Math.round(percentile(values, 0.1))}–${Math.round(percentile(values, 0.9))}`;
+}

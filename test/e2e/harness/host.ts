@@ -29,7 +29,7 @@ export interface HostOptions {
   /** What pods get whose manifests do not say. Default: "namespace", by not asking for anything. */
   readonly runtimeClass?: RuntimeClass;
   /** Where kernel, initramfs and templates of micro-VMs are shared with other hosts; default: its own. */
-  readonly vm?: { readonly boot: string; readonly templates: string };
+  readonly vm?: { readonly boot: string; readonly templates?: string };
 }
 
 export interface DaemonOptions {
@@ -46,7 +46,7 @@ export class TestHost implements AsyncDisposable {
   readonly manifests: string;
   readonly paths: Paths;
   readonly runtimeClass: RuntimeClass | undefined;
-  readonly #launcher: string | undefined;
+  readonly launcher: string | undefined;
   readonly #templates: string | undefined;
   daemon: DaemonProcess | undefined;
 
@@ -58,7 +58,7 @@ export class TestHost implements AsyncDisposable {
     this.manifests = join(this.directory, "m");
     this.paths = layout(this.root);
     this.runtimeClass = options.runtimeClass;
-    this.#launcher = options.launcher;
+    this.launcher = options.launcher;
     this.#templates = options.vm?.templates;
     mkdirSync(this.manifests);
     mkdirSync(this.paths.lib, { recursive: true });
@@ -73,7 +73,7 @@ export class TestHost implements AsyncDisposable {
     const args = ["--root", this.root, "--manifests", this.manifests, ...(options.args ?? [])];
     const daemon = spawnDaemon(args, join(this.directory, "daemon.log"), {
       env: options.env ?? {},
-      launcher: this.#launcher,
+      launcher: this.launcher,
     });
     this.daemon = daemon;
     if (options.wait === false) return daemon;
@@ -111,7 +111,7 @@ export class TestHost implements AsyncDisposable {
 
   gantryWith(options: CliOptions, ...args: readonly string[]): Promise<CliResult> {
     const env = { GANTRY_ROOT: this.root, ...options.env };
-    return runCli(args, { launcher: this.#launcher, ...options, env });
+    return runCli(args, { launcher: this.launcher, ...options, env });
   }
 
   api(method: string, path: string, body?: string): Promise<ApiAnswer> {

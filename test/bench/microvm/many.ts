@@ -1,0 +1,74 @@
+import { readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { driverDirs } from "../../../src/sandbox/microvm/dirs.ts";
+import { qemusBelow } from "../../../src/sandbox/microvm/qemu/process.ts";
+import type { TestHost } from "../../e2e/harness/host.ts";
+import { type Bench, FIRST_PORT, gone, ready } from "../context.ts";
+import type { Figure } from "../figures.ts";
+import { cpuSeconds } from "../proc.ts";
+import { bootOf, webVm } from "./pods.ts";
+
+const PODS = 20;
+const IDLE_SECONDS = 20;
+
+/** Twenty micro-VM pods at once: their start, and what they take when nothing happens. `singleMs`: one pod's start. */
+export async function benchManyVms({ host, watch, say }: Bench, singleMs: number): Promise<Figure[]> {
+  const names = Array.from({ length: PODS }, (_, index) => `vms-${index}`);
+  const deadlineMs = 10 * 60_000;
+  const dropped = performance.now();
+  for (const [index, name] of names.entries()) host.write(`${name}.yaml`, webVm(name, FIRST_PORT + index));
+  await Promise.all(names.map((name) => watch.when(name, ready, "Ready", deadlineMs)));
+  const allReady = performance.now() - dropped;
+  for (const name of names) {
+    const { how } = await bootOf(host, name);
+    if (how !== "clone") throw new Error(`the VM of pod ${name} came up by "${how}", not by "clone"`);
+  }
+  say(`${PODS} micro-VM pods are Ready`);
+  await sleep(5_000); // what the start of the pods set off has ended by then
+  const pids = processes(host);
+  const before = pids.map(cpuSeconds);
+  await sleep(IDLE_SECONDS * 1000);
+  const used = pids.map((pid, index) => cpuSeconds(pid) - (before[index] ?? 0));
+  const share = (used.reduce((sum, seconds) => sum + seconds, 0) / IDLE_SECONDS / PODS) * 100;
+  const memory = pids.reduce((sum, pid) => sum + proportionalMiB(pid), 0) / PODS;
+  for (const name of names) host.remove(`${name}.yaml`);
+  await Promise.all(names.map((name) => watch.when(name, gone, "gone", deadlineMs)));
+  return [
+    { id: "microvm.many", what: `${PODS} micro-VM pods dropped at once → all Ready`, value: allReady, unit: "ms" },
+    {
+      id: "microvm.manyRatio",
+      what: `… ÷ ${PODS} × one pod's start`,
+      value: allReady / (PODS * singleMs),
+      unit: "×",
+      limit: { at: "most", value: 2 },
+    },
+    {
+      id: "microvm.memory",
+      what: "idle micro-VM pod of 128 MiB: memory",
+      value: memory,
+      unit: "MiB",
+      limit: { at: "most", value: 50 },
+      note: `PSS of QEMU and its jailer, mean of ${PODS}; what clones share of their template is counted once`,
+    },
+    {
+      id: "microvm.idle",
+      what: "idle micro-VM pod: CPU",
+      value: share,
+      unit: "%",
+      limit: { at: "most", value: 2 },
+      note: `of a core, mean of ${PODS} over ${IDLE_SECONDS} s`,
+    },
+  ];
+}
+
+/** QEMUs, jailers and helpers of all pods. */
+function processes({ paths }: TestHost): number[] {
+  const pids = qemusBelow(driverDirs(paths).sandboxes).map(({ pid }) => pid);
+  if (pids.length < 2 * PODS) throw new Error(`${PODS} micro-VM pods have only ${pids.length} processes`);
+  return pids;
+}
+
+/** proc_pid_smaps(5): the pages of a process, those that it shares divided by how many share them. */
+function proportionalMiB(pid: number): number {
+  return Number(/^Pss:\s+(\d+) kB/m.exec(readFileSync(`/proc/${pid}/smaps_rollup`, "utf8"))?.[1]) / 1024;
+}

@@ -1,0 +1,129 @@
+import { join } from "node:path";
+import { type Bench, FIRST_PORT, gone, ready } from "../context.ts";
+import type { Figure } from "../figures.ts";
+import type { Podman } from "../podman.ts";
+import { webPod } from "../pods.ts";
+import { timePodman } from "../start.ts";
+import { median, spread } from "../stats.ts";
+import type { BareVm } from "./bare-vm.ts";
+import { bootOf, webVm } from "./pods.ts";
+
+export interface VmStartOptions {
+  readonly bare: BareVm;
+  readonly podman: Podman | undefined;
+  /** The same with a daemon that keeps no template: every VM is booted. */
+  readonly booting: Bench;
+}
+
+/** One pod in a micro-VM from the closing of its file on, beside podman, our own namespace pod, and QEMU by hand. */
+export async function benchVmStart(
+  bench: Bench,
+  { bare, podman, booting }: VmStartOptions,
+): Promise<{ readonly figures: Figure[]; readonly cloneMs: number }> {
+  const { host, runs, say } = bench;
+  const times: Record<"clone" | "agent" | "bareClone" | "namespace" | "podman" | "cold" | "bareBoot", number[]> = {
+    clone: [],
+    agent: [],
+    bareClone: [],
+    namespace: [],
+    podman: [],
+    cold: [],
+    bareBoot: [],
+  };
+  await bare.makeTemplate();
+  // Interleaved, so that whatever else the machine does meets all of them alike; the first round only warms up.
+  for (let round = 0; round <= runs; round++) {
+    const name = `vm-${round}`;
+    const text = webVm(name, FIRST_PORT);
+    const clone = await timePod(bench, name, text, "clone");
+    const play = await timePodman(podman, join(host.directory, `${name}.yaml`), text);
+    const namespace = await timePod(bench, `ns-${round}`, webPod(`ns-${round}`, FIRST_PORT));
+    const bareClone = await bare.clone();
+    // A boot takes its time, and varies little: half as often.
+    const boots = round % 2 === 1;
+    const cold = boots ? await timePod(booting, name, text, "cold") : undefined;
+    const bareBoot = boots ? await bare.boot() : undefined;
+    if (round === 0) continue;
+    times.clone.push(clone.ms);
+    times.agent.push(clone.agentMs);
+    times.namespace.push(namespace.ms);
+    times.bareClone.push(bareClone);
+    if (play !== undefined) times.podman.push(play);
+    if (cold !== undefined) times.cold.push(cold.ms);
+    if (bareBoot !== undefined) times.bareBoot.push(bareBoot);
+    say(`microvm ${round}/${runs}`);
+  }
+  const cloneMs = median(times.clone);
+  const figures: Figure[] = [
+    { id: "microvm.clone", what: "micro-VM pod, cloned: file closed → Ready", ...timed(times.clone) },
+    { id: "microvm.namespace", what: "the same as a namespace pod", ...timed(times.namespace) },
+    {
+      id: "microvm.cloneRatio",
+      what: "micro-VM pod ÷ namespace pod",
+      value: cloneMs / median(times.namespace),
+      unit: "×",
+      limit: { at: "most", value: 2.5 },
+      note: fastest(times.clone, times.namespace),
+    },
+    { id: "microvm.agent", what: "clone: start of QEMU → agent answers", ...timed(times.agent) },
+    { id: "microvm.bareClone", what: "the same by hand, with nothing around it", ...timed(times.bareClone) },
+    {
+      id: "microvm.agentRatio",
+      what: "clone ÷ clone by hand",
+      value: median(times.agent) / median(times.bareClone),
+      unit: "×",
+      limit: { at: "most", value: 1.5 },
+      note: fastest(times.agent, times.bareClone),
+    },
+    { id: "microvm.cold", what: "micro-VM pod, booted: file closed → Ready", ...timed(times.cold) },
+    { id: "microvm.bareBoot", what: "boot by hand, to the agent's answer", ...timed(times.bareBoot) },
+    {
+      id: "microvm.coldRatio",
+      what: "booted pod ÷ boot by hand",
+      value: median(times.cold) / median(times.bareBoot),
+      unit: "×",
+      limit: { at: "most", value: 1.25 },
+      note: fastest(times.cold, times.bareBoot),
+    },
+  ];
+  if (times.podman.length > 0) {
+    figures.push(
+      { id: "microvm.podman", what: "podman kube play of the micro-VM pod's file", ...timed(times.podman) },
+      {
+        id: "microvm.sooner",
+        what: "podman ÷ micro-VM pod",
+        value: median(times.podman) / cloneMs,
+        unit: "×",
+        limit: { at: "least", value: 1 },
+        note: `1.5 is aimed for; ${fastest(times.podman, times.clone)}`,
+      },
+    );
+  }
+  return { figures, cloneMs };
+}
+
+function timed(values: readonly number[]): Pick<Figure, "value" | "unit" | "note"> {
+  return { value: median(values), unit: "ms", note: `${spread(values)}, fastest ${Math.round(Math.min(...values))}` };
+}
+
+function fastest(of: readonly number[], by: readonly number[]): string {
+  return `of the fastest ${(Math.min(...of) / Math.min(...by)).toFixed(2)}`;
+}
+
+/** Its start, and then it goes. @param how its VM must have come up, if it has one */
+async function timePod(
+  { host, watch }: Bench,
+  name: string,
+  text: string,
+  how?: "clone" | "cold",
+): Promise<{ readonly ms: number; readonly agentMs: number }> {
+  const file = `${name}.yaml`;
+  host.write(file, text);
+  const closed = performance.now();
+  const ms = (await watch.when(name, ready, "Ready")) - closed;
+  const boot = how === undefined ? undefined : await bootOf(host, name);
+  if (boot?.how !== how) throw new Error(`the VM of pod ${name} came up by "${boot?.how}", not by "${how}"`);
+  host.remove(file);
+  await watch.when(name, gone, "gone");
+  return { ms, agentMs: boot?.ms ?? Number.NaN };
+}
