@@ -10,6 +10,13 @@ export interface ImageStore {
    */
   import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image>;
   /**
+   * Brings in the image that its registry has under this name now; what is held already is not fetched again. Several
+   * callers who want the same at once share the work; it is called off when none of them waits any more.
+   * @throws name-invalid, image-missing (no such image or platform), registry-denied, registry-failed, image-invalid
+   *   (other content than the registry promised), image-untrusted, disk-full, timeout (no progress), cancelled
+   */
+  pull(name: string, options: PullOptions): Promise<Image>;
+  /**
    * Removes a name, and the data when it was the last one; given a digest (or 12 and more digits of it) all names.
    * @param inUse says by whom: who uses the image; with a name, who uses it by that name, which alone is to go
    * @throws not-found, image-in-use
@@ -32,6 +39,55 @@ export interface ImageStore {
   unmountUnused(used: ReadonlySet<string>): Promise<void>;
 }
 
+export interface PullOptions {
+  /** Tried in this order until one is let in; none: without a password, beside what the host's auth files say. */
+  readonly credentials?: readonly Credential[];
+  /** Called now and then, with what is known by then. */
+  readonly onProgress?: (progress: PullProgress) => void;
+  readonly signal: AbortSignal;
+}
+
+/** An entry of a docker config file. Whatever is empty is absent. */
+export interface Credential {
+  readonly username?: string;
+  readonly password?: string;
+  readonly identityToken?: string;
+  /** Where it came from, for messages: "Secret default/registry". */
+  readonly from: string;
+}
+
+export interface PullProgress {
+  readonly stage: "waiting" | "resolving" | "copying" | "unpacking";
+  /** Compressed bytes of all layers, and how many of them are here; 0 until they are known. */
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly layers: number;
+  readonly totalLayers: number;
+}
+
+/** Where an image came from under one of its names. */
+export interface Origin {
+  /** Full name, one of the image's. */
+  readonly name: string;
+  /** Digest of the manifest, or of the index of several platforms, that the registry has under this name. */
+  readonly digest: string;
+  readonly pulledAt: number;
+  /** Who signed it, as the policy found; empty when the policy asks for no signature. */
+  readonly signers: readonly string[];
+  /** Digest of the policy.json under which it was let in. */
+  readonly policy: string;
+}
+
+/**
+ * Decides which images may come in. Read anew for every pull.
+ */
+export interface ImageTrust {
+  /** Path of a containers-policy.json(5), for skopeo's --policy. @throws invalid-config */
+  policyFile(): Promise<string>;
+  /** Who signed what skopeo has just let in by that policy, for people. @param digest as in `Origin` */
+  signers(name: string, digest: string, signal: AbortSignal): Promise<readonly string[]>;
+}
+
 export interface Image {
   /** Digest of the image config: its identity, e.g. "sha256:…". */
   readonly digest: string;
@@ -41,6 +97,10 @@ export interface Image {
   readonly createdAt: number;
   readonly architecture: string;
   readonly config: ImageConfig;
+  /** One for each name under which it was pulled; none for names under which it was imported. */
+  readonly origins: readonly Origin[];
+  /** When a pod last asked for its root; when it came into the store, if none did. */
+  readonly lastUsedAt: number;
 }
 
 /** The parts of the OCI image config that a pod needs. */

@@ -5,13 +5,17 @@ import { isDigest, normalizeName, parseReference } from "./name.ts";
 const SHORTEST_ID = 12;
 
 /**
- * The image that a name means: by its full name, by "name@sha256:…" (the manifest's digest as pulled, or the
- * config's), or by its id "sha256:…". Pure. @throws GantryError name-invalid
+ * The image that a name means: by its full name, by "name@sha256:…" (a digest under which its registry has it, the
+ * manifest's or the config's here), or by its id "sha256:…". Pure. @throws GantryError name-invalid
  */
 export function findImage(records: readonly ImageRecord[], name: string): ImageRecord | undefined {
   if (isDigest(name)) return records.find((record) => record.digest === name);
   const { digest } = parseReference(name);
-  if (digest !== undefined) return records.find((record) => record.digest === digest || record.manifest === digest);
+  if (digest !== undefined) {
+    return records.find(
+      (record) => record.digest === digest || record.manifest === digest || record.aliases.includes(digest),
+    );
+  }
   const full = normalizeName(name);
   return records.find((record) => record.names.includes(full));
 }

@@ -14,6 +14,8 @@ import { unpackImage } from "./unpack.ts";
 export interface BuiltRoot {
   readonly source: RootSource;
   readonly sizeBytes: number;
+  /** Of the EROFS file's first `sizeBytes`; undefined for a tree. */
+  readonly digest: string | undefined;
 }
 
 export interface BuildRootOptions {
@@ -41,14 +43,14 @@ export async function buildRoot(options: BuildRootOptions): Promise<BuiltRoot> {
   if (!options.erofs) {
     const { stdout } = await runTool("du", ["--summarize", "--bytes", "--", root], { signal });
     await runTool("sync", ["--file-system", root], { signal });
-    return { source: { type: "tree", path: root }, sizeBytes: Number.parseInt(stdout, 10) };
+    return { source: { type: "tree", path: root }, sizeBytes: Number.parseInt(stdout, 10), digest: undefined };
   }
   const file = join(temp, "root.erofs");
-  const sizeBytes = await makeErofs(root, file, digest, signal);
+  const { sizeBytes, digest: content } = await makeErofs(root, file, digest, signal);
   await rm(root, { recursive: true, force: true });
   await chmod(file, 0o444);
   await syncPath(file);
-  return { source: { type: "erofs", path: file }, sizeBytes };
+  return { source: { type: "erofs", path: file }, sizeBytes, digest: content };
 }
 
 /** Where the store keeps the root of an image. */

@@ -1,11 +1,15 @@
-import { rm } from "node:fs/promises";
+import { rm, stat } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "../system/clock.ts";
 import { GantryError, messageOf, toGantryError } from "../system/errors.ts";
+import { KeyedMutex } from "../system/keyed-mutex.ts";
+import { createLimiter, type Limiter } from "../system/limiter.ts";
 import type { Logger } from "../system/log.ts";
 import type { Paths } from "../system/paths.ts";
+import { SharedWork } from "../system/shared-work.ts";
 import { makeTempDir } from "../system/temp-dirs.ts";
 import { HOST_ARCHITECTURE } from "./architecture.ts";
-import type { Image, ImageStore } from "./contract.ts";
+import type { Image, ImageStore, ImageTrust, Origin, PullOptions, PullProgress } from "./contract.ts";
 import { hexOf, keepBlobs, openStore, type StorePaths, storePaths, sweepOrphans } from "./disk.ts";
 import { whyNoErofs } from "./erofs.ts";
 import { type ImageRecord, IndexFile, toImage } from "./index-file.ts";
@@ -16,10 +20,14 @@ import { findImage, findTarget } from "./lookup.ts";
 import { RootMounter, type RootSource } from "./mounter.ts";
 import { normalizeName, parseReference } from "./name.ts";
 import { toImageConfig } from "./oci.ts";
+import { Downloads, PULL_MARK } from "./pull/downloads.ts";
+import { ask, type FetchOptions, fetchImage, policyDigest, preparePull, registryOf } from "./pull/pull.ts";
+import type { RemoteImage } from "./pull/remote.ts";
 import { type BuiltRoot, buildRoot, findRoot, keepRoot } from "./root.ts";
 import { openSource } from "./source.ts";
 import { stage } from "./stage.ts";
 import { blameFullDisk } from "./tools.ts";
+import { UseTimes } from "./used.ts";
 
 export interface ImageStoreOptions {
   readonly paths: Paths;
@@ -29,6 +37,17 @@ export interface ImageStoreOptions {
   readonly limits?: Limits;
   /** "auto" asks the host; "tree" keeps unpacked trees as on a host without EROFS. Default "auto". */
   readonly format?: "auto" | "tree";
+  /** Default: everything may come in. */
+  readonly trust?: ImageTrust;
+  readonly pulls?: PullSettings;
+}
+
+/** How images are pulled; see the configuration. */
+export interface PullSettings {
+  /** From one registry at once. Default 3. */
+  readonly perRegistry?: number;
+  /** A pull in which no byte arrives for this long is given up, ms. Default 5 min. */
+  readonly stallMs?: number;
 }
 
 /**
@@ -55,6 +74,16 @@ class LocalImageStore implements ImageStore {
   #opened: Promise<void> | undefined;
   #erofs: Promise<boolean> | undefined;
   readonly #mounting = new Map<string, Promise<string>>();
+  readonly #etc: string;
+  readonly #trust: ImageTrust;
+  readonly #used: UseTimes;
+  readonly #downloads: Downloads;
+  readonly #pulls = new SharedWork<Image, PullProgress>();
+  /** The same name with other passwords: one after the other, as the second finds all layers here. */
+  readonly #pullOrder = new KeyedMutex();
+  readonly #registries = new Map<string, Limiter>();
+  readonly #perRegistry: number;
+  readonly #stallMs: number;
 
   constructor(options: ImageStoreOptions) {
     this.#at = storePaths(options.paths);
@@ -64,18 +93,27 @@ class LocalImageStore implements ImageStore {
     this.#format = options.format ?? "auto";
     this.#index = new IndexFile(this.#at.dir, this.#log);
     this.#mounter = new RootMounter(this.#at.mounts, this.#at.lockFile, this.#log);
+    this.#etc = options.paths.etc;
+    this.#trust = options.trust ?? { policyFile: async () => this.#at.policy, signers: async () => [] };
+    this.#used = new UseTimes(this.#at.used, () => this.#clock.now());
+    this.#downloads = new Downloads(this.#at.downloads);
+    this.#perRegistry = options.pulls?.perRegistry ?? 3;
+    this.#stallMs = options.pulls?.stallMs ?? 300_000;
   }
 
   async resolve(name: string): Promise<Image | undefined> {
     const record = findImage(await this.#index.read(), name);
-    return record && toImage(record);
+    return record && (await this.#image(record));
   }
 
   async list(): Promise<Image[]> {
     const records = await this.#index.read();
-    return records
-      .map(toImage)
-      .sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
+    const images = await Promise.all(records.map((record) => this.#image(record)));
+    return images.sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
+  }
+
+  async #image(record: ImageRecord): Promise<Image> {
+    return toImage(record, await this.#used.of(hexOf(record.digest)));
   }
 
   async import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image> {
@@ -91,8 +129,73 @@ class LocalImageStore implements ImageStore {
       const staged = await stage(source, { name: full, temp, policy: this.#at.policy, limits: this.#limits, signal });
       const held = await this.#held(staged.configDigest);
       const root = held ? undefined : await this.#build(staged, staged.layout, temp, signal);
-      return toImage(await this.#commit(full, staged, root, signal));
+      return await this.#image(await this.#commit(full, staged, root, signal));
     });
+  }
+
+  async pull(name: string, { credentials = [], onProgress, signal }: PullOptions): Promise<Image> {
+    const full = normalizeName(name);
+    // Whoever has no password must not get what another one's has fetched.
+    const key = JSON.stringify([full, credentials]);
+    const work = (stop: AbortSignal, report: (progress: PullProgress) => void): Promise<Image> => {
+      report({ stage: "waiting", bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 });
+      const pull = (): Promise<Image> => this.#pull({ name: full, credentials, signal: stop, report });
+      return this.#pullOrder.run(full, () => this.#registry(registryOf(full)).run(pull, stop));
+    };
+    return await this.#pulls.run(key, work, signal, onProgress);
+  }
+
+  async #pull(call: Pick<FetchOptions, "name" | "credentials" | "signal" | "report">): Promise<Image> {
+    const { name, signal, report } = call;
+    await this.#open();
+    return await this.#inTemp(async (temp) => {
+      const policy = await this.#trust.policyFile();
+      const stallMs = this.#stallMs;
+      const options = { ...call, temp, etc: this.#etc, policy, limits: this.#limits, stallMs, clock: this.#clock };
+      await preparePull(options);
+      const asked = await ask(options);
+      const underPolicy = await policyDigest(policy);
+      const same = await this.#pulled(name, asked.remote.digest, underPolicy);
+      if (same !== undefined) return same;
+      let fetched: { staged: Staged; remote: RemoteImage };
+      let root: BuiltRoot | undefined;
+      try {
+        fetched = await fetchImage(asked, this.#at.blobs, this.#downloads, options);
+        const { staged, remote } = fetched;
+        const total = (remote.layers ?? []).reduce((sum, { size }) => sum + size, 0);
+        const layers = staged.manifest.layers.length;
+        report({ stage: "unpacking", bytes: total, totalBytes: total, layers, totalLayers: layers });
+        root = (await this.#held(staged.configDigest))
+          ? undefined
+          : await this.#build(staged, staged.layout, temp, signal);
+      } catch (error) {
+        // Not where it would fill the disk for good, or is what can't be unpacked.
+        const told = await blameFullDisk(toGantryError(error, "internal", "the image store failed"), temp);
+        if (told.code !== "disk-full" && told.code !== "image-invalid")
+          await this.#downloads.salvage(temp, this.#clock.now());
+        throw told;
+      }
+      const { staged, remote } = fetched;
+      const signers = await this.#trust.signers(name, remote.digest, signal);
+      const origin = { name, digest: remote.digest, pulledAt: this.#clock.now(), signers, policy: underPolicy };
+      const record = await this.#commit(name, staged, root, signal, { origin, aliases: remote.digests });
+      await this.#downloads.drop(record.blobs);
+      return await this.#image(record);
+    });
+  }
+
+  /** The image, when what the registry has under the name is what was pulled last, under the same policy. */
+  async #pulled(name: string, digest: string, policy: string): Promise<Image | undefined> {
+    const record = (await this.#index.read()).find(({ origins }) =>
+      origins.some((origin) => origin.name === name && origin.digest === digest && origin.policy === policy),
+    );
+    return record !== undefined && (await this.#held(record.digest)) ? await this.#image(record) : undefined;
+  }
+
+  #registry(host: string): Limiter {
+    const known = this.#registries.get(host) ?? createLimiter(this.#perRegistry);
+    this.#registries.set(host, known);
+    return known;
   }
 
   async remove(
@@ -111,7 +214,7 @@ class LocalImageStore implements ImageStore {
         });
       }
       if (others.length > 0) {
-        await this.#index.write(records.map((each) => (each === record ? { ...record, names: others } : each)));
+        await this.#index.write(records.map((each) => (each === record ? named(record, others) : each)));
         return undefined;
       }
       const rest = records.filter((each) => each !== record);
@@ -124,6 +227,7 @@ class LocalImageStore implements ImageStore {
 
   async rootfs(digest: string, signal: AbortSignal): Promise<string> {
     const hex = hexOf(digest);
+    await this.#used.note(hex);
     const mounted = await this.#mounter.mounted(hex);
     if (mounted !== undefined) return mounted;
     // Callers at the same time share the work, but each may stop waiting on its own.
@@ -134,6 +238,7 @@ class LocalImageStore implements ImageStore {
 
   async rootFile(digest: string, signal: AbortSignal): Promise<string> {
     await this.#open();
+    await this.#used.note(hexOf(digest));
     const { type, path } = await abortable(this.#root(await this.#record(digest)), signal);
     if (type === "erofs") return path;
     throw new GantryError("host-unsupported", "this host cannot make EROFS files, which micro-VMs need", {
@@ -218,7 +323,13 @@ class LocalImageStore implements ImageStore {
   }
 
   /** Moves everything in and writes the index last. Another process may have brought in the same image meanwhile. */
-  async #commit(name: string, staged: Staged, root: BuiltRoot | undefined, signal: AbortSignal): Promise<ImageRecord> {
+  async #commit(
+    name: string,
+    staged: Staged,
+    root: BuiltRoot | undefined,
+    signal: AbortSignal,
+    pulled?: { readonly origin: Origin; readonly aliases: readonly string[] },
+  ): Promise<ImageRecord> {
     const { configDigest: digest, manifest, config } = staged;
     if (config.architecture !== HOST_ARCHITECTURE) {
       this.#log.warn(
@@ -243,11 +354,16 @@ class LocalImageStore implements ImageStore {
         config: toImageConfig(config),
         manifest: old?.manifest ?? staged.manifestDigest,
         blobs: old?.blobs ?? [staged.manifestDigest, digest, ...manifest.layers.map((layer) => layer.digest)],
+        aliases: [...new Set([...(old?.aliases ?? []), ...(pulled?.aliases ?? [])])],
+        // One that is imported under a name is not what was once pulled under it.
+        origins: [...(old?.origins ?? []).filter((origin) => origin.name !== name), ...(pulled ? [pulled.origin] : [])],
+        rootDigest: root === undefined ? old?.rootDigest : root.digest,
       };
       try {
         if (old === undefined) await keepBlobs(this.#at, staged.layout, record.blobs);
         if (root !== undefined) await keepRoot(this.#at.roots, digest, root.source);
-        if (old?.names.includes(name) !== true) await this.#index.write(renamed(records, record));
+        const known = old?.names.includes(name) === true && pulled === undefined && root === undefined;
+        if (!known) await this.#index.write(renamed(records, record));
       } catch (error) {
         await sweepOrphans(this.#at, records);
         throw error;
@@ -257,11 +373,20 @@ class LocalImageStore implements ImageStore {
   }
 
   #open(): Promise<void> {
-    this.#opened ??= openStore(this.#at, this.#index, this.#log).catch((error: unknown) => {
-      this.#opened = undefined;
-      throw error;
-    });
+    this.#opened ??= openStore(this.#at, this.#index, this.#log, (temp) => this.#salvage(temp)).catch(
+      (error: unknown) => {
+        this.#opened = undefined;
+        throw error;
+      },
+    );
     return this.#opened;
+  }
+
+  /** A pull that was killed: whoever asks again goes on from what it had. */
+  async #salvage(temp: string): Promise<void> {
+    const now = this.#clock.now();
+    if (await isFile(join(temp, PULL_MARK))) await this.#downloads.salvage(temp, now);
+    await this.#downloads.expire(now);
   }
 
   async #canErofs(): Promise<boolean> {
@@ -301,9 +426,24 @@ class LocalImageStore implements ImageStore {
 function renamed(records: readonly ImageRecord[], record: ImageRecord): ImageRecord[] {
   const others = records.filter((each) => each.digest !== record.digest);
   return [
-    ...others.map((each) => ({ ...each, names: each.names.filter((name) => !record.names.includes(name)) })),
+    ...others.map((each) => ({
+      ...each,
+      names: each.names.filter((name) => !record.names.includes(name)),
+      origins: each.origins.filter(({ name }) => !record.names.includes(name)),
+    })),
     record,
   ];
+}
+
+function named(record: ImageRecord, names: string[]): ImageRecord {
+  return { ...record, names, origins: record.origins.filter((origin) => names.includes(origin.name)) };
+}
+
+async function isFile(path: string): Promise<boolean> {
+  return await stat(path).then(
+    (stats) => stats.isFile(),
+    () => false,
+  );
 }
 
 function compare(a: string, b: string): number {

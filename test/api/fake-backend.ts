@@ -166,7 +166,16 @@ function statusOf(phase: PodStatus["phase"]): PodStatus {
 
 function image(name: string): Image {
   const config = { entrypoint: [], cmd: [], env: [], workingDir: "/", user: "", stopSignal: undefined };
-  return { digest: "sha256:1", names: [name], sizeBytes: 1, createdAt: 0, architecture: "amd64", config };
+  return {
+    digest: "sha256:1",
+    names: [name],
+    sizeBytes: 1,
+    createdAt: 0,
+    architecture: "amd64",
+    origins: [],
+    lastUsedAt: 0,
+    config,
+  };
 }
 
 /** A command whose ends are all in the hands of the test. */

@@ -101,6 +101,8 @@ export class Harness {
       sizeBytes: 1,
       createdAt: 0,
       architecture: "amd64",
+      origins: [],
+      lastUsedAt: 0,
       config: { entrypoint: ["/app"], cmd: [], env: [], workingDir: "", user: "", stopSignal: undefined, ...config },
     });
     return {
@@ -110,6 +112,7 @@ export class Harness {
       },
       list: async () => [...this.images].map(([name, config]) => image(name, config)),
       import: () => Promise.reject(new Error("not here")),
+      pull: (name) => Promise.reject(new GantryError("image-missing", `no registry has ${name}`)),
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
