@@ -20,6 +20,18 @@ export function findImage(records: readonly ImageRecord[], name: string): ImageR
   return records.find((record) => record.names.includes(full));
 }
 
+/** What was pulled last under a name, when it has that digest in its registry and came in by that policy. Pure. */
+export function findPulled(
+  records: readonly ImageRecord[],
+  name: string,
+  digest: string,
+  policy: string,
+): ImageRecord | undefined {
+  return records.find(({ origins }) =>
+    origins.some((origin) => origin.name === name && origin.digest === digest && origin.policy === policy),
+  );
+}
+
 /** What `image rm` is about. `name` is undefined when it was given by id, which means all its names. */
 export interface Target {
   readonly record: ImageRecord;

@@ -2,27 +2,23 @@ import { rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../system/clock.ts";
 import { GantryError, messageOf, toGantryError } from "../system/errors.ts";
-import { KeyedMutex } from "../system/keyed-mutex.ts";
-import { createLimiter, type Limiter } from "../system/limiter.ts";
 import type { Logger } from "../system/log.ts";
 import type { Paths } from "../system/paths.ts";
-import { SharedWork } from "../system/shared-work.ts";
 import { makeTempDir } from "../system/temp-dirs.ts";
 import { HOST_ARCHITECTURE } from "./architecture.ts";
-import type { Image, ImageStore, ImageTrust, Origin, PullOptions, PullProgress } from "./contract.ts";
+import type { Image, ImageStore, ImageTrust, Origin, PullOptions } from "./contract.ts";
 import { hexOf, keepBlobs, openStore, type StorePaths, storePaths, sweepOrphans } from "./disk.ts";
 import { whyNoErofs } from "./erofs.ts";
 import { type ImageRecord, IndexFile, toImage } from "./index-file.ts";
 import { readImage, type Staged } from "./layout.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { withLock } from "./lock.ts";
-import { findImage, findTarget } from "./lookup.ts";
+import { findImage, findPulled, findTarget } from "./lookup.ts";
 import { RootMounter, type RootSource } from "./mounter.ts";
 import { normalizeName, parseReference } from "./name.ts";
 import { toImageConfig } from "./oci.ts";
 import { Downloads, PULL_MARK } from "./pull/downloads.ts";
-import { ask, type FetchOptions, fetchImage, policyDigest, preparePull, registryOf } from "./pull/pull.ts";
-import type { RemoteImage } from "./pull/remote.ts";
+import { Puller, type PullSettings, type Target } from "./pull/puller.ts";
 import { type BuiltRoot, buildRoot, findRoot, keepRoot } from "./root.ts";
 import { openSource } from "./source.ts";
 import { stage } from "./stage.ts";
@@ -40,14 +36,6 @@ export interface ImageStoreOptions {
   /** Default: everything may come in. */
   readonly trust?: ImageTrust;
   readonly pulls?: PullSettings;
-}
-
-/** How images are pulled; see the configuration. */
-export interface PullSettings {
-  /** From one registry at once. Default 3. */
-  readonly perRegistry?: number;
-  /** A pull in which no byte arrives for this long is given up, ms. Default 5 min. */
-  readonly stallMs?: number;
 }
 
 /**
@@ -74,16 +62,9 @@ class LocalImageStore implements ImageStore {
   #opened: Promise<void> | undefined;
   #erofs: Promise<boolean> | undefined;
   readonly #mounting = new Map<string, Promise<string>>();
-  readonly #etc: string;
-  readonly #trust: ImageTrust;
   readonly #used: UseTimes;
   readonly #downloads: Downloads;
-  readonly #pulls = new SharedWork<Image, PullProgress>();
-  /** The same name with other passwords: one after the other, as the second finds all layers here. */
-  readonly #pullOrder = new KeyedMutex();
-  readonly #registries = new Map<string, Limiter>();
-  readonly #perRegistry: number;
-  readonly #stallMs: number;
+  readonly #puller: Puller;
 
   constructor(options: ImageStoreOptions) {
     this.#at = storePaths(options.paths);
@@ -93,12 +74,16 @@ class LocalImageStore implements ImageStore {
     this.#format = options.format ?? "auto";
     this.#index = new IndexFile(this.#at.dir, this.#log);
     this.#mounter = new RootMounter(this.#at.mounts, this.#at.lockFile, this.#log);
-    this.#etc = options.paths.etc;
-    this.#trust = options.trust ?? { policyFile: async () => this.#at.policy, signers: async () => [] };
     this.#used = new UseTimes(this.#at.used, () => this.#clock.now());
     this.#downloads = new Downloads(this.#at.downloads);
-    this.#perRegistry = options.pulls?.perRegistry ?? 3;
-    this.#stallMs = options.pulls?.stallMs ?? 300_000;
+    this.#puller = new Puller({
+      target: this.#pullTarget(),
+      etc: options.paths.etc,
+      trust: options.trust ?? { policyFile: async () => this.#at.policy, signers: async () => [] },
+      limits: this.#limits,
+      settings: options.pulls ?? {},
+      clock: this.#clock,
+    });
   }
 
   async resolve(name: string): Promise<Image | undefined> {
@@ -133,69 +118,8 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async pull(name: string, { credentials = [], onProgress, signal }: PullOptions): Promise<Image> {
-    const full = normalizeName(name);
-    // Whoever has no password must not get what another one's has fetched.
-    const key = JSON.stringify([full, credentials]);
-    const work = (stop: AbortSignal, report: (progress: PullProgress) => void): Promise<Image> => {
-      report({ stage: "waiting", bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 });
-      const pull = (): Promise<Image> => this.#pull({ name: full, credentials, signal: stop, report });
-      return this.#pullOrder.run(full, () => this.#registry(registryOf(full)).run(pull, stop));
-    };
-    return await this.#pulls.run(key, work, signal, onProgress);
-  }
-
-  async #pull(call: Pick<FetchOptions, "name" | "credentials" | "signal" | "report">): Promise<Image> {
-    const { name, signal, report } = call;
-    await this.#open();
-    return await this.#inTemp(async (temp) => {
-      const policy = await this.#trust.policyFile();
-      const stallMs = this.#stallMs;
-      const options = { ...call, temp, etc: this.#etc, policy, limits: this.#limits, stallMs, clock: this.#clock };
-      await preparePull(options);
-      const asked = await ask(options);
-      const underPolicy = await policyDigest(policy);
-      const same = await this.#pulled(name, asked.remote.digest, underPolicy);
-      if (same !== undefined) return same;
-      let fetched: { staged: Staged; remote: RemoteImage };
-      let root: BuiltRoot | undefined;
-      try {
-        fetched = await fetchImage(asked, this.#at.blobs, this.#downloads, options);
-        const { staged, remote } = fetched;
-        const total = (remote.layers ?? []).reduce((sum, { size }) => sum + size, 0);
-        const layers = staged.manifest.layers.length;
-        report({ stage: "unpacking", bytes: total, totalBytes: total, layers, totalLayers: layers });
-        root = (await this.#held(staged.configDigest))
-          ? undefined
-          : await this.#build(staged, staged.layout, temp, signal);
-      } catch (error) {
-        // Not where it would fill the disk for good, or is what can't be unpacked.
-        const told = await blameFullDisk(toGantryError(error, "internal", "the image store failed"), temp);
-        if (told.code !== "disk-full" && told.code !== "image-invalid")
-          await this.#downloads.salvage(temp, this.#clock.now());
-        throw told;
-      }
-      const { staged, remote } = fetched;
-      const signers = await this.#trust.signers(name, remote.digest, signal);
-      const origin = { name, digest: remote.digest, pulledAt: this.#clock.now(), signers, policy: underPolicy };
-      const record = await this.#commit(name, staged, root, signal, { origin, aliases: remote.digests });
-      await this.#downloads.drop(record.blobs);
-      return await this.#image(record);
-    });
-  }
-
-  /** The image, when what the registry has under the name is what was pulled last, under the same policy. */
-  async #pulled(name: string, digest: string, policy: string): Promise<Image | undefined> {
-    const record = (await this.#index.read()).find(({ origins }) =>
-      origins.some((origin) => origin.name === name && origin.digest === digest && origin.policy === policy),
-    );
-    return record !== undefined && (await this.#held(record.digest)) ? await this.#image(record) : undefined;
-  }
-
-  #registry(host: string): Limiter {
-    const known = this.#registries.get(host) ?? createLimiter(this.#perRegistry);
-    this.#registries.set(host, known);
-    return known;
+  async pull(name: string, options: PullOptions): Promise<Image> {
+    return await this.#puller.pull(normalizeName(name), options);
   }
 
   async remove(
@@ -259,6 +183,25 @@ class LocalImageStore implements ImageStore {
       }
     }
     await this.#mounter.close();
+  }
+
+  #pullTarget(): Target {
+    return {
+      blobs: this.#at.blobs,
+      downloads: this.#downloads,
+      inTemp: async (work) => {
+        await this.#open();
+        return await this.#inTemp(work);
+      },
+      pulled: async (name, digest, policy) => {
+        const record = findPulled(await this.#index.read(), name, digest, policy);
+        return record !== undefined && (await this.#held(record.digest)) ? await this.#image(record) : undefined;
+      },
+      build: async (staged, temp, signal) =>
+        (await this.#held(staged.configDigest)) ? undefined : await this.#build(staged, staged.layout, temp, signal),
+      commit: async (staged, root, pulled, signal) =>
+        await this.#image(await this.#commit(pulled.origin.name, staged, root, signal, pulled)),
+    };
   }
 
   async #mount(digest: string, hex: string): Promise<string> {
