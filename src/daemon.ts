@@ -86,7 +86,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     });
   }
 
-  const images = createImageStore({ paths, log, clock });
+  const images = createImageStore({
+    paths,
+    log,
+    clock,
+    pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
+  });
+  ends.defer(() => images.close());
   const volumes = createVolumeManager({ paths, log });
   const network = createPodNetwork({ paths, config, log, exec });
   const namespaceDriver = createNamespaceDriver({
@@ -132,7 +138,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
           at: clock.now(),
         }),
     },
-    { maxBackoffMs: config.backoff.maxSeconds * 1000 },
+    { maxBackoffMs: config.backoff.maxSeconds * 1000, pullsPerPod: config.images.pullsPerPod },
   );
   ends.defer(() => supervisor.close());
   const reconciler = createReconciler({
@@ -141,7 +147,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     defaultRuntimeClass: "namespace",
     handlers: config.runtime.handlers,
     supervisor,
-    images,
+    ensureImage: supervisor.ensureImage,
     store,
     clock,
     log,

@@ -98,6 +98,19 @@ const log = z.strictObject({
   level: z.enum(["debug", "info", "warn", "error"]).describe("Least severe messages that the daemon logs."),
 });
 
+const images = z.strictObject({
+  preload: absolutePath.describe(
+    "Folder whose image files (archives, as 'gantry image export' makes them) are imported at the start; may be missing.",
+  ),
+  pullsPerRegistry: z.int().min(1).max(64).describe("Images that are pulled from one registry at the same time."),
+  pullsPerPod: z.int().min(1).max(64).describe("Images of one pod that are pulled at the same time."),
+  pullStallSeconds: z
+    .int()
+    .min(10)
+    .max(3600)
+    .describe("A pull in which no byte arrives for this long is given up, and tried again later."),
+});
+
 /** systemd's range for containers ends at 0x6fffffff (systemd.io/UIDS-GIDS); every pod takes 65,536 ids. */
 const userns = z.strictObject({
   base: z
@@ -120,6 +133,7 @@ export const configSchema = z.strictObject({
   events,
   log,
   userns,
+  images,
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
@@ -135,5 +149,6 @@ export const layerSchema = z.strictObject({
   events: events.partial().optional(),
   log: log.partial().optional(),
   userns: userns.partial().optional(),
+  images: images.partial().optional(),
 });
 export type ConfigLayer = z.input<typeof layerSchema>;

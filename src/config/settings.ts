@@ -35,6 +35,10 @@ const fromText: Readonly<Record<string, FromText>> = {
   "events.keep": number,
   "log.level": word,
   "userns.base": number,
+  "images.preload": word,
+  "images.pullsPerRegistry": number,
+  "images.pullsPerPod": number,
+  "images.pullStallSeconds": number,
 };
 
 export interface Setting {

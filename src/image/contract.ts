@@ -37,6 +37,8 @@ export interface ImageStore {
    * Never fails because something is busy.
    */
   unmountUnused(used: ReadonlySet<string>): Promise<void>;
+  /** Calls off what is being pulled, and waits until nothing of it is left but layers for the next try. */
+  close(): Promise<void>;
 }
 
 export interface PullOptions {

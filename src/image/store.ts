@@ -122,6 +122,10 @@ class LocalImageStore implements ImageStore {
     return await this.#puller.pull(normalizeName(name), options);
   }
 
+  async close(): Promise<void> {
+    await this.#puller.close();
+  }
+
   async remove(
     nameOrDigest: string,
     inUse: (digest: string, name: string | undefined) => readonly string[],

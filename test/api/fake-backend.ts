@@ -68,7 +68,7 @@ export class FakeBackend implements ApiBackend {
     return { problems: [], held: ["folder /x: is gone"] };
   }
   plan(): PlanStep[] {
-    return [{ type: "ensure-images" as const, key: "default/web", images: ["localhost/hello:1"] }];
+    return [{ type: "remove-pod" as const, key: "default/web", uid: "1", reason: "unwanted" }];
   }
   async apply(text: string, fileName: string | undefined) {
     this.calls.push(`apply ${fileName ?? "-"} ${text.length}`);

@@ -112,11 +112,16 @@ export class Harness {
       },
       list: async () => [...this.images].map(([name, config]) => image(name, config)),
       import: () => Promise.reject(new Error("not here")),
-      pull: (name) => Promise.reject(new GantryError("image-missing", `no registry has ${name}`)),
+      pull: async (name) => {
+        const config = this.images.get(name);
+        if (config !== undefined) return image(name, config);
+        throw new GantryError("image-missing", `no registry has ${name}`, { hint: "import it" });
+      },
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
       unmountUnused: async () => {},
+      close: async () => {},
     };
   }
 

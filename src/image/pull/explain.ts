@@ -29,7 +29,8 @@ const CASES: readonly Case[] = [
     pattern: /manifest unknown|name unknown|repository name not known|not found|StatusCode: 404|status code 404/i,
     code: "image-missing",
     what: (name, host) => `registry ${host} has no image ${name}`,
-    hint: () => "Check the name and the tag; some registries answer so, too, where a password is missing.",
+    hint: () =>
+      "Check the name and the tag; some registries answer so, too, where a password is missing. Or import it: gantry image import FILE NAME.",
   },
   {
     pattern:

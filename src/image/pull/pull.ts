@@ -6,7 +6,7 @@ import type { Credential, PullProgress } from "../contract.ts";
 import { hexOf } from "../disk.ts";
 import { readStaged, type Staged } from "../layout.ts";
 import type { Limits } from "../limits.ts";
-import { parseReference } from "../name.ts";
+import { parseReference, registryOf } from "../name.ts";
 import { authFileText } from "./credentials.ts";
 import { type Downloads, linkIfAbsent, PULL_MARK } from "./downloads.ts";
 import { explainFailure } from "./explain.ts";
@@ -41,11 +41,6 @@ export interface Asked {
 const NOTHING = { bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 };
 /** A tag that moves again and again while it is copied. */
 const MAX_MOVES = 3;
-
-/** "host" or "host:port" of the registry. */
-export function registryOf(name: string): string {
-  return parseReference(name).repository.split("/")[0] ?? "";
-}
 
 /** Makes the temporary directory of a pull ready. */
 export async function preparePull({ temp, name, etc }: Pick<FetchOptions, "temp" | "name" | "etc">): Promise<void> {

@@ -6,10 +6,11 @@ import { SharedWork } from "../../system/shared-work.ts";
 import type { Image, ImageTrust, Origin, PullOptions, PullProgress } from "../contract.ts";
 import type { Staged } from "../layout.ts";
 import type { Limits } from "../limits.ts";
+import { registryOf } from "../name.ts";
 import type { BuiltRoot } from "../root.ts";
 import { blameFullDisk } from "../tools.ts";
 import type { Downloads } from "./downloads.ts";
-import { ask, type FetchOptions, fetchImage, policyDigest, preparePull, registryOf } from "./pull.ts";
+import { ask, type FetchOptions, fetchImage, policyDigest, preparePull } from "./pull.ts";
 import type { RemoteImage } from "./remote.ts";
 
 /** How images are pulled; see the configuration. */
@@ -73,6 +74,10 @@ export class Puller {
       return this.#order.run(name, () => this.#registry(registryOf(name)).run(pull, stop));
     };
     return await this.#pulls.run(key, work, signal, onProgress);
+  }
+
+  async close(): Promise<void> {
+    await this.#pulls.close();
   }
 
   async #pull(call: Call): Promise<Image> {
