@@ -16,6 +16,15 @@ export interface ImageStore {
    *   (other content than the registry promised), image-untrusted, disk-full, timeout (no progress), cancelled
    */
   pull(name: string, options: PullOptions): Promise<Image>;
+  /** Like `import`, for every image in an OCI archive, layout or docker-archive, each by its own names. */
+  importAll(from: string | NodeJS.ReadableStream, signal: AbortSignal): Promise<Image[]>;
+  /** One OCI archive with these images. @throws not-found before anything is yielded; image-invalid (a file is missing) */
+  export(names: readonly string[], signal: AbortSignal): AsyncIterable<Buffer>;
+  /**
+   * Reads all files of the images (default: of all) and says what is damaged; repairs it if asked to, from the layers or
+   * by pulling again. Pods that run on a damaged root go on with it until they are restarted. @throws not-found
+   */
+  verify(names: readonly string[], repair: boolean, signal: AbortSignal): AsyncIterable<VerifyResult>;
   /**
    * Removes a name, and the data when it was the last one; given a digest (or 12 and more digits of it) all names.
    * @param inUse says by whom: who uses the image; with a name, who uses it by that name, which alone is to go
@@ -65,6 +74,18 @@ export interface PullProgress {
   readonly totalBytes: number;
   readonly layers: number;
   readonly totalLayers: number;
+}
+
+/** What became of an image that was verified. */
+export interface VerifyResult {
+  readonly digest: string;
+  readonly names: readonly string[];
+  readonly state: "ok" | "repaired" | "damaged";
+  /** What was damaged, in words. */
+  readonly findings: readonly string[];
+  /** Why it could not be repaired, and what to do. */
+  readonly problem?: string;
+  readonly hint?: string;
 }
 
 /** Where an image came from under one of its names. */

@@ -109,6 +109,16 @@ export async function keepBlobs(at: StorePaths, layout: string, digests: readonl
   await syncPath(at.blobs);
 }
 
+/** Moves in what the store should have of an image that it holds, and has not: blobs that were damaged or lost. */
+export async function restoreBlobs(at: StorePaths, layout: string, digests: readonly string[]): Promise<void> {
+  const staged = new Set(await readdir(join(layout, "blobs/sha256")));
+  await keepBlobs(
+    at,
+    layout,
+    digests.filter((digest) => staged.has(hexOf(digest))),
+  );
+}
+
 export function hexOf(digest: string): string {
   return digest.slice("sha256:".length);
 }

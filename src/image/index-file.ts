@@ -35,7 +35,7 @@ const recordSchema = z.strictObject({
       }),
     )
     .default([]),
-  /** Of the EROFS file: its content up to `sizeBytes`, beyond which it is a hole. Absent for a tree. */
+  /** Of the EROFS file: its content up to `sizeBytes`, beyond which it is a hole. Of a tree: as a tar of it. */
   rootDigest: z.string().optional(),
   /** Digests of every blob that belongs to it: manifest, config, layers. */
   blobs: z.array(z.string()),

@@ -1,29 +1,32 @@
-import { rm, stat } from "node:fs/promises";
+import { mkdir, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../system/clock.ts";
-import { GantryError, messageOf, toGantryError } from "../system/errors.ts";
+import { GantryError, isGantryError, messageOf, toGantryError } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import type { Paths } from "../system/paths.ts";
 import { makeTempDir } from "../system/temp-dirs.ts";
 import { HOST_ARCHITECTURE } from "./architecture.ts";
-import type { Image, ImageStore, ImageTrust, Origin, PullOptions } from "./contract.ts";
-import { hexOf, keepBlobs, openStore, type StorePaths, storePaths, sweepOrphans } from "./disk.ts";
+import { writeArchive } from "./archive.ts";
+import type { Image, ImageStore, ImageTrust, PullOptions, VerifyResult } from "./contract.ts";
+import { hexOf, keepBlobs, openStore, restoreBlobs, type StorePaths, storePaths, sweepOrphans } from "./disk.ts";
 import { whyNoErofs } from "./erofs.ts";
 import { type ImageRecord, IndexFile, toImage } from "./index-file.ts";
-import { readImage, type Staged } from "./layout.ts";
+import { readImage, type Staged, writeBlob } from "./layout.ts";
 import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
 import { withLock } from "./lock.ts";
 import { findImage, findPulled, findTarget } from "./lookup.ts";
+import { digestIn } from "./many.ts";
 import { RootMounter, type RootSource } from "./mounter.ts";
 import { normalizeName, parseReference } from "./name.ts";
 import { toImageConfig } from "./oci.ts";
 import { Downloads, PULL_MARK } from "./pull/downloads.ts";
-import { Puller, type PullSettings, type Target } from "./pull/puller.ts";
+import { type Pulled, Puller, type PullSettings, type Target } from "./pull/puller.ts";
 import { type BuiltRoot, buildRoot, findRoot, keepRoot } from "./root.ts";
-import { openSource } from "./source.ts";
-import { stage } from "./stage.ts";
+import { openSource, type Source } from "./source.ts";
+import { listContents, proofOf, stage } from "./stage.ts";
 import { blameFullDisk } from "./tools.ts";
 import { UseTimes } from "./used.ts";
+import { type Verified, verifyImage } from "./verify.ts";
 
 export interface ImageStoreOptions {
   readonly paths: Paths;
@@ -116,6 +119,98 @@ class LocalImageStore implements ImageStore {
       const root = held ? undefined : await this.#build(staged, staged.layout, temp, signal);
       return await this.#image(await this.#commit(full, staged, root, signal));
     });
+  }
+
+  async importAll(from: string | NodeJS.ReadableStream, signal: AbortSignal): Promise<Image[]> {
+    await this.#open();
+    return await this.#inTemp(async (temp) => {
+      const opened = await openSource(from, temp, this.#limits, signal);
+      const { source, images } = await listContents(opened, temp, signal);
+      const records: ImageRecord[] = [];
+      for (const [at, names] of images.entries()) {
+        const own = join(temp, String(at));
+        await mkdir(own);
+        records.push(await this.#importNamed(source, names, own, signal));
+        await rm(own, { recursive: true, force: true });
+      }
+      return await Promise.all(records.map((record) => this.#image(record)));
+    });
+  }
+
+  /** One image of an archive, by all of its names. */
+  async #importNamed(
+    source: Source,
+    names: readonly string[],
+    temp: string,
+    signal: AbortSignal,
+  ): Promise<ImageRecord> {
+    const [first = "", ...others] = names;
+    const staged = await stage(source, {
+      name: first,
+      temp,
+      policy: this.#at.policy,
+      limits: this.#limits,
+      signal,
+    }).catch((error: unknown) => Promise.reject(ofImage(error, first)));
+    const held = await this.#held(staged.configDigest);
+    const root = held ? undefined : await this.#build(staged, staged.layout, temp, signal);
+    let record: ImageRecord | undefined;
+    for (const name of [first, ...others]) {
+      const digest = digestIn(name);
+      const proof = digest === undefined ? undefined : await proofOf(source, digest, staged.manifestDigest);
+      // A name with a digest is a promise about the content, which an archive can't make by itself.
+      if (digest !== undefined && digest !== staged.manifestDigest && proof === undefined) continue;
+      const documents = proof === undefined ? [] : [(await writeBlob(staged.layout, proof, "")).digest];
+      record = await this.#commit(name, staged, record === undefined ? root : undefined, signal, {
+        aliases: digest === undefined ? [] : [digest],
+        documents,
+      });
+    }
+    if (record !== undefined) return record;
+    throw new GantryError("image-invalid", `the archive has other content for ${first} than its digest says`, {
+      hint: "Import it under a name with a tag: gantry image import FILE NAME.",
+    });
+  }
+
+  async *export(names: readonly string[], signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    const records = await this.#index.read();
+    const targets = names.map((name) => findTarget(records, name));
+    await this.#open();
+    const temp = await makeTempDir(this.#at.temp);
+    try {
+      const wanted = targets.map(({ record, name }) => ({ record, names: name === undefined ? record.names : [name] }));
+      yield* writeArchive(wanted, this.#at.blobs, temp, signal);
+    } finally {
+      await rm(temp, { recursive: true, force: true });
+    }
+  }
+
+  async *verify(
+    names: readonly string[],
+    repair: boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<VerifyResult, void, undefined> {
+    const records = await this.#index.read();
+    const wanted = names.length === 0 ? records : names.map((name) => findTarget(records, name).record);
+    await this.#open();
+    for (const record of new Set(wanted)) {
+      yield await verifyImage(record, this.#verified(), repair, signal);
+    }
+  }
+
+  #verified(): Verified {
+    return {
+      blobs: this.#at.blobs,
+      findRoot: (record) => this.#findRoot(record.digest),
+      rebuild: async (record) => {
+        const root = await this.#findRoot(record.digest);
+        if (root !== undefined) await rm(root.path, { recursive: true, force: true });
+        await this.#root(record);
+        // What runs keeps the old one; whoever comes now gets the new one.
+        await this.#mounter.unmount(hexOf(record.digest));
+      },
+      refetch: async (_record, origin, signal) => void (await this.#puller.again(origin, signal)),
+    };
   }
 
   async pull(name: string, options: PullOptions): Promise<Image> {
@@ -228,15 +323,24 @@ class LocalImageStore implements ImageStore {
   /** The image's root, built again from the blobs when it is lost, or of a kind that this host can't mount now. */
   async #root(record: ImageRecord): Promise<RootSource> {
     const { digest } = record;
-    const erofs = await this.#canErofs();
-    const found = erofs ? await findRoot(this.#at.roots, digest, "erofs") : undefined;
-    const root = found ?? (await findRoot(this.#at.roots, digest, "tree"));
+    const root = await this.#findRoot(digest);
     if (root !== undefined) return root;
     this.#log.warn({ digest, names: record.names }, "the image's root is not there; building it again from its layers");
     return await this.#inTemp(async (temp) => {
       const built = await this.#build(await readImage(this.#at.dir, record.manifest), this.#at.dir, temp, NEVER);
-      return await this.#locked(NEVER, () => keepRoot(this.#at.roots, digest, built.source));
+      return await this.#locked(NEVER, async () => {
+        const kept = await keepRoot(this.#at.roots, digest, built.source);
+        const known = { rootDigest: built.digest, sizeBytes: built.sizeBytes };
+        const records = await this.#index.read();
+        await this.#index.write(records.map((each) => (each.digest === digest ? { ...each, ...known } : each)));
+        return kept;
+      });
     });
+  }
+
+  async #findRoot(digest: string): Promise<RootSource | undefined> {
+    const found = (await this.#canErofs()) ? await findRoot(this.#at.roots, digest, "erofs") : undefined;
+    return found ?? (await findRoot(this.#at.roots, digest, "tree"));
   }
 
   async #build(
@@ -275,7 +379,7 @@ class LocalImageStore implements ImageStore {
     staged: Staged,
     root: BuiltRoot | undefined,
     signal: AbortSignal,
-    pulled?: { readonly origin: Origin; readonly aliases: readonly string[] },
+    pulled?: Pulled,
   ): Promise<ImageRecord> {
     const { configDigest: digest, manifest, config } = staged;
     if (config.architecture !== HOST_ARCHITECTURE) {
@@ -292,6 +396,7 @@ class LocalImageStore implements ImageStore {
           hint: "Import it again.",
         });
       }
+      const layers = manifest.layers.map((layer) => layer.digest);
       const record: ImageRecord = {
         digest,
         names: [...new Set([...(old?.names ?? []), name])].sort(),
@@ -300,14 +405,20 @@ class LocalImageStore implements ImageStore {
         architecture: config.architecture,
         config: toImageConfig(config),
         manifest: old?.manifest ?? staged.manifestDigest,
-        blobs: old?.blobs ?? [staged.manifestDigest, digest, ...manifest.layers.map((layer) => layer.digest)],
+        blobs: [
+          ...new Set([...(old?.blobs ?? [staged.manifestDigest, digest, ...layers]), ...(pulled?.documents ?? [])]),
+        ],
         aliases: [...new Set([...(old?.aliases ?? []), ...(pulled?.aliases ?? [])])],
         // One that is imported under a name is not what was once pulled under it.
-        origins: [...(old?.origins ?? []).filter((origin) => origin.name !== name), ...(pulled ? [pulled.origin] : [])],
+        origins: [
+          ...(old?.origins ?? []).filter((one) => one.name !== name),
+          ...(pulled?.origin ? [pulled.origin] : []),
+        ],
         rootDigest: root === undefined ? old?.rootDigest : root.digest,
       };
       try {
         if (old === undefined) await keepBlobs(this.#at, staged.layout, record.blobs);
+        else await restoreBlobs(this.#at, staged.layout, record.blobs);
         if (root !== undefined) await keepRoot(this.#at.roots, digest, root.source);
         const known = old?.names.includes(name) === true && pulled === undefined && root === undefined;
         if (!known) await this.#index.write(renamed(records, record));
@@ -384,6 +495,12 @@ function renamed(records: readonly ImageRecord[], record: ImageRecord): ImageRec
 
 function named(record: ImageRecord, names: string[]): ImageRecord {
   return { ...record, names, origins: record.origins.filter((origin) => names.includes(origin.name)) };
+}
+
+function ofImage(error: unknown, name: string): unknown {
+  if (!isGantryError(error, "image-invalid")) return error;
+  const hint = error.hint === undefined ? {} : { hint: error.hint };
+  return new GantryError("image-invalid", `${name}: ${error.message}`, { cause: error, ...hint });
 }
 
 async function isFile(path: string): Promise<boolean> {

@@ -121,6 +121,13 @@ export class Harness {
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
       unmountUnused: async () => {},
+      importAll: () => Promise.reject(new Error("not here")),
+      export: () => {
+        throw new Error("not here");
+      },
+      verify: () => {
+        throw new Error("not here");
+      },
       close: async () => {},
     };
   }

@@ -4,9 +4,9 @@ import { KeyedMutex } from "../../system/keyed-mutex.ts";
 import { createLimiter, type Limiter } from "../../system/limiter.ts";
 import { SharedWork } from "../../system/shared-work.ts";
 import type { Image, ImageTrust, Origin, PullOptions, PullProgress } from "../contract.ts";
-import type { Staged } from "../layout.ts";
+import { type Staged, writeBlob } from "../layout.ts";
 import type { Limits } from "../limits.ts";
-import { registryOf } from "../name.ts";
+import { parseReference, registryOf } from "../name.ts";
 import type { BuiltRoot } from "../root.ts";
 import { blameFullDisk } from "../tools.ts";
 import type { Downloads } from "./downloads.ts";
@@ -31,13 +31,16 @@ export interface Target {
   pulled(name: string, digest: string, policy: string): Promise<Image | undefined>;
   /** Builds the root of an image, unless the store has it. */
   build(staged: Staged, temp: string, signal: AbortSignal): Promise<BuiltRoot | undefined>;
-  /** @param aliases digests by which the registry knows it */
-  commit(
-    staged: Staged,
-    root: BuiltRoot | undefined,
-    pulled: { readonly origin: Origin; readonly aliases: readonly string[] },
-    signal: AbortSignal,
-  ): Promise<Image>;
+  commit(staged: Staged, root: BuiltRoot | undefined, pulled: Pulled & { readonly origin: Origin }, signal: AbortSignal): Promise<Image>;
+}
+
+/** What is noted of an image that was pulled. */
+export interface Pulled {
+  readonly origin?: Origin;
+  /** Digests by which the registry knows it. */
+  readonly aliases: readonly string[];
+  /** Digests of documents among the staged blobs that are no part of the image itself, but are kept with it. */
+  readonly documents: readonly string[];
 }
 
 export interface PullerOptions {
@@ -76,11 +79,18 @@ export class Puller {
     return await this.#pulls.run(key, work, signal, onProgress);
   }
 
+  /** Fetches what the store lacks of an image that was pulled before: the very same, by its digest. */
+  async again(origin: Origin, signal: AbortSignal): Promise<Image> {
+    const name = `${parseReference(origin.name).repository}@${origin.digest}`;
+    return await this.#pull({ name, credentials: [], signal, report: () => {} }, origin);
+  }
+
   async close(): Promise<void> {
     await this.#pulls.close();
   }
 
-  async #pull(call: Call): Promise<Image> {
+  /** @param again the image is held, but damaged: what is noted of it stays as it is */
+  async #pull(call: Call, again?: Origin): Promise<Image> {
     const { target, trust, etc, limits, settings, clock } = this.#options;
     return await target.inTemp(async (temp) => {
       const policy = await trust.policyFile();
@@ -88,15 +98,16 @@ export class Puller {
       await preparePull(options);
       const asked = await ask(options);
       const underPolicy = await policyDigest(policy);
-      const same = await target.pulled(call.name, asked.remote.digest, underPolicy);
+      const same = again ? undefined : await target.pulled(call.name, asked.remote.digest, underPolicy);
       if (same !== undefined) return same;
       const { staged, remote, root } = await this.#fetch(options, () =>
         fetchImage(asked, target.blobs, target.downloads, options),
       );
       const { digest, digests } = remote;
-      const signers = await trust.signers(call.name, digest, call.signal);
-      const origin = { name: call.name, digest, pulledAt: clock.now(), signers, policy: underPolicy };
-      const image = await target.commit(staged, root, { origin, aliases: digests }, call.signal);
+      const signers = again?.signers ?? (await trust.signers(call.name, digest, call.signal));
+      const origin = again ?? { name: call.name, digest, pulledAt: clock.now(), signers, policy: underPolicy };
+      const documents = remote.index === undefined ? [] : [(await writeBlob(staged.layout, remote.index, "")).digest];
+      const image = await target.commit(staged, root, { origin, aliases: digests, documents }, call.signal);
       await target.downloads.drop(staged.manifest.layers.map((layer) => layer.digest));
       return image;
     });

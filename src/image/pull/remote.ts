@@ -11,6 +11,8 @@ export interface RemoteImage {
   readonly digest: string;
   /** Digests of the index, if there is one, and of the manifest for this machine. */
   readonly digests: readonly string[];
+  /** The index of several platforms, byte for byte, if that is what the name stands for. */
+  readonly index: string | undefined;
   /** Compressed; undefined for the oldest format, which does not tell. */
   readonly layers: readonly Descriptor[] | undefined;
 }
@@ -36,14 +38,15 @@ export async function readRemote(
   const asked = name.split("@")[1];
   if (asked !== undefined && asked !== digest) throw lied(`the manifest of ${name}`, digest);
   const shape = parseDocument(shapeSchema, raw, `the manifest of ${name}`);
-  if (shape.schemaVersion === 1) return { digest, digests: [digest], layers: undefined };
-  if (shape.manifests === undefined) return { digest, digests: [digest], layers: layersOf(name, raw, limits) };
+  if (shape.schemaVersion === 1) return { digest, digests: [digest], index: undefined, layers: undefined };
+  if (shape.manifests === undefined)
+    return { digest, digests: [digest], index: undefined, layers: layersOf(name, raw, limits) };
   const index = parseDocument(indexSchema, raw, `the index of ${name}`);
   const chosen = forThisMachine(name, index.manifests);
   const manifest = await fetch(chosen.digest);
   const actual = digestOf(manifest);
   if (actual !== chosen.digest) throw lied(`manifest ${chosen.digest} of ${name}`, actual);
-  return { digest, digests: [digest, chosen.digest], layers: layersOf(name, manifest, limits) };
+  return { digest, digests: [digest, chosen.digest], index: raw, layers: layersOf(name, manifest, limits) };
 }
 
 export function digestOf(text: string): string {
