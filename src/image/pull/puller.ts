@@ -31,7 +31,12 @@ export interface Target {
   pulled(name: string, digest: string, policy: string): Promise<Image | undefined>;
   /** Builds the root of an image, unless the store has it. */
   build(staged: Staged, temp: string, signal: AbortSignal): Promise<BuiltRoot | undefined>;
-  commit(staged: Staged, root: BuiltRoot | undefined, pulled: Pulled & { readonly origin: Origin }, signal: AbortSignal): Promise<Image>;
+  commit(
+    staged: Staged,
+    root: BuiltRoot | undefined,
+    pulled: Pulled & { readonly origin: Origin },
+    signal: AbortSignal,
+  ): Promise<Image>;
 }
 
 /** What is noted of an image that was pulled. */
