@@ -83,6 +83,8 @@ export interface VerifyResult {
   readonly state: "ok" | "repaired" | "damaged";
   /** What was damaged, in words. */
   readonly findings: readonly string[];
+  /** Pods that began before have the damaged root still. */
+  readonly rootReplaced?: boolean;
   /** Why it could not be repaired, and what to do. */
   readonly problem?: string;
   readonly hint?: string;

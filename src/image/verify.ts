@@ -34,16 +34,14 @@ export async function verifyImage(
 ): Promise<VerifyResult> {
   const { digest, names } = record;
   const damage = await examine(record, store, signal);
-  const findings = [
-    ...damage.blobs.map(({ digest: blob, why }) => `blob ${blob} ${why}`),
-    ...(damage.root ?? []),
-  ].flat();
+  const ofBlobs = damage.blobs.map(({ digest: blob, why }) => `blob ${blob} ${why}`);
+  const findings = damage.root === undefined ? ofBlobs : [...ofBlobs, damage.root];
   if (findings.length === 0) return { digest, names, state: "ok", findings };
   if (!repair) return { digest, names, state: "damaged", findings };
   try {
     if (damage.blobs.length > 0) await mendBlobs(record, damage, store, signal);
     if (damage.root !== undefined) await store.rebuild(record, signal);
-    return { digest, names, state: "repaired", findings };
+    return { digest, names, state: "repaired", findings, rootReplaced: damage.root !== undefined };
   } catch (error) {
     if (isGantryError(error, "cancelled")) throw error;
     const hint = isGantryError(error) ? error.hint : undefined;
@@ -98,11 +96,16 @@ async function digestOfHead(file: string, bytes: number, signal: AbortSignal): P
 async function mendBlobs(record: ImageRecord, damage: Damage, store: Verified, signal: AbortSignal): Promise<void> {
   // Out of the way: whatever brings the image again brings them, too.
   for (const { digest } of damage.blobs) await rm(join(store.blobs, hexOf(digest)), { force: true });
-  const [origin] = record.origins;
-  if (origin === undefined) {
-    throw new GantryError("image-invalid", "it was imported, so that its files can't be fetched again", {
-      hint: "Import it again from where it came.",
-    });
+  let failure: unknown = new GantryError("image-invalid", "it was imported, so that its files can't be fetched again", {
+    hint: "Import it again from where it came.",
+  });
+  for (const origin of record.origins) {
+    try {
+      return await store.refetch(record, origin, signal);
+    } catch (error) {
+      if (isGantryError(error, "cancelled")) throw error;
+      failure = error;
+    }
   }
-  await store.refetch(record, origin, signal);
+  throw failure;
 }

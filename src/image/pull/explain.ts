@@ -114,7 +114,9 @@ export function explainFailure(error: unknown, name: string, host: string): unkn
     const hint = "Try 'skopeo inspect' with the same name to see more.";
     return new GantryError("registry-failed", `cannot pull ${name}: ${said}`, { kind: "system", cause: error, hint });
   }
-  return new GantryError(found.code, `${found.what(name, host)}: ${said}`, {
+  const what = found.what(name, host);
+  const about = what.includes(name) ? what : `cannot pull ${name}: ${what}`;
+  return new GantryError(found.code, `${about}: ${said}`, {
     kind: found.code === "registry-failed" ? "system" : "user",
     cause: error,
     hint: found.hint(host),
