@@ -236,8 +236,14 @@ describe("a registry that lies or fails", () => {
       ...error,
     });
     expect(await traces()).toEqual(NOTHING);
+  });
+
+  test("once it is well again, what it failed at comes in", async () => {
+    const [base = ""] = layersOf("one");
+    proxy.lie = only((path) => path.endsWith(base), { type: "cut", bytes: 20 });
+    await expect(pull("app:one")).rejects.toMatchObject({ code: "registry-failed" });
     proxy.lie = () => undefined;
-    await pull("app:one");
+    expect(await pull("app:one")).toMatchObject({ names: [named("app:one")] });
   });
 
   test("a digest that it has other content for", async () => {
