@@ -1,8 +1,9 @@
 import { mkdir, readFile, rm, stat, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isGantryError } from "../system/errors.ts";
+import { sha256Of } from "./hash.ts";
 import { formatBytes, IMAGE_FILE_BYTES, tooBig } from "./limits.ts";
-import { runTool, sha256Of } from "./tools.ts";
+import { runTool } from "./tools.ts";
 
 /** 2100-01-01 in s since the epoch; see `makeErofs`. */
 const FAR_FUTURE = "4102444800";

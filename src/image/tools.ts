@@ -16,7 +16,6 @@ const PACKAGES: Readonly<Record<string, string>> = {
   prlimit: "util-linux",
   mount: "mount",
   setpriv: "util-linux",
-  sha256sum: "coreutils",
 };
 
 /** How to install `command`, for the error when it is missing. */
@@ -38,12 +37,6 @@ export async function runTool(
   } catch (error) {
     throw isGantryError(error, "command-failed") ? diskFullOr(error) : error;
   }
-}
-
-/** "sha256:…" of a file, by a process of its own: a large one would keep ours from everything else. */
-export async function sha256Of(file: string, signal: AbortSignal): Promise<string> {
-  const { stdout } = await runTool("sha256sum", ["--binary", "--", file], { signal });
-  return `sha256:${/[0-9a-f]{64}/.exec(stdout)?.[0] ?? ""}`;
 }
 
 /** Tools report a full disk only in words. */

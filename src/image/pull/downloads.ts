@@ -2,8 +2,8 @@ import { link, mkdir, readdir, rename, rm, stat, utimes } from "node:fs/promises
 import { join } from "node:path";
 import { errnoOf } from "../../system/errors.ts";
 import { hexOf } from "../disk.ts";
+import { sha256Of } from "../hash.ts";
 import type { Descriptor } from "../oci.ts";
-import { sha256Of } from "../tools.ts";
 
 /** What an interrupted pull had fetched is kept this long, ms: whoever asks again goes on from there. */
 const KEEP_MS = 24 * 3_600_000;
