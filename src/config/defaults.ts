@@ -18,6 +18,15 @@ export function defaultConfig(paths: Paths): Config {
     log: { level: "info" },
     userns: { base: 0x40000000 },
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
+    microvm: {
+      machine: "auto",
+      accelerator: "auto",
+      memory: 128 * 2 ** 20,
+      vcpus: 1,
+      warm: false,
+      templates: { keep: 4, maxMemory: 2 ** 30 },
+      bootTimeoutSeconds: 30,
+    },
   };
 }
 

@@ -1,6 +1,7 @@
 /** Pure translation of a desired pod into what drivers understand. */
 import type { Image } from "../image/contract.ts";
 import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
+import { vmOptions } from "../manifest/vm.ts";
 import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
 import { GantryError } from "../system/errors.ts";
 import type { DesiredPod, NodeFacts } from "./contract.ts";
@@ -10,7 +11,7 @@ import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
 import { manifestEnv, mergeEnv } from "./rules/env.ts";
 import { fieldValue, resourceValue } from "./rules/fields.ts";
 import { containerId, podLogName, sandboxId } from "./rules/ids.ts";
-import { containerResources, podResources } from "./rules/resources.ts";
+import { containerResources, podDemand, podResources } from "./rules/resources.ts";
 import { securityOf, userOf } from "./rules/security.ts";
 import type { Slot } from "./rules/slots.ts";
 
@@ -26,6 +27,7 @@ export interface SandboxInput {
 
 export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: SandboxInput): SandboxConfig {
   const { metadata, spec } = desired.pod;
+  const vm = vmOptions(metadata.annotations);
   return {
     id: sandboxId(uid, attempt),
     pod: { namespace: metadata.namespace, name: metadata.name, uid },
@@ -44,6 +46,8 @@ export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: 
     sysctls: Object.fromEntries((spec.securityContext.sysctls ?? []).map(({ name, value }) => [name, value])),
     resources: podResources(desired.pod),
     volumes,
+    demand: podDemand(desired.pod),
+    ...(vm === undefined ? {} : { vm }),
   };
 }
 

@@ -10,6 +10,7 @@ import { withProgress } from "../output/progress.ts";
 import { count } from "../output/text.ts";
 import { waitingSection } from "../output/waiting.ts";
 import { findPod, keyOfPod } from "../pods.ts";
+import { acceleratorReasons } from "../sandbox-detail.ts";
 import type { Call, CommandSpec } from "../spec.ts";
 
 export const status: CommandSpec = {
@@ -76,7 +77,12 @@ async function printStatus({ context }: Call, client: ApiClient, pods: readonly 
   const { out } = context;
   if (pods.length === 0) await noteNoPods(context, client);
   else out.write(podTable(pods, out, context.now()));
-  const sections = [waitingSection(pods, out.colors), problemSection(report, out.colors)];
+  const reasons = out.format === "wide" ? acceleratorReasons(pods) : [];
+  const sections = [
+    reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
+    waitingSection(pods, out.colors),
+    problemSection(report, out.colors),
+  ];
   for (const [index, lines] of sections.filter((section) => section.length > 0).entries()) {
     out.write(`${pods.length > 0 || index > 0 ? "\n" : ""}${lines.join("\n")}\n`);
   }

@@ -2,6 +2,7 @@ import type { PodObject } from "../../api/contract.ts";
 // Not through status.ts: that would load the schema of manifests, and `status` is to be quick.
 import { podSummary } from "../../pod/rules/summary.ts";
 import { namespaceOf } from "../pods.ts";
+import { sandboxDetail, vmOf } from "../sandbox-detail.ts";
 import { type Colors, paintStatus } from "./color.ts";
 import type { Out } from "./out.ts";
 import { type Row, renderTable } from "./table.ts";
@@ -26,7 +27,7 @@ export function podHeader({ namespaces, wide }: Pick<PodTableOptions, "namespace
     "AGE",
     "IP",
     "RUNTIME",
-    ...(wide ? ["IMAGES", "MANIFEST"] : []),
+    ...(wide ? ["VM", "KERNEL", "IMAGES", "MANIFEST"] : []),
   ];
 }
 
@@ -53,6 +54,7 @@ export function podRow(pod: PodObject, options: PodTableOptions, status?: string
     summary.age,
     pod.status.podIP ?? NONE,
     runtimeOf(pod),
+    ...(options.wide ? [vmOf(pod) ?? NONE, sandboxDetail(pod)["kernel"] ?? NONE] : []),
     ...(options.wide ? [imagesOf(pod), manifestOf(pod) ?? NONE] : []),
   ];
 }
