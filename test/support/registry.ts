@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdirSync, writeFileSync } from "node:fs";
+import { copyFileSync, mkdirSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { join } from "node:path";
 import { eventually } from "../e2e/harness/eventually.ts";
@@ -83,12 +83,12 @@ export class Registry implements AsyncDisposable {
     if (this.certificate === undefined) return;
     const dir = join(etc, "certs.d", this.host);
     mkdirSync(dir, { recursive: true });
-    execFileSync("cp", [this.certificate, join(dir, "ca.crt")]);
+    copyFileSync(this.certificate, join(dir, "ca.crt"));
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop();
-    execFileSync("rm", ["-rf", this.#dir]);
+    rmSync(this.#dir, { recursive: true, force: true });
   }
 }
 
