@@ -1,5 +1,6 @@
 /** The composition root: builds every part, wires them, and takes them down again in good order. */
 import { randomUUID } from "node:crypto";
+import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
 import { createApiServer } from "./api/server.ts";
@@ -16,6 +17,7 @@ import { keepNetwork } from "./daemon/mend-network.ts";
 import { microvmOptions } from "./daemon/microvm-options.ts";
 import { nodeFacts } from "./daemon/node.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
+import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
@@ -88,7 +90,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     });
   }
 
-  const images = createImageStore({ paths, log, clock });
+  const images = createImageStore({
+    paths,
+    log,
+    clock,
+    pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
+  });
+  ends.defer(() => images.close());
   const volumes = createVolumeManager({ paths, log });
   const network = createPodNetwork({ paths, config, log, exec });
   const namespaceDriver = createNamespaceDriver({
@@ -135,7 +143,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
           at: clock.now(),
         }),
     },
-    { maxBackoffMs: config.backoff.maxSeconds * 1000 },
+    { maxBackoffMs: config.backoff.maxSeconds * 1000, pullsPerPod: config.images.pullsPerPod },
   );
   ends.defer(() => supervisor.close());
   const reconciler = createReconciler({
@@ -144,7 +152,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     defaultRuntimeClass: "namespace",
     handlers: config.runtime.handlers,
     supervisor,
-    images,
+    ensureImage: supervisor.ensureImage,
     store,
     clock,
     log,
@@ -196,6 +204,29 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     "watching",
   );
   if (options.onReady !== undefined) whenAllReady(objects, () => reconciler.desired().pods.size, options.onReady);
+  const preloading = preloadImages(
+    {
+      folder: config.images.preload,
+      memory: join(paths.images, "preloaded.json"),
+      images,
+      onImported(file, names) {
+        log.info({ file, names }, "imported a file of the preload folder");
+        reconciler.imagesChanged();
+      },
+      onFailed: (file, message) =>
+        events.record({
+          object: `Node/${node.name}`,
+          podUid: undefined,
+          type: "Warning",
+          reason: "PreloadFailed",
+          message: `${file}: ${message}`,
+          at: clock.now(),
+        }),
+      log,
+    },
+    stop.signal,
+  );
+  ends.defer(() => preloading);
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));

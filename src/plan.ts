@@ -4,7 +4,12 @@ import type { DesiredPod } from "./pod/contract.ts";
 
 export type PlanStep =
   /** These images must be in the store before the next step of this pod is taken. */
-  | { readonly type: "ensure-images"; readonly key: string; readonly images: readonly string[] }
+  | {
+      readonly type: "ensure-images";
+      readonly key: string;
+      readonly images: readonly string[];
+      readonly desired: DesiredPod;
+    }
   | { readonly type: "create-pod"; readonly key: string; readonly desired: DesiredPod }
   /** It runs, and no machine drives it yet (the daemon was restarted): take it over. */
   | { readonly type: "adopt-pod"; readonly key: string; readonly uid: string; readonly desired: DesiredPod }
@@ -46,14 +51,14 @@ function stepsOf(difference: Difference): PlanStep[] {
 function changed({ key, uid, desired, sandbox, containers }: Difference & { readonly type: "changed" }): PlanStep[] {
   if (sandbox) {
     return [
-      { type: "ensure-images", key, images: imagesOf(desired) },
+      { type: "ensure-images", key, images: imagesOf(desired), desired },
       { type: "remove-pod", key, uid, reason: "what its sandbox is made of has changed" },
       { type: "create-pod", key, desired },
     ];
   }
   const images = imagesOf(desired, containers);
   const update: PlanStep = { type: "update-pod", key, uid, desired, containers };
-  return images.length === 0 ? [update] : [{ type: "ensure-images", key, images }, update];
+  return images.length === 0 ? [update] : [{ type: "ensure-images", key, images, desired }, update];
 }
 
 /** The images of all containers, or of the named ones; each once. */

@@ -1,7 +1,9 @@
 import type { Readable } from "node:stream";
-import type { Image } from "../image/contract.ts";
+import type { Credential, Image, VerifyResult } from "../image/contract.ts";
+import type { PullStep } from "../image/pull/steps.ts";
 import type { PlanStep } from "../plan.ts";
 import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import { readLines } from "./client/lines.ts";
 import { openRequest, requestJson, requestNothing } from "./client/request.ts";
 import { watchLines } from "./client/watch.ts";
 import type { ApplyResult, DaemonInfo, PodObject, ProblemReport } from "./contract.ts";
@@ -50,6 +52,17 @@ export interface ApiClient {
     name: string,
     options?: { readonly source?: string; readonly signal?: AbortSignal },
   ): Promise<Image>;
+  /** Every image of an archive, by its own names. @throws image-invalid, disk-full */
+  importImages(
+    from: Readable,
+    options?: { readonly source?: string; readonly signal?: AbortSignal },
+  ): Promise<readonly Image[]>;
+  /** The image comes last. @throws as `ImageStore.pull` */
+  pullImage(name: string, credentials: readonly Credential[], signal?: AbortSignal): AsyncIterable<PullStep>;
+  /** @throws not-found */
+  verifyImages(names: readonly string[], repair: boolean, signal?: AbortSignal): AsyncIterable<VerifyResult>;
+  /** An OCI archive. @throws not-found */
+  exportImages(names: readonly string[], signal?: AbortSignal): Promise<Readable>;
   /** @throws not-found, image-in-use */
   removeImage(nameOrDigest: string): Promise<void>;
   daemonInfo(): Promise<DaemonInfo>;
@@ -133,11 +146,37 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       const path = `${GANTRY}/images${query({ name, source })}`;
       return requestJson(socketPath, { method: "POST", path, body: from, contentType: "application/x-tar", signal });
     },
+    importImages: async (from, { source, signal } = {}) => {
+      const path = `${GANTRY}/images${query({ source })}`;
+      const request = { method: "POST", path, body: from, contentType: "application/x-tar", signal } as const;
+      return (await requestJson<{ items: readonly Image[] }>(socketPath, request)).items;
+    },
+    pullImage: (name, credentials, signal) =>
+      readLines<PullStep>(socketPath, {
+        method: "POST",
+        path: `${GANTRY}/imagepulls${query({ name })}`,
+        body: JSON.stringify({ credentials }),
+        contentType: "application/json",
+        signal,
+      }),
+    verifyImages: (names, repair, signal) =>
+      readLines<VerifyResult>(socketPath, {
+        method: "POST",
+        path: `${GANTRY}/imagechecks${query({ repair })}${named(names)}`,
+        signal,
+      }),
+    exportImages: (names, signal) =>
+      openRequest(socketPath, { method: "GET", path: `${GANTRY}/imagearchive${query({})}${named(names)}`, signal }),
     removeImage: (nameOrDigest) =>
       requestNothing(socketPath, { method: "DELETE", path: `${GANTRY}/images/${segment(nameOrDigest)}` }),
     daemonInfo: () => get(`${GANTRY}/daemon`),
     version: () => get("/version"),
   };
+}
+
+/** Parameters that are given once for each name. */
+function named(names: readonly string[]): string {
+  return names.map((name) => `&name=${encodeURIComponent(name)}`).join("");
 }
 
 /** One segment of a path. */

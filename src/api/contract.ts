@@ -1,4 +1,5 @@
-import type { Image } from "../image/contract.ts";
+import type { Credential, Image, VerifyResult } from "../image/contract.ts";
+import type { PullStep } from "../image/pull/steps.ts";
 import type { ConfigMap, Pod, Problem, Secret } from "../manifest/index.ts";
 import type { PlanStep } from "../plan.ts";
 import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
@@ -20,7 +21,11 @@ import type { PodEvent } from "../store/contract.ts";
  *   POST   /apis/gantry.dev/v1/apply                           body: YAML text → file in the manifest folder
  *   POST   /apis/gantry.dev/v1/namespaces/{ns}/pods/{name}/restart   ?container
  *   POST   /apis/gantry.dev/v1/images?name=NAME                body: the archive as a stream
+ *   POST   /apis/gantry.dev/v1/images                          the same, of an archive with many: each by its own names
  *   DELETE /apis/gantry.dev/v1/images/{urlencoded name or digest}
+ *   POST   /apis/gantry.dev/v1/imagepulls?name=NAME            body: { credentials } or nothing; JSON lines (PullStep)
+ *   POST   /apis/gantry.dev/v1/imagechecks?name=N&name=…       ?repair; JSON lines (VerifyResult)
+ *   GET    /apis/gantry.dev/v1/imagearchive?name=N&name=…      one OCI archive
  */
 export interface ApiBackend {
   pods(): PodObject[];
@@ -52,7 +57,13 @@ export interface ApiBackend {
   images(): Promise<Image[]>;
   /** @param shownAs what errors call the stream */
   importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;
+  importImages(from: NodeJS.ReadableStream, signal: AbortSignal, shownAs?: string): Promise<Image[]>;
   removeImage(nameOrDigest: string): Promise<void>;
+  /** @throws name-invalid before the first step; while it goes on, as `ImageStore.pull` does */
+  pullImage(name: string, credentials: readonly Credential[], signal: AbortSignal): AsyncIterable<PullStep>;
+  verifyImages(names: readonly string[], repair: boolean, signal: AbortSignal): AsyncIterable<VerifyResult>;
+  /** @throws not-found, at once when one of them is not there */
+  exportImages(names: readonly string[]): Promise<(signal: AbortSignal) => AsyncIterable<Buffer>>;
   info(): DaemonInfo;
 }
 

@@ -46,7 +46,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     start: async () => {
       await claimSocket(socketPath);
       stopWatching = serveCollections(app, backend, streams, options.watchCapacity ?? 1000);
-      serveGantry(app, backend);
+      serveGantry(app, backend, streams);
       app.server.on("upgrade", upgrades.handle);
       try {
         await app.listen({ path: socketPath });

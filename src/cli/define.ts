@@ -1,6 +1,6 @@
 import type { Command, OutputConfiguration } from "commander";
-import { globalOptions } from "./global-options.ts";
-import type { CommandSpec, OutputFormat } from "./spec.ts";
+import { globalOptions, type OutputKinds } from "./global-options.ts";
+import type { CommandSpec } from "./spec.ts";
 
 /** Calls a command with its arguments flattened and its own options. */
 export type Dispatch = (
@@ -19,9 +19,9 @@ Examples:
 Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 the daemon is not reachable.`;
 
 /** Adds the flags that every command understands. */
-export function addGlobalOptions(command: Command, outputs: readonly OutputFormat[]): void {
+export function addGlobalOptions(command: Command, kinds: OutputKinds): void {
   command.optionsGroup("Options of every command:");
-  for (const { flags, description } of globalOptions(outputs)) {
+  for (const { flags, description } of globalOptions(kinds)) {
     if (flags.includes("--help")) command.helpOption(flags, description);
     else command.option(flags, description);
   }
@@ -40,7 +40,7 @@ export function defineCommand(
     if (repeatable === true) command.option(flags, description, collect, []);
     else command.option(flags, description);
   }
-  addGlobalOptions(command, spec.outputs);
+  addGlobalOptions(command, spec);
   command.addHelpText("after", examplesOf(spec));
   const subcommands = Object.entries(spec.subcommands ?? {});
   if (subcommands.length > 0) command.enablePositionalOptions();

@@ -1,7 +1,14 @@
 import type { OptionSpec, OutputFormat } from "./spec.ts";
 
-/** The flags that every command understands, before or after its name. `outputs`: the formats it knows beside the table. */
-export function globalOptions(outputs: readonly OutputFormat[]): OptionSpec[] {
+/** What a command says about its output. */
+export interface OutputKinds {
+  /** The formats it knows beside the table. */
+  readonly outputs: readonly OutputFormat[];
+  readonly ownOutput?: true;
+}
+
+/** The flags that every command understands, before or after its name. */
+export function globalOptions({ outputs, ownOutput }: OutputKinds): OptionSpec[] {
   const formats = outputFormats(outputs);
   return [
     {
@@ -14,7 +21,9 @@ export function globalOptions(outputs: readonly OutputFormat[]): OptionSpec[] {
       description: "the namespace (default: 'default'; commands that list show all)",
       complete: "namespace",
     },
-    { flags: "-o, --output <format>", description: `output format: ${formats.join(", ")}`, complete: formats },
+    ...(ownOutput === true
+      ? []
+      : [{ flags: "-o, --output <format>", description: `output format: ${formats.join(", ")}`, complete: formats }]),
     { flags: "--no-color", description: "no colours (also NO_COLOR)" },
     { flags: "-v, --verbose", description: "on an error, say where it came from" },
     { flags: "-h, --help", description: "help for this command" },

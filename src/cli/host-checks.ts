@@ -50,14 +50,17 @@ async function imageNames(context: Context): Promise<KnownImages | undefined> {
   }
 }
 
+/** Those that nobody will fetch: with pull policy Never, and names under "localhost", which is no registry. */
 function missingImages({ spec }: Pod, images: KnownImages | undefined): Finding[] {
   if (images === undefined) return [];
   const containers = [
-    ...(spec.initContainers ?? []).map(({ image }, at) => ({ image, field: `spec.initContainers[${at}].image` })),
-    ...spec.containers.map(({ image }, at) => ({ image, field: `spec.containers[${at}].image` })),
+    ...(spec.initContainers ?? []).map((one, at) => ({ ...one, field: `spec.initContainers[${at}].image` })),
+    ...spec.containers.map((one, at) => ({ ...one, field: `spec.containers[${at}].image` })),
   ];
-  return containers.flatMap(({ image, field }) => {
-    if (images.names.has(image) || images.names.has(images.normalize(image))) return [];
+  return containers.flatMap(({ image, imagePullPolicy, field }) => {
+    const name = images.normalize(image);
+    if (images.names.has(image) || images.names.has(name)) return [];
+    if (imagePullPolicy !== "Never" && !name.startsWith("localhost/")) return [];
     return [{ field, message: `image '${image}' is not on this host`, hint: `gantry image import FILE ${image}` }];
   });
 }

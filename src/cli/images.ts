@@ -2,9 +2,10 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { stat } from "node:fs/promises";
-import type { Readable } from "node:stream";
+import { Readable } from "node:stream";
 import type { ApiClient } from "../api/client.ts";
-import type { Image } from "../image/contract.ts";
+import type { Credential, Image, VerifyResult } from "../image/contract.ts";
+import type { PullStep } from "../image/pull/steps.ts";
 import type { ObservedContainer, ObservedSandbox } from "../sandbox/driver.ts";
 import { errnoOf, GantryError, isGantryError, messageOf } from "../system/errors.ts";
 import type { Context } from "./context.ts";
@@ -15,6 +16,12 @@ export interface Images {
   list(): Promise<readonly Image[]>;
   /** @param source a file, a directory, or "-" for stdin */
   import(source: string, name: string, signal: AbortSignal): Promise<Image>;
+  /** Every image of an archive, by its own names. */
+  importAll(source: string, signal: AbortSignal): Promise<readonly Image[]>;
+  pull(name: string, credentials: readonly Credential[], signal: AbortSignal): AsyncIterable<PullStep>;
+  verify(names: readonly string[], repair: boolean, signal: AbortSignal): AsyncIterable<VerifyResult>;
+  /** An OCI archive. */
+  export(names: readonly string[], signal: AbortSignal): Promise<Readable>;
   remove(nameOrDigest: string): Promise<void>;
 }
 
@@ -44,6 +51,15 @@ function throughDaemon(client: ApiClient): Images {
       const [image] = await Promise.all([client.importImage(stream, name, options), finished]);
       return image;
     },
+    async importAll(source, signal) {
+      const { stream, finished } = await open(source);
+      const options = { signal, ...(source !== "-" && { source }) };
+      const [images] = await Promise.all([client.importImages(stream, options), finished]);
+      return images;
+    },
+    pull: (name, credentials, signal) => client.pullImage(name, credentials, signal),
+    verify: (names, repair, signal) => client.verifyImages(names, repair, signal),
+    export: (names, signal) => client.exportImages(names, signal),
     remove: (nameOrDigest) => client.removeImage(nameOrDigest),
   };
 }
@@ -52,6 +68,7 @@ async function withoutDaemon({ paths }: Context): Promise<Images> {
   const { createImageStore, normalizeName } = await import("../image/index.ts");
   const { silentLogger } = await import("../system/log.ts");
   const { systemClock } = await import("../system/clock.ts");
+  const { pullSteps } = await import("../image/pull/steps.ts");
   const store = createImageStore({ paths, log: silentLogger(), clock: systemClock });
   return {
     list: () => store.list(),
@@ -59,6 +76,13 @@ async function withoutDaemon({ paths }: Context): Promise<Images> {
       if (source !== "-") await check(source);
       return store.import(source === "-" ? process.stdin : source, name, signal);
     },
+    async importAll(source, signal) {
+      if (source !== "-") await check(source);
+      return store.importAll(source === "-" ? process.stdin : source, signal);
+    },
+    pull: (name, credentials, signal) => pullSteps(store, name, credentials, signal),
+    verify: (names, repair, signal) => store.verify(names, repair, signal),
+    export: async (names, signal) => Readable.from(store.export(names, signal), { objectMode: false }),
     async remove(nameOrDigest) {
       // Pods outlive the daemon, so what they use is asked of the host.
       const { sandboxes } = await observeHost(paths);

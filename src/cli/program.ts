@@ -82,7 +82,7 @@ function buildProgram({ stdout, stderr }: Streams, runner: Runner): Command {
     .exitOverride()
     .configureOutput(printing)
     .addHelpText("after", EXAMPLES_OF_ALL);
-  addGlobalOptions(program, OUTPUT_FORMATS);
+  addGlobalOptions(program, { outputs: OUTPUT_FORMATS });
   for (const [name, { summary, group }] of Object.entries(COMMANDS)) {
     const command = program
       .command(name, { hidden: group === "" })
@@ -153,6 +153,7 @@ function namespaceOf(flags: Flags): string | undefined {
 
 /** @throws GantryError `usage`, naming the formats of this command */
 function formatOf(flags: Flags, spec: CommandSpec): OutputFormat {
+  if (spec.ownOutput === true) return "table";
   return flags.choice<OutputFormat>("output", outputFormats(spec.outputs)) ?? "table";
 }
 

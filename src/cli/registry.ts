@@ -77,7 +77,7 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
   },
   image: {
     group: HOST,
-    summary: "List, import and remove images",
+    summary: "Pull, list, check, import, export and remove images",
     load: async () => (await import("./commands/image.ts")).image,
   },
   doctor: {

@@ -20,6 +20,8 @@ export interface CommandSpec {
   readonly options?: readonly OptionSpec[];
   /** Formats beside the default; [] for a command that prints no data. `json` always works for errors. */
   readonly outputs: readonly OutputFormat[];
+  /** Its own `-o` names a file, as everywhere else that writes one. */
+  readonly ownOutput?: true;
   readonly examples: readonly Example[];
   readonly subcommands?: Readonly<Record<string, CommandSpec>>;
   /** Absent for a command that only groups others. The number it gives back is the exit code; nothing means 0. */

@@ -1,4 +1,5 @@
 import { hostname } from "node:os";
+import { join } from "node:path";
 import type { Paths } from "../system/paths.ts";
 import { formatCidr } from "./cidr.ts";
 import type { Config } from "./schema.ts";
@@ -16,6 +17,7 @@ export function defaultConfig(paths: Paths): Config {
     events: { keep: 5000 },
     log: { level: "info" },
     userns: { base: 0x40000000 },
+    images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
     microvm: {
       machine: "auto",
       accelerator: "auto",

@@ -98,6 +98,19 @@ const log = z.strictObject({
   level: z.enum(["debug", "info", "warn", "error"]).describe("Least severe messages that the daemon logs."),
 });
 
+const images = z.strictObject({
+  preload: absolutePath.describe(
+    "Folder whose image files (archives, as 'gantry image export' makes them) are imported at the start; may be missing.",
+  ),
+  pullsPerRegistry: z.int().min(1).max(64).describe("Images that are pulled from one registry at the same time."),
+  pullsPerPod: z.int().min(1).max(64).describe("Images of one pod that are pulled at the same time."),
+  pullStallSeconds: z
+    .int()
+    .min(10)
+    .max(3600)
+    .describe("A pull in which no byte arrives for this long is given up, and tried again later."),
+});
+
 const file = absolutePath.refine((path) => !path.endsWith("/"), "must be the path of a file");
 
 /** "512Mi" or "2Gi/4": the memory of a virtual machine, and how many CPUs it has where that is not one. */
@@ -190,6 +203,7 @@ export const configSchema = z.strictObject({
   events,
   log,
   userns,
+  images,
   microvm: microvm.refine(machineFits, MISFIT),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
@@ -206,6 +220,7 @@ export const layerSchema = z.strictObject({
   events: events.partial().optional(),
   log: log.partial().optional(),
   userns: userns.partial().optional(),
+  images: images.partial().optional(),
   microvm: microvm
     .partial()
     .extend({ templates: microvm.shape.templates.partial().optional() })

@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
+import { pullSteps } from "../image/pull/steps.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
@@ -85,9 +86,30 @@ export function createBackend(parts: BackendParts): ApiBackend {
       reconciler.imagesChanged();
       return image;
     },
+    async importImages(from, signal, shownAs) {
+      const brought = await images.importAll(from, signal, shownAs);
+      reconciler.imagesChanged();
+      return brought;
+    },
+    async *pullImage(name, credentials, signal) {
+      yield* pullSteps(images, name, credentials, signal);
+      reconciler.imagesChanged();
+    },
+    verifyImages: (names, repair, signal) => images.verify(names, repair, signal),
+    async exportImages(names) {
+      for (const name of names) await requireImage(images, name);
+      return (signal) => images.export(names, signal);
+    },
     removeImage: (nameOrDigest) => images.remove(nameOrDigest, (digest, name) => usersOf(supervisor, digest, name)),
     info: () => parts.info,
   };
+}
+
+async function requireImage(images: ImageStore, name: string): Promise<void> {
+  const held = await images.list();
+  const known = held.some(({ digest }) => digest === name || digest.startsWith(`sha256:${name}`));
+  if (known || (await images.resolve(name)) !== undefined) return;
+  throw new GantryError("not-found", `no image ${name}`, { hint: "'gantry image ls' lists the images." });
 }
 
 function findPod(supervisor: PodSupervisor, namespace: string, name: string): PodState | undefined {

@@ -11,6 +11,22 @@ export interface ImageStore {
    */
   import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;
   /**
+   * Brings in the image that its registry has under this name now; what is held already is not fetched again. Several
+   * callers who want the same at once share the work; it is called off when none of them waits any more.
+   * @throws name-invalid, image-missing (no such image or platform), registry-denied, registry-failed, image-invalid
+   *   (other content than the registry promised), image-untrusted, disk-full, timeout (no progress), cancelled
+   */
+  pull(name: string, options: PullOptions): Promise<Image>;
+  /** Like `import`, for every image in an OCI archive, layout or docker-archive, each by its own names. */
+  importAll(from: string | NodeJS.ReadableStream, signal: AbortSignal, shownAs?: string): Promise<Image[]>;
+  /** One OCI archive with these images. @throws not-found before anything is yielded; image-invalid (a file is missing) */
+  export(names: readonly string[], signal: AbortSignal): AsyncIterable<Buffer>;
+  /**
+   * Reads all files of the images (default: of all) and says what is damaged; repairs it if asked to, from the layers or
+   * by pulling again. Pods that run on a damaged root go on with it until they are restarted. @throws not-found
+   */
+  verify(names: readonly string[], repair: boolean, signal: AbortSignal): AsyncIterable<VerifyResult>;
+  /**
    * Removes a name, and the data when it was the last one; given a digest (or 12 and more digits of it) all names.
    * @param inUse says by whom: who uses the image; with a name, who uses it by that name, which alone is to go
    * @throws not-found, image-in-use
@@ -33,6 +49,71 @@ export interface ImageStore {
    * Never fails because something is busy.
    */
   unmountUnused(used: ReadonlySet<string>): Promise<void>;
+  /** Calls off what is being pulled, and waits until nothing of it is left but layers for the next try. */
+  close(): Promise<void>;
+}
+
+export interface PullOptions {
+  /** Tried in this order until one is let in; none: without a password, beside what the host's auth files say. */
+  readonly credentials?: readonly Credential[];
+  /** Called now and then, with what is known by then. */
+  readonly onProgress?: (progress: PullProgress) => void;
+  readonly signal: AbortSignal;
+}
+
+/** An entry of a docker config file. Whatever is empty is absent. */
+export interface Credential {
+  readonly username?: string;
+  readonly password?: string;
+  readonly identityToken?: string;
+  /** Where it came from, for messages: "Secret default/registry". */
+  readonly from: string;
+}
+
+export interface PullProgress {
+  readonly stage: "waiting" | "resolving" | "copying" | "unpacking";
+  /** Compressed bytes of all layers, and how many of them are here; 0 until they are known. */
+  readonly bytes: number;
+  readonly totalBytes: number;
+  readonly layers: number;
+  readonly totalLayers: number;
+}
+
+/** What became of an image that was verified. */
+export interface VerifyResult {
+  readonly digest: string;
+  readonly names: readonly string[];
+  readonly state: "ok" | "repaired" | "damaged";
+  /** What was damaged, in words. */
+  readonly findings: readonly string[];
+  /** Pods that began before have the damaged root still. */
+  readonly rootReplaced?: boolean;
+  /** Why it could not be repaired, and what to do. */
+  readonly problem?: string;
+  readonly hint?: string;
+}
+
+/** Where an image came from under one of its names. */
+export interface Origin {
+  /** Full name, one of the image's. */
+  readonly name: string;
+  /** Digest of the manifest, or of the index of several platforms, that the registry has under this name. */
+  readonly digest: string;
+  readonly pulledAt: number;
+  /** Who signed it, as the policy found; empty when the policy asks for no signature. */
+  readonly signers: readonly string[];
+  /** Digest of the policy.json under which it was let in. */
+  readonly policy: string;
+}
+
+/**
+ * Decides which images may come in. Read anew for every pull.
+ */
+export interface ImageTrust {
+  /** Path of a containers-policy.json(5), for skopeo's --policy. @throws invalid-config */
+  policyFile(): Promise<string>;
+  /** Who signed what skopeo has just let in by that policy, for people. @param digest as in `Origin` */
+  signers(name: string, digest: string, signal: AbortSignal): Promise<readonly string[]>;
 }
 
 export interface Image {
@@ -44,6 +125,10 @@ export interface Image {
   readonly createdAt: number;
   readonly architecture: string;
   readonly config: ImageConfig;
+  /** One for each name under which it was pulled; none for names under which it was imported. */
+  readonly origins: readonly Origin[];
+  /** When a pod last asked for its root; when it came into the store, if none did. */
+  readonly lastUsedAt: number;
 }
 
 /** The parts of the OCI image config that a pod needs. */

@@ -16,6 +16,11 @@ export interface StorePaths {
   readonly blobs: string;
   readonly roots: string;
   readonly temp: string;
+  /** Blobs that interrupted pulls had fetched. */
+  readonly downloads: string;
+  /** See `UseTimes`. */
+  readonly used: string;
+  /** Accepts anything. */
   readonly policy: string;
   readonly lockFile: string;
   /** Mount points. */
@@ -29,6 +34,8 @@ export function storePaths(paths: Paths): StorePaths {
     blobs: join(dir, "blobs", "sha256"),
     roots: join(dir, "roots"),
     temp: join(dir, "tmp"),
+    downloads: join(dir, "downloads"),
+    used: join(dir, "used"),
     policy: join(dir, "policy.json"),
     lockFile: join(dir, "lock"),
     mounts: join(paths.run, "images"),
@@ -41,18 +48,26 @@ export function storePaths(paths: Paths): StorePaths {
  */
 const POLICY = JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] });
 
-/** Makes the store's directories, and removes what a crash left behind. @throws GantryError internal, disk-full */
-export async function openStore(at: StorePaths, index: IndexFile, log: Logger): Promise<void> {
+/**
+ * Makes the store's directories, and removes what a crash left behind.
+ * @param before told of each temporary directory that is about to go. @throws GantryError internal, disk-full
+ */
+export async function openStore(
+  at: StorePaths,
+  index: IndexFile,
+  log: Logger,
+  before: (temp: string) => Promise<void>,
+): Promise<void> {
   try {
-    for (const dir of [at.blobs, at.roots, at.temp]) await makeDirectory(dir, 0o700);
+    for (const dir of [at.blobs, at.roots, at.temp, at.used]) await makeDirectory(dir, 0o700);
   } catch (error) {
     throw toGantryError(error, "internal", `cannot make the image store in ${at.dir}`);
   }
   await withLock(at.lockFile, undefined, async () => {
     if (!(await exists(at.policy))) await writeDurably(at.policy, POLICY, `${at.policy}.new`);
-    const swept = await sweepTempDirs(at.temp, (error) =>
-      log.warn({ error: messageOf(error) }, "cannot remove what an unfinished import had left"),
-    );
+    const onError = (error: unknown): void =>
+      log.warn({ error: messageOf(error) }, "cannot remove what an unfinished import had left");
+    const swept = await sweepTempDirs(at.temp, onError, before);
     const orphans = await sweepOrphans(at, await index.read());
     if (swept + orphans > 0)
       log.info({ imports: swept, files: orphans }, "removed what unfinished image imports had left");
@@ -79,6 +94,7 @@ export async function sweepOrphans(at: StorePaths, records: readonly ImageRecord
     await rm(join(at.roots, name), { recursive: true, force: true });
     removed += 1;
   }
+  for (const name of await readdir(at.used)) if (!roots.has(name)) await rm(join(at.used, name), { force: true });
   return removed;
 }
 
@@ -92,6 +108,16 @@ export async function keepBlobs(at: StorePaths, layout: string, digests: readonl
     await rename(staged, target);
   }
   await syncPath(at.blobs);
+}
+
+/** Moves in what the store should have of an image that it holds, and has not: blobs that were damaged or lost. */
+export async function restoreBlobs(at: StorePaths, layout: string, digests: readonly string[]): Promise<void> {
+  const staged = new Set(await readdir(join(layout, "blobs/sha256")));
+  await keepBlobs(
+    at,
+    layout,
+    digests.filter((digest) => staged.has(hexOf(digest))),
+  );
 }
 
 export function hexOf(digest: string): string {

@@ -22,6 +22,21 @@ const recordSchema = z.strictObject({
   }),
   /** Digest of the OCI manifest among the blobs. */
   manifest: z.string(),
+  /** Digests by which registries know the image's manifest, in whatever format they have it. */
+  aliases: z.array(z.string()).default([]),
+  origins: z
+    .array(
+      z.strictObject({
+        name: z.string(),
+        digest: z.string(),
+        pulledAt: z.number(),
+        signers: z.array(z.string()).readonly(),
+        policy: z.string(),
+      }),
+    )
+    .default([]),
+  /** Of the EROFS file: its content up to `sizeBytes`, beyond which it is a hole. Of a tree: as a tar of it. */
+  rootDigest: z.string().optional(),
   /** Digests of every blob that belongs to it: manifest, config, layers. */
   blobs: z.array(z.string()),
 });
@@ -29,13 +44,23 @@ const recordSchema = z.strictObject({
 /** One image as the index keeps it. */
 export type ImageRecord = z.infer<typeof recordSchema>;
 
-const VERSION = 1;
-const fileSchema = z.strictObject({ version: z.literal(VERSION), images: z.array(recordSchema) });
+/** Version 1 had no origins and no digest of the root: both have defaults. */
+const VERSION = 2;
+const fileSchema = z.strictObject({ version: z.int().min(1).max(VERSION), images: z.array(recordSchema) });
 
-/** What the rest of Gantry gets to see of a record. */
-export function toImage(record: ImageRecord): Image {
-  const { digest, names, sizeBytes, createdAt, architecture, config } = record;
-  return { digest, names, sizeBytes, createdAt, architecture, config: { ...config, stopSignal: config.stopSignal } };
+/** What the rest of Gantry gets to see of a record. @param usedAt when its root was last asked for, ms */
+export function toImage(record: ImageRecord, usedAt?: number): Image {
+  const { digest, names, sizeBytes, createdAt, architecture, config, origins } = record;
+  return {
+    digest,
+    names,
+    sizeBytes,
+    createdAt,
+    architecture,
+    config: { ...config, stopSignal: config.stopSignal },
+    origins,
+    lastUsedAt: Math.max(createdAt, usedAt ?? 0),
+  };
 }
 
 /**

@@ -41,6 +41,11 @@ export async function readStaged(layout: string): Promise<Staged> {
   const layers = await Promise.all(
     read.layers.map(async (layer) => ({ ...layer, mediaType: await layerType(layout, layer) })),
   );
+  // Registries know it by its digest: its bytes stay as they are where nothing has to be set right.
+  if (layers.every(({ mediaType }, at) => mediaType === read.layers[at]?.mediaType)) {
+    await writeIndex(layout, first);
+    return { layout, manifest: read, manifestDigest: first.digest, config, configDigest: read.config.digest };
+  }
   const manifest = { ...read, layers };
   const descriptor = await writeBlob(layout, JSON.stringify(manifest), MANIFEST_TYPE);
   await writeIndex(layout, descriptor);

@@ -5,15 +5,31 @@ import { isDigest, normalizeName, parseReference } from "./name.ts";
 const SHORTEST_ID = 12;
 
 /**
- * The image that a name means: by its full name, by "name@sha256:…" (the manifest's digest as pulled, or the
- * config's), or by its id "sha256:…". Pure. @throws GantryError name-invalid
+ * The image that a name means: by its full name, by "name@sha256:…" (a digest under which its registry has it, the
+ * manifest's or the config's here), or by its id "sha256:…". Pure. @throws GantryError name-invalid
  */
 export function findImage(records: readonly ImageRecord[], name: string): ImageRecord | undefined {
   if (isDigest(name)) return records.find((record) => record.digest === name);
   const { digest } = parseReference(name);
-  if (digest !== undefined) return records.find((record) => record.digest === digest || record.manifest === digest);
+  if (digest !== undefined) {
+    return records.find(
+      (record) => record.digest === digest || record.manifest === digest || record.aliases.includes(digest),
+    );
+  }
   const full = normalizeName(name);
   return records.find((record) => record.names.includes(full));
+}
+
+/** What was pulled last under a name, when it has that digest in its registry and came in by that policy. Pure. */
+export function findPulled(
+  records: readonly ImageRecord[],
+  name: string,
+  digest: string,
+  policy: string,
+): ImageRecord | undefined {
+  return records.find(({ origins }) =>
+    origins.some((origin) => origin.name === name && origin.digest === digest && origin.policy === policy),
+  );
 }
 
 /** What `image rm` is about. `name` is undefined when it was given by id, which means all its names. */

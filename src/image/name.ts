@@ -81,6 +81,11 @@ export function normalizeName(name: string): string {
   return digest === undefined ? `${repository}:${tag}` : `${repository}@${digest}`;
 }
 
+/** "host" or "host:port" of an image's registry. @throws GantryError name-invalid */
+export function registryOf(name: string): string {
+  return parseReference(name).repository.split("/")[0] ?? "";
+}
+
 /** The first component is a host when it can't be anything else: it has a dot, a port or capitals, or is "localhost". */
 function splitHost(name: string): { host: string; path: string } {
   const slash = name.indexOf("/");

@@ -7,6 +7,7 @@ import { makeErofs } from "./erofs.ts";
 import type { Limits } from "./limits.ts";
 import type { RootSource } from "./mounter.ts";
 import type { Manifest } from "./oci.ts";
+import { treeDigest } from "./rootfs-layer.ts";
 import { runTool } from "./tools.ts";
 import { unpackImage } from "./unpack.ts";
 
@@ -14,6 +15,8 @@ import { unpackImage } from "./unpack.ts";
 export interface BuiltRoot {
   readonly source: RootSource;
   readonly sizeBytes: number;
+  /** Of the EROFS file's first `sizeBytes`, or of the tree as a tar. */
+  readonly digest: string;
 }
 
 export interface BuildRootOptions {
@@ -41,14 +44,18 @@ export async function buildRoot(options: BuildRootOptions): Promise<BuiltRoot> {
   if (!options.erofs) {
     const { stdout } = await runTool("du", ["--summarize", "--bytes", "--", root], { signal });
     await runTool("sync", ["--file-system", root], { signal });
-    return { source: { type: "tree", path: root }, sizeBytes: Number.parseInt(stdout, 10) };
+    return {
+      source: { type: "tree", path: root },
+      sizeBytes: Number.parseInt(stdout, 10),
+      digest: await treeDigest(root, signal),
+    };
   }
   const file = join(temp, "root.erofs");
-  const sizeBytes = await makeErofs(root, file, digest, signal);
+  const { sizeBytes, digest: content } = await makeErofs(root, file, digest, signal);
   await rm(root, { recursive: true, force: true });
   await chmod(file, 0o444);
   await syncPath(file);
-  return { source: { type: "erofs", path: file }, sizeBytes };
+  return { source: { type: "erofs", path: file }, sizeBytes, digest: content };
 }
 
 /** Where the store keeps the root of an image. */

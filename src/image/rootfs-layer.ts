@@ -15,14 +15,24 @@ const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/b
  * @throws GantryError image-invalid (can't be read, larger than `maxBytes`), disk-full, cancelled
  */
 export async function packDirectory(dir: string, layer: string, maxBytes: number, signal: AbortSignal): Promise<void> {
-  const args = [
-    // The kernel stops a tar that grows beyond this.
-    `--fsize=${maxBytes}`,
-    "tar",
+  // The kernel stops a tar that grows beyond this.
+  const args = [`--fsize=${maxBytes}`, "tar", ...packArgs(dir, layer)];
+  // Exit code 1: a file changed while it was read, or is a socket; the rest is complete.
+  await runTool("prlimit", args, { signal, okCodes: [0, 1] }).catch((error: unknown) => {
+    if (isGantryError(error) && /SIGXFSZ|file too large/i.test(`${error.message} ${String(error.details["stderr"])}`)) {
+      throw tooBig(`${dir} holds more than ${formatBytes(maxBytes)}`, formatBytes(maxBytes));
+    }
+    throw invalidImage(error, `${dir} can't be packed`, "Check that every file below it can be read.");
+  });
+}
+
+/** Arguments of GNU tar that give the same bytes for the same content. */
+function packArgs(dir: string, file: string): string[] {
+  return [
     "--create",
     "--sparse",
     "--force-local",
-    `--file=${layer}`,
+    `--file=${file}`,
     `--directory=${dir}`,
     "--one-file-system",
     "--sort=name",
@@ -34,13 +44,13 @@ export async function packDirectory(dir: string, layer: string, maxBytes: number
     "--pax-option=exthdr.name=%d/PaxHeaders/%f,delete=atime,delete=ctime",
     ".",
   ];
-  // Exit code 1: a file changed while it was read, or is a socket; the rest is complete.
-  await runTool("prlimit", args, { signal, okCodes: [0, 1] }).catch((error: unknown) => {
-    if (isGantryError(error) && /SIGXFSZ|file too large/i.test(`${error.message} ${String(error.details["stderr"])}`)) {
-      throw tooBig(`${dir} holds more than ${formatBytes(maxBytes)}`, formatBytes(maxBytes));
-    }
-    throw invalidImage(error, `${dir} can't be packed`, "Check that every file below it can be read.");
-  });
+}
+
+/** "sha256:…" of a directory's content, as a tar of it would have. @throws GantryError command-failed, cancelled */
+export async function treeDigest(dir: string, signal: AbortSignal): Promise<string> {
+  const script = 'tar "$@" | sha256sum --binary';
+  const { stdout } = await runTool("sh", ["-c", script, "sh", ...packArgs(dir, "-")], { signal });
+  return `sha256:${/[0-9a-f]{64}/.exec(stdout)?.[0] ?? ""}`;
 }
 
 /** The config of an image whose only layer is this root filesystem. The same layer always yields the same config. */

@@ -5,6 +5,7 @@ import { HOST_ARCHITECTURE } from "./architecture.ts";
 import { chooseImage } from "./choose.ts";
 import { blobPath, readBlob, readDocument, readStaged, type Staged, writeBlob, writeIndex } from "./layout.ts";
 import type { Limits } from "./limits.ts";
+import { fullNames, requireNames } from "./many.ts";
 import {
   CONFIG_TYPE,
   type Descriptor,
@@ -45,19 +46,9 @@ export async function stage(source: Source, options: StageOptions): Promise<Stag
       await skopeoCopy(`docker-archive:archive:@${at}`, options);
       break;
     }
-    case "oci-archive": {
-      const dir = join(temp, "unpacked");
-      await mkdir(dir);
-      // Only what an image layout consists of.
-      const members = ["oci-layout", "index.json", "blobs"].map((name) => `${source.contents.prefix}${name}`);
-      await runTool("tar", ["--extract", ...TAR_READ, "--file", source.file, "--directory", dir, ...members], {
-        signal,
-      }).catch((error: unknown) => {
-        throw invalidImage(error, "the OCI archive can't be unpacked");
-      });
-      await stageLayout(dir, options);
+    case "oci-archive":
+      await stageLayout(await unpackArchive(source, temp, signal), options);
       break;
-    }
     case "oci-layout":
       await stageLayout(source.dir, options);
       break;
@@ -69,33 +60,116 @@ export async function stage(source: Source, options: StageOptions): Promise<Stag
   return await readStaged(layout);
 }
 
+/** @returns an OCI layout with what the archive holds */
+async function unpackArchive(
+  { file, contents }: Extract<Source, { kind: "oci-archive" }>,
+  temp: string,
+  signal: AbortSignal,
+): Promise<string> {
+  const dir = join(temp, "unpacked");
+  await mkdir(dir);
+  // Only what an image layout consists of.
+  const members = ["oci-layout", "index.json", "blobs"].map((name) => `${contents.prefix}${name}`);
+  await runTool("tar", ["--extract", ...TAR_READ, "--file", file, "--directory", dir, ...members], { signal }).catch(
+    (error: unknown) => {
+      throw invalidImage(error, "the OCI archive can't be unpacked");
+    },
+  );
+  return dir;
+}
+
+/** Every image of an archive that may hold many. */
+export interface Contents {
+  /** The same images, as they are best staged one by one. */
+  readonly source: Source;
+  /** For each image with full names of its own: these. */
+  readonly images: readonly (readonly string[])[];
+}
+
+/** @throws GantryError image-invalid (also when nothing in it has a name), disk-full, cancelled */
+export async function listContents(source: Source, temp: string, signal: AbortSignal): Promise<Contents> {
+  switch (source.kind) {
+    case "rootfs-tar":
+    case "rootfs-dir":
+      throw new GantryError("image-invalid", "a root filesystem has no name of its own", {
+        hint: "Say what to call it: gantry image import FILE NAME.",
+      });
+    case "docker-archive": {
+      const entries = await readDockerManifest(source, signal);
+      return named(
+        source,
+        entries.map((entry) => entry.RepoTags ?? []),
+      );
+    }
+    case "oci-archive":
+      return await listContents({ kind: "oci-layout", dir: await unpackArchive(source, temp, signal) }, temp, signal);
+    case "oci-layout": {
+      const usable = await usableManifests(source.dir);
+      const byDigest = Map.groupBy(usable, ({ digest }) => digest);
+      return named(
+        source,
+        [...byDigest.values()].map((same) => same.flatMap(namesOf)),
+      );
+    }
+  }
+}
+
+function named(source: Source, names: readonly (readonly string[])[]): Contents {
+  const images = names.map(fullNames).filter((full) => full.length > 0);
+  requireNames(images.flat());
+  return { source, images };
+}
+
+/**
+ * A document of the layout that proves that its registry knows an image by `digest`: an index that lists the manifest.
+ * @returns its text, or undefined when there is none
+ */
+export async function proofOf(source: Source, digest: string, manifest: string): Promise<string | undefined> {
+  if (source.kind !== "oci-layout") return undefined;
+  try {
+    const text = await readBlob(source.dir, digest);
+    const { manifests } = parseDocument(indexSchema, text, "the index");
+    return manifests.some((entry) => entry.digest === manifest) ? text : undefined;
+  } catch {
+    return undefined;
+  }
+}
+
 async function chooseDockerImage(
   source: Extract<Source, { kind: "docker-archive" }>,
   options: StageOptions,
 ): Promise<number> {
-  const member = `${source.contents.prefix}manifest.json`;
-  const { stdout } = await runTool(
-    "tar",
-    ["--extract", "--to-stdout", "--force-local", "--occurrence=1", "--file", source.file, member],
-    {
-      signal: options.signal,
-      maxOutputBytes: MAX_DOCUMENT_BYTES,
-    },
-  ).catch((error: unknown) => {
-    throw invalidImage(error, "the docker-archive's manifest.json can't be read");
-  });
-  const entries = parseDocument(dockerManifestSchema, stdout, "manifest.json");
+  const entries = await readDockerManifest(source, options.signal);
   return chooseImage(
     entries.map((entry) => ({ names: entry.RepoTags ?? [] })),
     options.name,
   );
 }
 
-/** Copies one image out of a layout that we only read, by way of a layout of ours whose index lists just that one. */
-async function stageLayout(dir: string, options: StageOptions): Promise<void> {
+async function readDockerManifest(source: Extract<Source, { kind: "docker-archive" }>, signal: AbortSignal) {
+  const member = `${source.contents.prefix}manifest.json`;
+  const { stdout } = await runTool(
+    "tar",
+    ["--extract", "--to-stdout", "--force-local", "--occurrence=1", "--file", source.file, member],
+    {
+      signal,
+      maxOutputBytes: MAX_DOCUMENT_BYTES,
+    },
+  ).catch((error: unknown) => {
+    throw invalidImage(error, "the docker-archive's manifest.json can't be read");
+  });
+  return parseDocument(dockerManifestSchema, stdout, "manifest.json");
+}
+
+async function usableManifests(dir: string): Promise<Descriptor[]> {
   await requirePlainBlobs(dir);
   const index = parseDocument(indexSchema, await readDocument(join(dir, "index.json")), "index.json");
-  const usable = index.manifests.filter((manifest) => !isForOther(manifest, index.manifests.length));
+  return index.manifests.filter((manifest) => !isForOther(manifest, index.manifests.length));
+}
+
+/** Copies one image out of a layout that we only read, by way of a layout of ours whose index lists just that one. */
+async function stageLayout(dir: string, options: StageOptions): Promise<void> {
+  const usable = await usableManifests(dir);
   const chosen =
     usable[
       chooseImage(

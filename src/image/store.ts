@@ -1,34 +1,26 @@
-import { rm } from "node:fs/promises";
-import type { Clock } from "../system/clock.ts";
-import { GantryError, messageOf, toGantryError } from "../system/errors.ts";
+import { mkdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { GantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
-import type { Paths } from "../system/paths.ts";
 import { makeTempDir } from "../system/temp-dirs.ts";
-import { HOST_ARCHITECTURE } from "./architecture.ts";
-import type { Image, ImageStore } from "./contract.ts";
-import { hexOf, keepBlobs, openStore, type StorePaths, storePaths, sweepOrphans } from "./disk.ts";
-import { whyNoErofs } from "./erofs.ts";
-import { type ImageRecord, IndexFile, toImage } from "./index-file.ts";
-import { readImage, type Staged } from "./layout.ts";
-import { DEFAULT_LIMITS, type Limits } from "./limits.ts";
-import { withLock } from "./lock.ts";
-import { findImage, findTarget } from "./lookup.ts";
-import { RootMounter, type RootSource } from "./mounter.ts";
+import { writeArchive } from "./archive.ts";
+import type { Image, ImageStore, ImageTrust, PullOptions, VerifyResult } from "./contract.ts";
+import { hexOf, sweepOrphans } from "./disk.ts";
+import { importNamed } from "./import-named.ts";
+import type { ImageRecord } from "./index-file.ts";
+import { findImage, findPulled, findTarget } from "./lookup.ts";
+import { RootMounter } from "./mounter.ts";
 import { normalizeName, parseReference } from "./name.ts";
-import { toImageConfig } from "./oci.ts";
-import { type BuiltRoot, buildRoot, findRoot, keepRoot } from "./root.ts";
+import { Puller, type PullSettings, type Target } from "./pull/puller.ts";
+import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { openSource } from "./source.ts";
-import { stage } from "./stage.ts";
-import { blameFullDisk } from "./tools.ts";
+import { listContents, stage } from "./stage.ts";
+import { type Verified, verifyImage } from "./verify.ts";
 
-export interface ImageStoreOptions {
-  readonly paths: Paths;
-  readonly log: Logger;
-  readonly clock: Clock;
-  /** Default `DEFAULT_LIMITS`. */
-  readonly limits?: Limits;
-  /** "auto" asks the host; "tree" keeps unpacked trees as on a host without EROFS. Default "auto". */
-  readonly format?: "auto" | "tree";
+export interface ImageStoreOptions extends ShelfOptions {
+  /** Default: everything may come in. */
+  readonly trust?: ImageTrust;
+  readonly pulls?: PullSettings;
 }
 
 /**
@@ -44,38 +36,36 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
 const NEVER: AbortSignal = new AbortController().signal;
 
 class LocalImageStore implements ImageStore {
-  readonly #at: StorePaths;
+  readonly #shelf: Shelf;
   readonly #log: Logger;
-  readonly #clock: Clock;
-  readonly #limits: Limits;
-  readonly #format: "auto" | "tree";
-  readonly #index: IndexFile;
   readonly #mounter: RootMounter;
-  /** Opening, and the trial of EROFS, happen at the first use; a failure is tried again by the next. */
-  #opened: Promise<void> | undefined;
-  #erofs: Promise<boolean> | undefined;
   readonly #mounting = new Map<string, Promise<string>>();
+  readonly #puller: Puller;
 
   constructor(options: ImageStoreOptions) {
-    this.#at = storePaths(options.paths);
-    this.#log = options.log.child({ part: "images" });
-    this.#clock = options.clock;
-    this.#limits = options.limits ?? DEFAULT_LIMITS;
-    this.#format = options.format ?? "auto";
-    this.#index = new IndexFile(this.#at.dir, this.#log);
-    this.#mounter = new RootMounter(this.#at.mounts, this.#at.lockFile, this.#log);
+    this.#shelf = new Shelf(options);
+    this.#log = this.#shelf.log;
+    const { at, limits, clock } = this.#shelf;
+    this.#mounter = new RootMounter(at.mounts, at.lockFile, this.#log);
+    this.#puller = new Puller({
+      target: this.#pullTarget(),
+      etc: options.paths.etc,
+      trust: options.trust ?? { policyFile: async () => at.policy, signers: async () => [] },
+      limits,
+      settings: options.pulls ?? {},
+      clock,
+    });
   }
 
   async resolve(name: string): Promise<Image | undefined> {
-    const record = findImage(await this.#index.read(), name);
-    return record && toImage(record);
+    const record = findImage(await this.#shelf.index.read(), name);
+    return record && (await this.#shelf.image(record));
   }
 
   async list(): Promise<Image[]> {
-    const records = await this.#index.read();
-    return records
-      .map(toImage)
-      .sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
+    const records = await this.#shelf.index.read();
+    const images = await Promise.all(records.map((record) => this.#shelf.image(record)));
+    return images.sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
   }
 
   async import(
@@ -90,22 +80,97 @@ class LocalImageStore implements ImageStore {
       });
     }
     const full = normalizeName(name);
-    await this.#open();
-    return await this.#inTemp(async (temp) => {
-      const source = await openSource(from, shownAs, temp, this.#limits, signal);
-      const staged = await stage(source, { name: full, temp, policy: this.#at.policy, limits: this.#limits, signal });
-      const held = await this.#held(staged.configDigest);
-      const root = held ? undefined : await this.#build(staged, staged.layout, temp, signal);
-      return toImage(await this.#commit(full, staged, root, signal));
+    await this.#shelf.open();
+    return await this.#shelf.inTemp(async (temp) => {
+      const source = await openSource(from, shownAs, temp, this.#shelf.limits, signal);
+      const staged = await stage(source, {
+        name: full,
+        temp,
+        policy: this.#shelf.at.policy,
+        limits: this.#shelf.limits,
+        signal,
+      });
+      const held = await this.#shelf.held(staged.configDigest);
+      const root = held ? undefined : await this.#shelf.build(staged, staged.layout, temp, signal);
+      return await this.#shelf.image(await this.#shelf.commit(full, staged, root, signal));
     });
+  }
+
+  async importAll(
+    from: string | NodeJS.ReadableStream,
+    signal: AbortSignal,
+    shownAs = "the standard input",
+  ): Promise<Image[]> {
+    await this.#shelf.open();
+    return await this.#shelf.inTemp(async (temp) => {
+      const opened = await openSource(from, shownAs, temp, this.#shelf.limits, signal);
+      const { source, images } = await listContents(opened, temp, signal);
+      const records: ImageRecord[] = [];
+      for (const [at, names] of images.entries()) {
+        const own = join(temp, String(at));
+        await mkdir(own);
+        records.push(await importNamed(this.#shelf, source, names, own, signal));
+        await rm(own, { recursive: true, force: true });
+      }
+      return await Promise.all(records.map((record) => this.#shelf.image(record)));
+    });
+  }
+
+  async *export(names: readonly string[], signal: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+    const records = await this.#shelf.index.read();
+    const targets = names.map((name) => findTarget(records, name));
+    await this.#shelf.open();
+    const temp = await makeTempDir(this.#shelf.at.temp);
+    try {
+      const wanted = targets.map(({ record, name }) => ({ record, names: name === undefined ? record.names : [name] }));
+      yield* writeArchive(wanted, this.#shelf.at.blobs, temp, signal);
+    } finally {
+      await rm(temp, { recursive: true, force: true });
+    }
+  }
+
+  async *verify(
+    names: readonly string[],
+    repair: boolean,
+    signal: AbortSignal,
+  ): AsyncGenerator<VerifyResult, void, undefined> {
+    const records = await this.#shelf.index.read();
+    const wanted = names.length === 0 ? records : names.map((name) => findTarget(records, name).record);
+    await this.#shelf.open();
+    for (const record of new Set(wanted)) {
+      yield await verifyImage(record, this.#verified(), repair, signal);
+    }
+  }
+
+  #verified(): Verified {
+    return {
+      blobs: this.#shelf.at.blobs,
+      findRoot: (record) => this.#shelf.findRoot(record.digest),
+      rebuild: async (record) => {
+        const root = await this.#shelf.findRoot(record.digest);
+        if (root !== undefined) await rm(root.path, { recursive: true, force: true });
+        await this.#shelf.root(record);
+        // What runs keeps the old one; whoever comes now gets the new one.
+        await this.#mounter.unmount(hexOf(record.digest));
+      },
+      refetch: async (_record, origin, signal) => void (await this.#puller.again(origin, signal)),
+    };
+  }
+
+  async pull(name: string, options: PullOptions): Promise<Image> {
+    return await this.#puller.pull(normalizeName(name), options);
+  }
+
+  async close(): Promise<void> {
+    await this.#puller.close();
   }
 
   async remove(
     nameOrDigest: string,
     inUse: (digest: string, name: string | undefined) => readonly string[],
   ): Promise<void> {
-    const removed = await this.#locked(NEVER, async () => {
-      const records = await this.#index.read();
+    const removed = await this.#shelf.locked(NEVER, async () => {
+      const records = await this.#shelf.index.read();
       const { record, name } = findTarget(records, nameOrDigest);
       const others = name === undefined ? [] : record.names.filter((other) => other !== name);
       const users = inUse(record.digest, others.length > 0 ? name : undefined);
@@ -116,12 +181,12 @@ class LocalImageStore implements ImageStore {
         });
       }
       if (others.length > 0) {
-        await this.#index.write(records.map((each) => (each === record ? { ...record, names: others } : each)));
+        await this.#shelf.index.write(records.map((each) => (each === record ? named(record, others) : each)));
         return undefined;
       }
       const rest = records.filter((each) => each !== record);
-      await this.#index.write(rest);
-      await sweepOrphans(this.#at, rest);
+      await this.#shelf.index.write(rest);
+      await sweepOrphans(this.#shelf.at, rest);
       return record.digest;
     });
     if (removed !== undefined) await this.#mounter.unmount(hexOf(removed));
@@ -129,6 +194,7 @@ class LocalImageStore implements ImageStore {
 
   async rootfs(digest: string, signal: AbortSignal): Promise<string> {
     const hex = hexOf(digest);
+    await this.#shelf.used.note(hex);
     const mounted = await this.#mounter.mounted(hex);
     if (mounted !== undefined) return mounted;
     // Callers at the same time share the work, but each may stop waiting on its own.
@@ -138,8 +204,9 @@ class LocalImageStore implements ImageStore {
   }
 
   async rootFile(digest: string, signal: AbortSignal): Promise<string> {
-    await this.#open();
-    const { type, path } = await abortable(this.#root(await this.#record(digest)), signal);
+    await this.#shelf.open();
+    await this.#shelf.used.note(hexOf(digest));
+    const { type, path } = await abortable(this.#shelf.root(await this.#shelf.record(digest)), signal);
     if (type === "erofs") return path;
     throw new GantryError("host-unsupported", "this host cannot make EROFS files, which micro-VMs need", {
       hint: "Install erofs-utils, and see 'gantry doctor'; or use runtimeClassName: namespace.",
@@ -165,154 +232,41 @@ class LocalImageStore implements ImageStore {
     await this.#mounter.close();
   }
 
+  #pullTarget(): Target {
+    return {
+      blobs: this.#shelf.at.blobs,
+      downloads: this.#shelf.downloads,
+      inTemp: async (work) => {
+        await this.#shelf.open();
+        return await this.#shelf.inTemp(work);
+      },
+      pulled: async (name, digest, policy) => {
+        const record = findPulled(await this.#shelf.index.read(), name, digest, policy);
+        return record !== undefined && (await this.#shelf.held(record.digest))
+          ? await this.#shelf.image(record)
+          : undefined;
+      },
+      build: async (staged, temp, signal) =>
+        (await this.#shelf.held(staged.configDigest))
+          ? undefined
+          : await this.#shelf.build(staged, staged.layout, temp, signal),
+      commit: async (staged, root, pulled, signal) =>
+        await this.#shelf.image(await this.#shelf.commit(pulled.origin.name, staged, root, signal, pulled)),
+    };
+  }
+
   async #mount(digest: string, hex: string): Promise<string> {
     try {
-      await this.#open();
-      return await this.#mounter.mount(hex, await this.#root(await this.#record(digest)), NEVER);
+      await this.#shelf.open();
+      return await this.#mounter.mount(hex, await this.#shelf.root(await this.#shelf.record(digest)), NEVER);
     } finally {
       this.#mounting.delete(hex);
     }
   }
-
-  async #record(digest: string): Promise<ImageRecord> {
-    const record = (await this.#index.read()).find((each) => each.digest === digest);
-    if (record !== undefined) return record;
-    throw new GantryError("image-missing", `image ${digest} is not in the store`, {
-      hint: "Import it: gantry image import FILE NAME",
-    });
-  }
-
-  /** The image's root, built again from the blobs when it is lost, or of a kind that this host can't mount now. */
-  async #root(record: ImageRecord): Promise<RootSource> {
-    const { digest } = record;
-    const erofs = await this.#canErofs();
-    const found = erofs ? await findRoot(this.#at.roots, digest, "erofs") : undefined;
-    const root = found ?? (await findRoot(this.#at.roots, digest, "tree"));
-    if (root !== undefined) return root;
-    this.#log.warn({ digest, names: record.names }, "the image's root is not there; building it again from its layers");
-    return await this.#inTemp(async (temp) => {
-      const built = await this.#build(await readImage(this.#at.dir, record.manifest), this.#at.dir, temp, NEVER);
-      return await this.#locked(NEVER, () => keepRoot(this.#at.roots, digest, built.source));
-    });
-  }
-
-  async #build(
-    image: Pick<Staged, "manifest" | "config" | "configDigest">,
-    layout: string,
-    temp: string,
-    signal: AbortSignal,
-  ): Promise<BuiltRoot> {
-    const { manifest, config, configDigest } = image;
-    const diffIds = config.rootfs.diff_ids ?? [];
-    const erofs = await this.#canErofs();
-    return await buildRoot({
-      digest: configDigest,
-      layout,
-      manifest,
-      diffIds,
-      temp,
-      limits: this.#limits,
-      erofs,
-      log: this.#log,
-      signal,
-    });
-  }
-
-  async #held(digest: string): Promise<boolean> {
-    if (!(await this.#index.read()).some((record) => record.digest === digest)) return false;
-    return (
-      (await findRoot(this.#at.roots, digest, "erofs")) !== undefined ||
-      (await findRoot(this.#at.roots, digest, "tree")) !== undefined
-    );
-  }
-
-  /** Moves everything in and writes the index last. Another process may have brought in the same image meanwhile. */
-  async #commit(name: string, staged: Staged, root: BuiltRoot | undefined, signal: AbortSignal): Promise<ImageRecord> {
-    const { configDigest: digest, manifest, config } = staged;
-    if (config.architecture !== HOST_ARCHITECTURE) {
-      this.#log.warn(
-        { name, architecture: config.architecture },
-        `the image is made for another architecture than this machine's (${HOST_ARCHITECTURE})`,
-      );
-    }
-    return await this.#locked(signal, async () => {
-      const records = await this.#index.read();
-      const old = records.find((record) => record.digest === digest);
-      if (old === undefined && root === undefined) {
-        throw new GantryError("conflict", `image ${name} was removed while it was imported`, {
-          hint: "Import it again.",
-        });
-      }
-      const record: ImageRecord = {
-        digest,
-        names: [...new Set([...(old?.names ?? []), name])].sort(),
-        sizeBytes: root?.sizeBytes ?? old?.sizeBytes ?? 0,
-        createdAt: old?.createdAt ?? this.#clock.now(),
-        architecture: config.architecture,
-        config: toImageConfig(config),
-        manifest: old?.manifest ?? staged.manifestDigest,
-        blobs: old?.blobs ?? [staged.manifestDigest, digest, ...manifest.layers.map((layer) => layer.digest)],
-      };
-      try {
-        if (old === undefined) await keepBlobs(this.#at, staged.layout, record.blobs);
-        if (root !== undefined) await keepRoot(this.#at.roots, digest, root.source);
-        if (old?.names.includes(name) !== true) await this.#index.write(renamed(records, record));
-      } catch (error) {
-        await sweepOrphans(this.#at, records);
-        throw error;
-      }
-      return record;
-    });
-  }
-
-  #open(): Promise<void> {
-    this.#opened ??= openStore(this.#at, this.#index, this.#log).catch((error: unknown) => {
-      this.#opened = undefined;
-      throw error;
-    });
-    return this.#opened;
-  }
-
-  async #canErofs(): Promise<boolean> {
-    if (this.#format === "tree") return false;
-    this.#erofs ??= this.#inTemp(async (temp) => {
-      const why = await whyNoErofs(temp, NEVER);
-      if (why !== undefined)
-        this.#log.warn({ why }, "images are kept as unpacked trees, because EROFS files can't be used here");
-      return why === undefined;
-    }).catch((error: unknown) => {
-      this.#erofs = undefined;
-      throw error;
-    });
-    return await this.#erofs;
-  }
-
-  async #locked<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
-    await this.#open();
-    return await withLock(this.#at.lockFile, signal, work);
-  }
-
-  async #inTemp<T>(work: (temp: string) => Promise<T>): Promise<T> {
-    const temp = await makeTempDir(this.#at.temp).catch((error: unknown) =>
-      Promise.reject(toGantryError(error, "internal", "cannot write to the image store")),
-    );
-    try {
-      return await work(temp);
-    } catch (error) {
-      throw await blameFullDisk(toGantryError(error, "internal", "the image store failed"), temp);
-    } finally {
-      await rm(temp, { recursive: true, force: true });
-    }
-  }
 }
 
-/** A name means one image: the one that had it before keeps its data, for the pods that run on it. */
-function renamed(records: readonly ImageRecord[], record: ImageRecord): ImageRecord[] {
-  const others = records.filter((each) => each.digest !== record.digest);
-  return [
-    ...others.map((each) => ({ ...each, names: each.names.filter((name) => !record.names.includes(name)) })),
-    record,
-  ];
+function named(record: ImageRecord, names: string[]): ImageRecord {
+  return { ...record, names, origins: record.origins.filter((origin) => names.includes(origin.name)) };
 }
 
 function compare(a: string, b: string): number {

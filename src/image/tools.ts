@@ -15,6 +15,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   flock: "util-linux",
   prlimit: "util-linux",
   mount: "mount",
+  setpriv: "util-linux",
 };
 
 /** How to install `command`, for the error when it is missing. */

@@ -1,10 +1,11 @@
 import { link, mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError, isGantryError } from "../system/errors.ts";
+import { createLimiter } from "../system/limiter.ts";
 import { compressionOf, readHead, writeFileStream } from "./compression.ts";
 import { blobPath, writeBlob, writeIndex } from "./layout.ts";
-import type { Limits } from "./limits.ts";
-import { LAYER_TYPE, MANIFEST_TYPE, type Manifest } from "./oci.ts";
+import { formatBytes, type Limits, tooBig } from "./limits.ts";
+import { type Descriptor, LAYER_TYPE, MANIFEST_TYPE, type Manifest } from "./oci.ts";
 import { summarizeTar } from "./tar.ts";
 import { invalidImage, runTool } from "./tools.ts";
 
@@ -41,8 +42,7 @@ export async function unpackImage(options: UnpackOptions): Promise<{ root: strin
   await link(blobPath(layout, manifest.config.digest), blobPath(plain, manifest.config.digest));
   let left: Limits = limits;
   let devices = 0;
-  const layers = [];
-  for (const [at, digest] of diffIds.entries()) {
+  const readOne = async (digest: string, at: number): Promise<Descriptor> => {
     const blob = blobPath(layout, manifest.layers[at]?.digest ?? digest);
     try {
       const size = await plainLayer(blob, digest, plain, left.unpackedBytes, signal);
@@ -53,11 +53,15 @@ export async function unpackImage(options: UnpackOptions): Promise<{ root: strin
         unpackedBytes: left.unpackedBytes - contents.unpackedBytes,
         entries: left.entries - contents.entries,
       };
-      layers.push({ mediaType: LAYER_TYPE, digest, size });
+      // Those that were read side by side each had all of what was left.
+      if (left.unpackedBytes < 0) throw tooBig("it unpacks to too much", formatBytes(limits.unpackedBytes));
+      if (left.entries < 0) throw tooBig("it holds too many files", `${limits.entries} files`);
+      return { mediaType: LAYER_TYPE, digest, size };
     } catch (error) {
       throw inLayer(error, `layer ${at + 1} of ${diffIds.length}`);
     }
-  }
+  };
+  const layers = await readAll(diffIds, readOne);
   const document = { schemaVersion: 2, mediaType: MANIFEST_TYPE, config: manifest.config, layers };
   await writeIndex(plain, await writeBlob(plain, JSON.stringify(document), MANIFEST_TYPE));
   const root = join(temp, "rootfs");
@@ -76,6 +80,39 @@ export async function unpackImage(options: UnpackOptions): Promise<{ root: strin
   if (devices > 0)
     await runTool("find", [root, "-xdev", "(", "-type", "b", "-o", "-type", "c", ")", "-delete"], { signal });
   return { root, devices };
+}
+
+/** Layers that are decompressed side by side. */
+const AT_ONCE = 2;
+
+/** The same layer may be there twice, and is read once. */
+async function readAll(
+  digests: readonly string[],
+  read: (digest: string, at: number) => Promise<Descriptor>,
+): Promise<Descriptor[]> {
+  const never = new AbortController().signal;
+  const limiter = createLimiter(AT_ONCE);
+  const reading = new Map<string, Promise<Descriptor>>();
+  let failed = false;
+  const one = async (digest: string, at: number): Promise<Descriptor> => {
+    if (failed) throw new GantryError("cancelled", "another layer can't be read", { kind: "system" });
+    return await read(digest, at).catch((error: unknown) => {
+      failed = true;
+      throw error;
+    });
+  };
+  for (const [at, digest] of digests.entries()) {
+    if (!reading.has(digest))
+      reading.set(
+        digest,
+        limiter.run(() => one(digest, at), never),
+      );
+  }
+  // All of them end before anybody removes their files.
+  const results = await Promise.allSettled(reading.values());
+  const errors = results.flatMap((result) => (result.status === "rejected" ? [result.reason] : []));
+  if (errors.length > 0) throw errors.find((error) => !isGantryError(error, "cancelled")) ?? errors[0];
+  return await Promise.all(digests.map((digest) => reading.get(digest) ?? read(digest, 0)));
 }
 
 /** Puts the uncompressed layer into the layout `plain` under its diff id. @returns its size in bytes */

@@ -1,10 +1,20 @@
 /** Events that tell of what changed between two moments of a pod. Pure. */
-import type { PodContext } from "./machine/context.ts";
+import { type PodContext, slotsIn } from "./machine/context.ts";
 
 export interface ToldEvent {
   readonly type: "Normal" | "Warning";
   readonly reason: string;
   readonly message: string;
+}
+
+/** As the kubelet words it, each time that the wait gets longer. */
+function pullBackOffs(before: PodContext, after: PodContext): ToldEvent[] {
+  if (before.holds === after.holds) return [];
+  const images = new Map(slotsIn(after).map(({ name, spec }) => [name, spec.image]));
+  return Object.entries(after.holds).flatMap(([name, { reason, until }]): ToldEvent[] => {
+    if (reason !== "ImagePullBackOff" || before.holds[name]?.until === until) return [];
+    return [{ type: "Normal", reason: "BackOff", message: `Back-off pulling image "${images.get(name) ?? name}"` }];
+  });
 }
 
 export function eventsBetween(before: PodContext, after: PodContext): ToldEvent[] {
@@ -14,6 +24,7 @@ export function eventsBetween(before: PodContext, after: PodContext): ToldEvent[
   if (failure !== undefined && before.pod.failure === undefined) {
     events.push({ type: "Warning", reason: failure.reason, message: failure.message });
   }
+  events.push(...pullBackOffs(before, after));
   for (const { id, state, problem } of after.known) {
     if (problem === undefined || problem === before.known.find((one) => one.id === id)?.problem) continue;
     const reason = state === "ready" ? "SandboxNotResponding" : "SandboxFailed";

@@ -1,5 +1,5 @@
-import type { ImageStore } from "../image/contract.ts";
-import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
+import type { Image, ImageStore } from "../image/contract.ts";
+import type { ConfigMap, Container, Pod, Secret } from "../manifest/index.ts";
 import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
 import type { StateStore } from "../store/contract.ts";
 import type { Clock } from "../system/clock.ts";
@@ -44,8 +44,11 @@ export interface PodSupervisor {
   configChanged(uid: string): void;
   /** Images were imported or removed: whatever waits for one tries again. */
   imagesChanged(): void;
-  /** The images of that pod that are not in the store; empty when it can be started. @throws name-invalid */
-  imagesReady(desired: DesiredPod): Promise<string[]>;
+  /**
+   * Makes sure that an image is here for a pod that is not yet to run (a running pod's next version), pulled as the
+   * container's policy says; tells of it in events. @throws GantryError as `ensureImage` of the effects does
+   */
+  ensureImage(pod: Pod, container: Container, signal: AbortSignal): Promise<Image>;
   get(uid: string): PodState | undefined;
   list(): PodState[];
   /** Calls back on every change of any pod's state. */

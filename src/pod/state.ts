@@ -46,6 +46,7 @@ export function podState(context: PodContext, state: MachineState, now: number):
       known: context.known,
       outlook,
       holds: context.holds,
+      pulling: context.pulling,
       over: outlook.complete || context.pod.failure !== undefined || context.pod.deletionDeadline !== undefined,
       problem: context.problem?.message,
     }),

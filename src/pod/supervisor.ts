@@ -2,11 +2,12 @@
 import { type Actor, createActor } from "xstate";
 import type { ObservedSandbox } from "../sandbox/driver.ts";
 import { messageOf } from "../system/errors.ts";
+import { createLimiter } from "../system/limiter.ts";
 import { eventsBetween } from "./changes.ts";
 import type { DesiredPod, PodChange, PodPorts, PodState, PodSupervisor } from "./contract.ts";
 import { FactsWriter } from "./effects/facts-writer.ts";
+import { ensureImage } from "./effects/image.ts";
 import { createPodEnv, type PodScope } from "./effects/index.ts";
-import { createLimiter } from "./effects/limiter.ts";
 import { tell } from "./effects/scope.ts";
 import { Tracker } from "./effects/tracker.ts";
 import { MAX_BACKOFF_ANNOTATION } from "./labels.ts";
@@ -20,6 +21,8 @@ import { machineState, podState } from "./state.ts";
 export interface PodSupervisorOptions {
   /** Starts (and removals) of sandboxes and containers at once. Default: two per CPU. */
   readonly concurrency?: number;
+  /** Images of one pod that are pulled at once. Default 3. */
+  readonly pullsPerPod?: number;
   /** The longest restart backoff, ms. Default 5 minutes. */
   readonly maxBackoffMs?: number;
   /** Default /etc/resolv.conf */
@@ -73,6 +76,9 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
       ports,
       writer: new FactsWriter(store, uid),
       limiter,
+      pulls: createLimiter(options.pullsPerPod ?? 3),
+      images: new Map(),
+      pulling: (container, text) => entries.get(uid)?.actor.send({ type: "pulling", container, text }),
       tracker,
       resolvConf: options.resolvConf ?? "/etc/resolv.conf",
     };
@@ -176,12 +182,15 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
         if (context.retry !== undefined || Object.keys(context.holds).length > 0) actor.send({ type: "config" });
       }
     },
-    async imagesReady({ pod }) {
-      const names = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ image }) => image);
-      const held = await Promise.all(
-        [...new Set(names)].map(async (name) => ({ name, image: await ports.images.resolve(name) })),
-      );
-      return held.filter(({ image }) => image === undefined).map(({ name }) => name);
+    ensureImage(pod, container, signal) {
+      const { namespace, name } = pod.metadata;
+      const uid = [...entries.values()].find(({ state }) => state.desired.key === `${namespace}/${name}`)?.scope.uid;
+      const listener = {
+        event: (type: "Normal" | "Warning", reason: string, message: string) =>
+          ports.event(pod, uid ?? "", type, reason, message),
+        progress: () => {},
+      };
+      return ensureImage(ports, pod, container, listener, signal);
     },
     get: (uid) => entries.get(uid)?.state,
     list: () => [...entries.values()].map(({ state }) => state),

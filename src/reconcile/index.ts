@@ -8,8 +8,7 @@ import { cpuUsage } from "node:process";
 import { buildDesired, type Desired, NOTHING_DESIRED, withholdBroken } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
 import { sharesHostPort } from "../host-ports.ts";
-import type { ImageStore } from "../image/contract.ts";
-import { identityOf, type Problem } from "../manifest/index.ts";
+import { type Container, identityOf, type Pod, type Problem } from "../manifest/index.ts";
 import { type PlanStep, plan } from "../plan.ts";
 import type { DesiredPod, PodSupervisor } from "../pod/contract.ts";
 import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
@@ -22,6 +21,7 @@ import { coalesce } from "./coalesce.ts";
 import { namespacesWithOtherConfig } from "./config-changes.ts";
 import { execute } from "./execute.ts";
 import { Failures, failureEvent } from "./failures.ts";
+import { NextImages } from "./next-images.ts";
 import { createObserver } from "./observer.ts";
 import { pace } from "./pace.ts";
 import { createKeyedQueue, type Outcome } from "./queue.ts";
@@ -34,7 +34,8 @@ export interface ReconcilerOptions {
   readonly defaultRuntimeClass: string;
   readonly handlers: Readonly<Record<string, string>>;
   readonly supervisor: PodSupervisor;
-  readonly images: ImageStore;
+  /** Brings in an image of a running pod's next version, saying so in events. */
+  readonly ensureImage: (pod: Pod, container: Container, signal: AbortSignal) => Promise<unknown>;
   readonly store: StateStore;
   readonly clock: Clock;
   readonly log: Logger;
@@ -122,6 +123,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       slice,
       knownPods().filter((pod) => pod.key === key),
     );
+    if (!steps.some(({ type }) => type === "ensure-images")) nextImages.forget(key);
     if (steps.length === 0) return { type: "done" };
     if (want !== undefined && steps.some(({ type }) => type === "create-pod") && mustWaitForPort(want)) {
       waitingForPort.add(key);
@@ -131,7 +133,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     log.debug({ pod: key, reconcileId: id, steps: steps.map(({ type }) => type) }, "reconcile");
     return execute(steps, {
       supervisor,
-      images: options.images,
+      images: nextImages,
       store,
       newUid: options.newUid,
       observed: (uid) => observer.all().get(uid) ?? [],
@@ -145,19 +147,15 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
           removing.delete(uid);
         }
       },
-      onMissingImages: (step, images) => {
-        options.event({
-          object: `Pod/${step.key}`,
-          podUid: undefined,
-          type: "Warning",
-          reason: "ImageMissing",
-          message: `The new version waits: ${images.join(", ")} not in the store; the old one goes on. Import with 'gantry image import FILE ${images[0] ?? "NAME"}'.`,
-          at: clock.now(),
-        });
-      },
     });
   };
 
+  const nextImages = new NextImages({
+    ensure: options.ensureImage,
+    again: (key) => queue.add(key),
+    clock,
+    signal: stopping.signal,
+  });
   const failures = new Failures();
   const podOf = (key: string): DesiredPod | undefined =>
     desired.pods.get(key) ?? supervisor.list().find((state) => state.desired.key === key)?.desired;
@@ -214,6 +212,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const tellConfigChanges = (before: Desired, after: Desired): void => {
     const changed = namespacesWithOtherConfig(before, after);
     if (changed.size === 0) return;
+    nextImages.retryNow(); // one of them may hold a password
     for (const { uid, desired: pod } of supervisor.list()) {
       if (changed.has(pod.pod.metadata.namespace)) supervisor.configChanged(uid);
     }
@@ -278,6 +277,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     }),
     plan: () => decide(desired, knownPods()),
     imagesChanged() {
+      nextImages.retryNow();
       for (const key of desired.pods.keys()) queue.add(key);
       for (const { uid } of supervisor.list()) supervisor.configChanged(uid);
     },

@@ -178,6 +178,26 @@ export const REQUIREMENTS: readonly Requirement[] = [
     },
     microvmOnly: true,
   },
+  {
+    tool: "docker-registry",
+    purpose: "is the registry that the tests pull from",
+    version: "2.8",
+    packages: {
+      debian: "docker-registry",
+      fedora: "docker-distribution",
+      arch: "distribution",
+      alpine: "docker-registry",
+      suse: "distribution-registry",
+    },
+    testsOnly: true,
+  },
+  {
+    tool: "openssl",
+    purpose: "makes certificates for the tests",
+    version: "3.0",
+    packages: everywhere("openssl"),
+    testsOnly: true,
+  },
   { tool: "socat", purpose: "is used by the tests", version: "1.7", packages: everywhere("socat"), testsOnly: true },
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },
   {

@@ -21,6 +21,9 @@ export type ErrorCode =
   | "image-missing"
   | "image-invalid"
   | "image-in-use"
+  | "image-untrusted" // the policy does not let it in
+  | "registry-denied" // it asks for a password, or for another one
+  | "registry-failed" // it can't be reached, or answers with an error
   | "name-invalid"
   | "volume-failed"
   | "network-failed"

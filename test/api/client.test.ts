@@ -25,7 +25,7 @@ describe("the client", () => {
     expect((await client.getPod("default", "web")).metadata.uid).toBe("uid-default-web");
     expect((await client.listEvents()).kind).toBe("EventList");
     expect(await client.problems()).toMatchObject({ held: ["folder /x: is gone"] });
-    expect(await client.plan()).toMatchObject([{ type: "ensure-images" }]);
+    expect(await client.plan()).toMatchObject([{ type: "remove-pod" }]);
     expect(await client.daemonInfo()).toMatchObject({ pid: 1, manifests: ["/m"] });
     expect((await client.version()).gantryVersion).toBe("0.1.0");
     expect(await client.listImages()).toHaveLength(1);

@@ -12,7 +12,8 @@ import type {
   ProblemReport,
 } from "../../src/api/contract.ts";
 import { createApiServer } from "../../src/api/server.ts";
-import type { Image } from "../../src/image/contract.ts";
+import type { Image, VerifyResult } from "../../src/image/contract.ts";
+import type { PullStep } from "../../src/image/pull/steps.ts";
 import { configMap, secret } from "../../src/manifest/schema/config.ts";
 import { pod } from "../../src/manifest/schema/pod.ts";
 import type { PlanStep } from "../../src/plan.ts";
@@ -68,7 +69,7 @@ export class FakeBackend implements ApiBackend {
     return { problems: [], held: ["folder /x: is gone"] };
   }
   plan(): PlanStep[] {
-    return [{ type: "ensure-images" as const, key: "default/web", images: ["localhost/hello:1"] }];
+    return [{ type: "remove-pod" as const, key: "default/web", uid: "1", reason: "unwanted" }];
   }
   async apply(text: string, fileName: string | undefined) {
     this.calls.push(`apply ${fileName ?? "-"} ${text.length}`);
@@ -104,6 +105,23 @@ export class FakeBackend implements ApiBackend {
       if (this.importFailure !== undefined) throw this.importFailure;
     }
     return image(name);
+  }
+  async importImages(from: NodeJS.ReadableStream): Promise<Image[]> {
+    return [await this.importImage(from, "localhost/hello:1")];
+  }
+  async *pullImage(name: string): AsyncGenerator<PullStep> {
+    const progress = { stage: "copying", bytes: 1, totalBytes: 2, layers: 0, totalLayers: 1 } as const;
+    yield { type: "progress", progress };
+    if (name === "localhost/none:1") throw new GantryError("image-missing", "no such image", { hint: "look" });
+    yield { type: "image", image: image(name) };
+  }
+  async *verifyImages(names: readonly string[], repair: boolean): AsyncGenerator<VerifyResult> {
+    yield { digest: "sha256:1", names, state: repair ? "repaired" : "damaged", findings: ["blob x is missing"] };
+  }
+  async exportImages(names: readonly string[]): Promise<() => AsyncIterable<Buffer>> {
+    return async function* () {
+      yield Buffer.from(names.join());
+    };
   }
   async removeImage(nameOrDigest: string): Promise<void> {
     this.calls.push(`rmi ${nameOrDigest}`);
@@ -166,7 +184,16 @@ function statusOf(phase: PodStatus["phase"]): PodStatus {
 
 function image(name: string): Image {
   const config = { entrypoint: [], cmd: [], env: [], workingDir: "/", user: "", stopSignal: undefined };
-  return { digest: "sha256:1", names: [name], sizeBytes: 1, createdAt: 0, architecture: "amd64", config };
+  return {
+    digest: "sha256:1",
+    names: [name],
+    sizeBytes: 1,
+    createdAt: 0,
+    architecture: "amd64",
+    origins: [],
+    lastUsedAt: 0,
+    config,
+  };
 }
 
 /** A command whose ends are all in the hands of the test. */

@@ -160,7 +160,33 @@ describe("what changes things", () => {
     expect(Buffer.concat(served.backend.imported).equals(body)).toBe(true);
     await raw(served.socketPath, `${path}/${encodeURIComponent("docker.io/library/x:1")}`, { method: "DELETE" });
     expect(served.backend.calls).toEqual(["rmi docker.io/library/x:1"]);
-    expect((await raw(served.socketPath, path, { method: "POST", headers, body })).status).toBe(400);
+    const all = await raw(served.socketPath, path, { method: "POST", headers, body });
+    expect(all.json()).toMatchObject({ kind: "ImageList", items: [{ names: ["localhost/hello:1"] }] });
+  });
+
+  test("pulls, checks and archives of images are streams, and what goes wrong is their last line", async () => {
+    const at = (path: string) => `/apis/gantry.dev/v1/${path}`;
+    const post = (path: string, body = "") =>
+      raw(served.socketPath, at(path), { method: "POST", headers: { "content-type": "application/json" }, body });
+    const lines = async (path: string): Promise<unknown[]> =>
+      (await post(path)).text
+        .trim()
+        .split("\n")
+        .map((line) => JSON.parse(line));
+    expect(await lines("imagepulls?name=app:1")).toMatchObject([{ type: "progress" }, { type: "image" }]);
+    expect((await lines("imagepulls?name=localhost/none:1")).at(-1)).toMatchObject({
+      type: "ERROR",
+      object: { kind: "Status", code: 404, message: "no such image" },
+    });
+    expect(await lines("imagechecks?name=a:1&name=b:1&repair")).toMatchObject([
+      { names: ["a:1", "b:1"], state: "repaired" },
+    ]);
+    expect((await raw(served.socketPath, at("imagearchive?name=a:1&name=b:1"))).text).toBe("a:1,b:1");
+    for (const bad of ["imagepulls", "imagepulls?name=Not%20A%20Name"])
+      expect((await post(bad)).status).toBeGreaterThanOrEqual(400);
+    expect((await post("imagepulls?name=a:1", "{}x")).status).toBe(400);
+    expect((await post("imagepulls?name=a:1", '{"credentials": 5}')).status).toBe(400);
+    expect((await raw(served.socketPath, at("imagearchive"))).status).toBe(400);
   });
 
   test("an image refused half way: the client still learns why", async () => {

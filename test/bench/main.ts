@@ -18,6 +18,7 @@ import { benchIdle } from "./idle.ts";
 import { benchMany } from "./many.ts";
 import { benchMicrovm } from "./microvm/index.ts";
 import { Podman } from "./podman.ts";
+import { benchPull } from "./pull.ts";
 import { benchStart } from "./start.ts";
 import { PodWatch } from "./watch.ts";
 
@@ -28,12 +29,12 @@ import { PodWatch } from "./watch.ts";
 const HELP = `npm run bench -- [options]
   --json FILE      write the figures as JSON, too
   --runs N         how often single things are measured (default 20)
-  --only PARTS     some of start,many,idle,microvm (many needs start)
+  --only PARTS     some of start,pull,many,microvm,idle (many needs start)
   --manifests N    manifests of the full comparison (default 1000)
   --strict         exit with 1 when a figure is over its limit`;
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
-const PARTS = ["start", "many", "microvm", "idle"];
+const PARTS = ["start", "pull", "many", "microvm", "idle"];
 
 const { values } = parseArgs({
   options: {
@@ -88,6 +89,7 @@ async function measure(parts: ReadonlySet<string>, runs: number, manifests: numb
     const figures: Figure[] = [];
     if (parts.has("start")) figures.push(...(await benchStart(bench, bare, podman)));
     const single = figures.find(({ id }) => id === "start.ready");
+    if (parts.has("pull")) figures.push(...(await benchPull(bench)));
     if (parts.has("many") && single !== undefined) figures.push(...(await benchMany(bench, single.value)));
     if (parts.has("microvm")) figures.push(...(await benchMicrovm(bench, podman)));
     if (parts.has("idle")) figures.push(...(await benchIdle(bench, { manifests })));

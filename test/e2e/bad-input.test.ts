@@ -193,7 +193,7 @@ describe("pods that can't run", () => {
     [
       "never",
       podText("never", { image: "localhost/no/such:1", imagePullPolicy: "Never" }),
-      /image localhost\/no\/such:1 is not in the store/,
+      /Container image "localhost\/no\/such:1" is not present with pull policy of Never/,
     ],
     [
       "no-command",

@@ -5,10 +5,11 @@ import { testHost } from "./harness.ts";
 
 /**
  * The lines of README.md that call gantry, in their order, against one daemon with the three pods that its reader has
- * running: each works as it stands there. Left out are those that go on until Ctrl-C, that need a terminal or Docker, and
+ * running: each works as it stands there. Left out are those that go on until Ctrl-C, that need a terminal, Docker or a
+ * registry, and
  * the installation (package.test.ts).
  */
-const ENDLESS = / -w\b| logs -f | -it |docker |npm install|image rm/;
+const ENDLESS = / -w\b| logs -f | -it |docker |npm install|image rm|image pull/;
 
 function readmeLines(): string[] {
   const blocks = [...readFileSync("README.md", "utf8").matchAll(/^```sh\n(.*?)^```/gms)].map(

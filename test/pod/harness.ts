@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { hashedPod } from "../../src/desired.ts";
-import type { Image, ImageStore } from "../../src/image/contract.ts";
+import type { Image, ImageStore, PullOptions } from "../../src/image/contract.ts";
 import type { ConfigMap, Secret } from "../../src/manifest/index.ts";
 import { configMap, pod as podSchema, secret } from "../../src/manifest/schema/index.ts";
 import type { ContainerState, DesiredPod, PodChange, PodState, PodSupervisor } from "../../src/pod/index.ts";
@@ -40,6 +40,9 @@ export class Harness {
   readonly events: Told[] = [];
   readonly changes: PodChange[] = [];
   readonly images = new Map<string, Partial<Image["config"]>>([["app", {}]]);
+  /** Names, in the order in which they were pulled. */
+  readonly pulls: string[] = [];
+  pulling: (name: string, options: PullOptions) => Promise<void> = async () => {};
   readonly configMaps = new Map<string, ConfigMap>();
   readonly secrets = new Map<string, Secret>();
   readonly logs = mkdtempSync(join(tmpdir(), "gantry-pod-"));
@@ -101,6 +104,8 @@ export class Harness {
       sizeBytes: 1,
       createdAt: 0,
       architecture: "amd64",
+      origins: [],
+      lastUsedAt: 0,
       config: { entrypoint: ["/app"], cmd: [], env: [], workingDir: "", user: "", stopSignal: undefined, ...config },
     });
     return {
@@ -110,11 +115,26 @@ export class Harness {
       },
       list: async () => [...this.images].map(([name, config]) => image(name, config)),
       import: () => Promise.reject(new Error("not here")),
+      pull: async (name, options) => {
+        this.pulls.push(name);
+        await this.pulling(name, options);
+        const config = this.images.get(name);
+        if (config !== undefined) return image(name, config);
+        throw new GantryError("image-missing", `no registry has ${name}`, { hint: "import it" });
+      },
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
       settled: async () => {},
       unmountUnused: async () => {},
+      importAll: () => Promise.reject(new Error("not here")),
+      export: () => {
+        throw new Error("not here");
+      },
+      verify: () => {
+        throw new Error("not here");
+      },
+      close: async () => {},
     };
   }
 

@@ -21,7 +21,7 @@ describe("a pod that is created", () => {
       restartCount: 0,
       state: { type: "running" },
     });
-    expect(h.reasons()).toEqual(["Pulled", "Created", "Started"]);
+    expect(h.reasons()).toEqual(["Pulling", "Pulled", "Created", "Started"]);
     expect(phase()).toBe("Running");
   });
 

@@ -1,10 +1,15 @@
 import { PassThrough, type Readable } from "node:stream";
 import type { FastifyInstance } from "fastify";
+import { z } from "zod";
+import type { Credential } from "../../image/contract.ts";
+import { normalizeName } from "../../image/name.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend } from "../contract.ts";
 import { checkContentType, readBody } from "./body.ts";
+import { jsonLines } from "./json-lines.ts";
 import { refuseDryRun, success } from "./pods.ts";
 import { type Call, route } from "./routing.ts";
+import type { Streams } from "./streaming.ts";
 
 const GANTRY = "/apis/gantry.dev/v1";
 const apiVersion = "gantry.dev/v1";
@@ -26,7 +31,7 @@ const ARCHIVE_TYPES = [
 ];
 
 /** What Kubernetes has no words for: problems, plan, apply, images, the daemon itself. */
-export function serveGantry(app: FastifyInstance, backend: ApiBackend): void {
+export function serveGantry(app: FastifyInstance, backend: ApiBackend, streams: Streams): void {
   route(app, `${GANTRY}/problems`, { GET: () => ({ apiVersion, kind: "ProblemReport", ...backend.problems() }) });
   route(app, `${GANTRY}/plan`, { GET: () => ({ apiVersion, kind: "Plan", steps: backend.plan() }) });
   route(app, `${GANTRY}/daemon`, { GET: () => ({ apiVersion, kind: "Daemon", ...backend.info() }) });
@@ -53,6 +58,75 @@ export function serveGantry(app: FastifyInstance, backend: ApiBackend): void {
       return success({ name, kind: "images" });
     },
   });
+  route(app, `${GANTRY}/imagepulls`, {
+    POST: async (call) => {
+      const name = requireName(call);
+      const text = await readBody(call.request.raw, call.request.headers["content-type"], {
+        contentTypes: ["application/json"],
+      });
+      const { credentials } = readPullRequest(text);
+      normalizeName(name); // its errors are no lines
+      streams.send(call, JSON_LINES, (signal) => jsonLines(backend.pullImage(name, credentials, signal)));
+    },
+  });
+  route(app, `${GANTRY}/imagechecks`, {
+    POST: (call) => {
+      const { query } = call;
+      const names = query.all("name");
+      const repair = query.flag("repair");
+      streams.send(call, JSON_LINES, (signal) => jsonLines(backend.verifyImages(names, repair, signal)));
+    },
+  });
+  route(app, `${GANTRY}/imagearchive`, {
+    GET: async (call) => {
+      const names = call.query.all("name");
+      if (names.length === 0) throw new GantryError("usage", "no image is named", { hint: "Add ?name=NAME." });
+      const archive = await backend.exportImages(names);
+      streams.send(call, "application/x-tar", archive);
+    },
+  });
+}
+
+const JSON_LINES = "application/json";
+
+const pullRequest = z.strictObject({
+  credentials: z
+    .array(
+      z.strictObject({
+        username: z.string().optional(),
+        password: z.string().optional(),
+        identityToken: z.string().optional(),
+        from: z.string().default("the request"),
+      }),
+    )
+    .default([]),
+});
+
+/** An empty body asks for nothing special. */
+function readPullRequest(text: string): { readonly credentials: readonly Credential[] } {
+  const hint = 'Send nothing, or {"credentials":[{"username":"…","password":"…"}]}.';
+  let document: unknown;
+  try {
+    document = text.trim() === "" ? {} : JSON.parse(text);
+  } catch {
+    throw new GantryError("usage", "the body is not JSON", { hint });
+  }
+  const result = pullRequest.safeParse(document);
+  if (!result.success) throw new GantryError("usage", "the body is no pull request", { hint });
+  return {
+    credentials: result.data.credentials.map(({ from, username, password, identityToken }) => ({
+      from,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+      ...(identityToken === undefined ? {} : { identityToken }),
+    })),
+  };
+}
+
+function requireName({ query }: Call): string {
+  const name = query.text("name");
+  if (name === undefined) throw new GantryError("usage", "the image has no name", { hint: "Add ?name=NAME." });
+  return name;
 }
 
 /** The name of a file in the manifest folder, never a way out of it. */
@@ -66,7 +140,6 @@ function fileName(name: string | undefined): string | undefined {
 function importImage(backend: ApiBackend): (call: Call) => Promise<unknown> {
   return async ({ query, request, reply }) => {
     const name = query.text("name");
-    if (name === undefined) throw new GantryError("usage", "the image has no name", { hint: "Add ?name=NAME." });
     checkContentType(request.headers["content-type"], ARCHIVE_TYPES);
     const gone = new AbortController();
     const onClose = (): void => {
@@ -74,7 +147,10 @@ function importImage(backend: ApiBackend): (call: Call) => Promise<unknown> {
     };
     reply.raw.on("close", onClose);
     try {
-      return await backend.importImage(shielded(request.raw), name, gone.signal, query.text("source"));
+      const body = shielded(request.raw);
+      const shownAs = query.text("source");
+      if (name !== undefined) return await backend.importImage(body, name, gone.signal, shownAs);
+      return { apiVersion, kind: "ImageList", items: await backend.importImages(body, gone.signal, shownAs) };
     } finally {
       reply.raw.off("close", onClose);
     }

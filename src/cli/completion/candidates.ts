@@ -31,7 +31,7 @@ export async function candidatesFor(cursor: Cursor, client: ApiClient): Promise<
         Object.entries(wanted.spec.subcommands ?? {}).map(([value, { summary }]) => ({ value, description: summary })),
       );
     case "flags": {
-      const options = [...(wanted.spec?.options ?? []), ...globalOptions(wanted.spec?.outputs ?? [])];
+      const options = [...(wanted.spec?.options ?? []), ...globalOptions(wanted.spec ?? { outputs: [] })];
       const flags = options.flatMap((option) =>
         flagsOf(option).map((value) => ({ value, description: option.description })),
       );

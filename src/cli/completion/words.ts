@@ -77,7 +77,7 @@ function valueFor(option: OptionSpec): Wanted {
 }
 
 function findOption(flag: string, spec: CommandSpec | undefined): OptionSpec | undefined {
-  const all = [...(spec?.options ?? []), ...globalOptions(spec?.outputs ?? [])];
+  const all = [...(spec?.options ?? []), ...globalOptions(spec ?? { outputs: [] })];
   return all.find((option) => flagsOf(option).includes(flag));
 }
 

@@ -92,7 +92,7 @@ const spec: Fields<PodSpec> = {
   hostUsers: "supported",
   hostname: "supported",
   hostnameOverride: { refused: "hostnameOverride is not supported yet; use hostname" },
-  imagePullSecrets: noEffect("images are not pulled from registries yet"),
+  imagePullSecrets: "supported",
   initContainers: { fields: containerRules("supported") },
   nodeName: oneNode,
   nodeSelector: oneNode,

@@ -8,7 +8,7 @@ import type { Job, JobResult, PodView } from "../machine/env.ts";
 import { madeFacts } from "../rules/run-facts.ts";
 import type { Slot } from "../rules/slots.ts";
 import type { Placed } from "../rules/world.ts";
-import { requireImage } from "./image.ts";
+import { imageUsed, requireImage } from "./image.ts";
 import { driverOf, lookupOf, type PodScope, tell } from "./scope.ts";
 import { as, explain, StepError } from "./step-error.ts";
 
@@ -23,16 +23,15 @@ export async function start(
   signal: AbortSignal,
 ): Promise<JobResult> {
   const { slot, sandbox, discard } = job;
-  const config = await configOf(scope, view, slot, job.facts.attempt - 1, sandbox);
+  const config = await configOf(scope, view, slot, job.facts.attempt - 1, sandbox, signal);
+  imageUsed(scope, slot.spec);
   const driver = driverOf(scope, view.desired);
-  const message = `Container image "${config.imageName}" already present on machine`;
   return scope.limiter.run(async () => {
     // From here on something may exist under this number.
     await as("CreateContainerError", () => scope.writer.saveContainer(job.facts));
     for (const { sandboxId, container } of discard) {
       await as("CreateContainerError", () => driver.removeContainer(sandboxId, container.id, signal));
     }
-    tell(scope, view.desired, "Normal", "Pulled", message);
     await as("CreateContainerError", () => driver.createContainer(sandbox.id, config, signal));
     tell(scope, view.desired, "Normal", "Created", `Created container: ${slot.name}`);
     const facts = madeFacts(job.facts, slot);
@@ -113,7 +112,7 @@ export async function replace(
   signal: AbortSignal,
 ): Promise<JobResult> {
   const { slot, placed, sandbox } = job;
-  await configOf(scope, view, slot, job.placed.container.attempt + 1, sandbox);
+  await configOf(scope, view, slot, job.placed.container.attempt + 1, sandbox, signal);
   tell(
     scope,
     view.desired,
@@ -151,9 +150,10 @@ export async function configOf(
   slot: Slot,
   attempt: number,
   sandbox: { readonly id: string; readonly ips: readonly string[] },
+  signal: AbortSignal,
 ): Promise<ContainerConfig> {
-  const image = await requireImage(scope, slot.spec);
   const { desired } = view;
+  const image = await requireImage(scope, desired, slot.spec, signal);
   const { node, podLogs } = scope.ports;
   const lookup = lookupOf(scope, desired);
   return as("CreateContainerConfigError", () =>

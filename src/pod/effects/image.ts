@@ -1,20 +1,153 @@
-import type { Image } from "../../image/contract.ts";
-import type { Container } from "../../manifest/index.ts";
+/** Images: from the store, or by pulling them, as the container's policy says. */
+import type { Image, PullProgress } from "../../image/contract.ts";
+import { registryOf } from "../../image/name.ts";
+import type { Container, Pod } from "../../manifest/index.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
-import type { PodScope } from "./scope.ts";
-import { StepError } from "./step-error.ts";
+import type { DesiredPod, PodPorts } from "../contract.ts";
+import { presentMessage, progressText, pullDecision, pulledMessage, quarterOf } from "../rules/pull.ts";
+import { pullSecretsFor } from "../rules/pull-secrets.ts";
+import { type PodScope, tell } from "./scope.ts";
+import { explain, StepError } from "./step-error.ts";
 
-/** @throws StepError InvalidImageName, ErrImageNeverPull, ErrImagePull */
-export async function requireImage({ ports }: PodScope, { image: name, imagePullPolicy }: Container): Promise<Image> {
-  let image: Image | undefined;
+/** Between two events about how far a pull has come, ms. */
+const EVENT_PACE_MS = 1000;
+/** Between two looks of `status`, ms. */
+const STATUS_PACE_MS = 500;
+
+/** Who is told of a pull. */
+export interface PullListener {
+  event(type: "Normal" | "Warning", reason: string, message: string): void;
+  /** What `status` says meanwhile; undefined when it is over. */
+  progress(text: string | undefined): void;
+}
+
+/**
+ * The image that a container is to run now, pulled where its policy wants that. Says in events what is done.
+ * @throws StepError InvalidImageName, ErrImageNeverPull, ErrImagePull, SignatureValidationFailed
+ */
+export async function ensureImage(
+  ports: Pick<PodPorts, "images" | "secret" | "clock">,
+  pod: Pod,
+  { image: name, imagePullPolicy: policy }: Container,
+  listener: PullListener,
+  signal: AbortSignal,
+): Promise<Image> {
+  const held = await resolve(ports, name);
+  switch (pullDecision(policy, held !== undefined)) {
+    case "refuse": {
+      const message = `Container image "${name}" is not present with pull policy of Never`;
+      listener.event("Warning", "ErrImageNeverPull", message);
+      const hint = `import it with 'gantry image import FILE ${name}', or use imagePullPolicy: IfNotPresent`;
+      throw new StepError("ErrImageNeverPull", new GantryError("image-missing", message, { hint }));
+    }
+    case "use":
+      if (held === undefined) break;
+      listener.event("Normal", "Pulled", presentMessage(name));
+      return held;
+    case "pull":
+      break;
+  }
+  return await pull(ports, pod, name, held !== undefined, listener, signal);
+}
+
+async function resolve({ images }: Pick<PodPorts, "images">, name: string): Promise<Image | undefined> {
   try {
-    image = await ports.images.resolve(name);
+    return await images.resolve(name);
   } catch (error) {
     throw new StepError(isGantryError(error, "name-invalid") ? "InvalidImageName" : "ErrImagePull", error);
   }
-  if (image !== undefined) return image;
-  const missing = new GantryError("image-missing", `image ${name} is not in the store`, {
-    hint: `import it with 'gantry image import FILE ${name}'`,
-  });
-  throw new StepError(imagePullPolicy === "Never" ? "ErrImageNeverPull" : "ErrImagePull", missing);
+}
+
+async function pull(
+  { images, secret, clock }: Pick<PodPorts, "images" | "secret" | "clock">,
+  pod: Pod,
+  name: string,
+  held: boolean,
+  listener: PullListener,
+  signal: AbortSignal,
+): Promise<Image> {
+  const { credentials, problems } = pullSecretsFor(pod, name, (one) => secret(pod.metadata.namespace, one));
+  for (const problem of problems) {
+    const message = `Unable to retrieve some image pull secrets (${problem}); attempting to pull the image may not succeed.`;
+    listener.event("Warning", "FailedToRetrieveImagePullSecret", message);
+  }
+  listener.event("Normal", "Pulling", `Pulling image "${name}"`);
+  const begun = clock.now();
+  const onProgress = progressTeller(name, listener, clock.now);
+  try {
+    const image = await images.pull(name, { credentials, onProgress, signal });
+    listener.event("Normal", "Pulled", pulledMessage(name, image, clock.now() - begun));
+    return image;
+  } catch (error) {
+    if (isGantryError(error, "cancelled")) throw error;
+    const told = withWayOut(error, name, held);
+    listener.event("Warning", "Failed", `Failed to pull image "${name}": ${explain(told)}`);
+    throw new StepError(isGantryError(error, "image-untrusted") ? "SignatureValidationFailed" : "ErrImagePull", told);
+  } finally {
+    listener.progress(undefined);
+  }
+}
+
+/** Not more often than people can read. */
+function progressTeller(name: string, listener: PullListener, now: () => number): (progress: PullProgress) => void {
+  let [quarter, eventAt, statusAt, stage] = [0, now(), Number.NEGATIVE_INFINITY, ""];
+  return (progress) => {
+    const at = now();
+    const text = progressText(progress);
+    if (progress.stage !== stage || at - statusAt >= STATUS_PACE_MS) {
+      listener.progress(`pulling image "${name}": ${text}`);
+      [statusAt, stage] = [at, progress.stage];
+    }
+    const reached = quarterOf(progress) ?? quarter;
+    if (reached <= quarter || at - eventAt < EVENT_PACE_MS) return;
+    listener.event("Normal", "Pulling", `Pulling image "${name}": ${text}`);
+    [quarter, eventAt] = [reached, at];
+  };
+}
+
+/** Names under "localhost" are for images that no registry has, and one that is held may do as it is. */
+function withWayOut(error: unknown, name: string, held: boolean): unknown {
+  if (!isGantryError(error)) return error;
+  const { code, kind, details } = error;
+  const again = (message: string, hint: string): GantryError =>
+    new GantryError(code, message, { kind, details, hint, cause: error });
+  if (held) {
+    const hint =
+      `${error.hint ?? ""} The image is in the store: 'imagePullPolicy: IfNotPresent' uses it as it is.`.trim();
+    return again(error.message, hint);
+  }
+  if (registryOf(name) !== "localhost") return error;
+  return again(`image ${name} is not in the store`, `import it with 'gantry image import FILE ${name}'`);
+}
+
+/** Pulls of one pod, and what they say of it. */
+export async function requireImage(
+  scope: PodScope,
+  desired: DesiredPod,
+  container: Container,
+  signal: AbortSignal,
+): Promise<Image> {
+  const { name } = container;
+  const fresh = scope.images.get(name);
+  if (fresh === keyOf(container)) {
+    const held = await resolve(scope.ports, container.image);
+    if (held !== undefined) return held;
+  }
+  const listener = {
+    event: (type: "Normal" | "Warning", reason: string, message: string) => tell(scope, desired, type, reason, message),
+    progress: (text: string | undefined) => scope.pulling(name, text),
+  };
+  const ensure = (): Promise<Image> => ensureImage(scope.ports, desired.pod, container, listener, signal);
+  const image = await scope.pulls.run(ensure, signal);
+  scope.images.set(name, keyOf(container));
+  return image;
+}
+
+/** The next run of the container looks at its policy anew. */
+export function imageUsed(scope: PodScope, container: Container): void {
+  scope.images.delete(container.name);
+}
+
+function keyOf({ image, imagePullPolicy }: Container): string {
+  return `${imagePullPolicy} ${image}`;
 }

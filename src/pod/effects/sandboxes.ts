@@ -12,7 +12,7 @@ import { sandboxId } from "../rules/ids.ts";
 import { madeFacts, reservedFacts } from "../rules/run-facts.ts";
 import { type Slot, slotsOf } from "../rules/slots.ts";
 import { configOf } from "./containers.ts";
-import { requireImage } from "./image.ts";
+import { imageUsed, requireImage } from "./image.ts";
 import { removeLogs } from "./logs.ts";
 import { driverOf, logsOf, look, lookupOf, type PodScope, tell } from "./scope.ts";
 import { as, explain, StepError } from "./step-error.ts";
@@ -37,10 +37,18 @@ export async function prepare(
 
 async function prepareImages(scope: PodScope, desired: PodView["desired"], signal: AbortSignal): Promise<void> {
   const slots = slotsOf(desired);
+  const failed = (name: string, error: unknown): void => {
+    const reason = error instanceof StepError ? error.reason : "ErrImagePull";
+    if (!isGantryError(error, "cancelled"))
+      tell(scope, desired, "Warning", "Failed", `Error: ${reason}: container ${name}: ${explain(error)}`);
+  };
   const results = await Promise.allSettled(
     slots.map(async ({ spec }) => {
-      const { digest } = await requireImage(scope, spec);
-      await as("ErrImagePull", () => scope.ports.images.rootfs(digest, signal));
+      const { digest } = await requireImage(scope, desired, spec, signal);
+      await as("ErrImagePull", () => scope.ports.images.rootfs(digest, signal)).catch((error: unknown) => {
+        failed(spec.name, error);
+        throw error;
+      });
     }),
   );
   const containers: Record<string, { reason: string; message: string }> = {};
@@ -52,8 +60,8 @@ async function prepareImages(scope: PodScope, desired: PodView["desired"], signa
     first ??= error;
     const reason = error instanceof StepError ? error.reason : "ErrImagePull";
     containers[name] = { reason, message: explain(error) };
-    if (!isGantryError(error, "cancelled"))
-      tell(scope, desired, "Warning", "Failed", `Error: ${reason}: container ${name}: ${explain(error)}`);
+    // A pull says itself how it failed.
+    if (reason === "InvalidImageName") failed(name, error);
   }
   if (first !== undefined)
     throw new StepError(first instanceof StepError ? first.reason : "ErrImagePull", first, { containers });
@@ -72,7 +80,7 @@ export async function runSandbox(
     const resolv = parseResolvConf(needsHostResolv(desired.pod) ? await readFile(scope.resolvConf, "utf8") : "");
     const config = sandboxConfig({ desired, uid: scope.uid, attempt, volumes, node: scope.ports.node, resolv });
     const driver = driverOf(scope, desired);
-    const first = await firstContainers(scope, view, config.id);
+    const first = await firstContainers(scope, view, config.id, signal);
     const begin = first.map((one) => one.config);
     return await scope.limiter.run(async () => {
       // From here on something may exist under these numbers.
@@ -95,12 +103,17 @@ interface FirstContainer {
 }
 
 /** One that can't be configured is left out: it has its turn, and its error, when the sandbox is there. */
-async function firstContainers(scope: PodScope, view: PodView, id: string): Promise<FirstContainer[]> {
+async function firstContainers(
+  scope: PodScope,
+  view: PodView,
+  id: string,
+  signal: AbortSignal,
+): Promise<FirstContainer[]> {
   const slots = firstSlots(view.desired, view.facts, scope.ports.clock.now());
   const made = await Promise.allSettled(
     slots.map(async (slot): Promise<FirstContainer> => {
       const facts = reservedFacts(scope.uid, slot, view.facts[slot.name]);
-      return { slot, facts, config: await configOf(scope, view, slot, facts.attempt - 1, { id, ips: [] }) };
+      return { slot, facts, config: await configOf(scope, view, slot, facts.attempt - 1, { id, ips: [] }, signal) };
     }),
   );
   return made.flatMap((result) => (result.status === "fulfilled" ? [result.value] : []));
@@ -116,7 +129,7 @@ function recordCreated(
   const facts = first.flatMap(({ slot, facts: reserved, config }): ContainerFacts[] => {
     const created = sandbox.containers.some(({ id, state }) => id === config.id && state === "created");
     if (!created) return [];
-    tell(scope, desired, "Normal", "Pulled", `Container image "${config.imageName}" already present on machine`);
+    imageUsed(scope, slot.spec);
     tell(scope, desired, "Normal", "Created", `Created container: ${slot.name}`);
     const made = madeFacts(reserved, slot);
     scope.writer.saveContainer(made);

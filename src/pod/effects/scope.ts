@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import type { ObservedSandbox, SandboxDriver } from "../../sandbox/driver.ts";
 import { messageOf } from "../../system/errors.ts";
+import type { Limiter } from "../../system/limiter.ts";
 import type { ConfigLookup } from "../../volume/contract.ts";
 import type { DesiredPod, PodPorts } from "../contract.ts";
 import { isOfPod, podLogName } from "../rules/ids.ts";
 import type { FactsWriter } from "./facts-writer.ts";
-import type { Limiter } from "./limiter.ts";
 import type { Tracker } from "./tracker.ts";
 
 export interface PodScope {
@@ -15,6 +15,12 @@ export interface PodScope {
   readonly writer: FactsWriter;
   /** For starts, and for taking down: both cost processes. */
   readonly limiter: Limiter;
+  /** For pulls of this pod. */
+  readonly pulls: Limiter;
+  /** By container name: what `requireImage` has seen to for its next run. */
+  readonly images: Map<string, string>;
+  /** Says how far a container's image is; undefined when that is over. */
+  readonly pulling: (container: string, text: string | undefined) => void;
   readonly tracker: Tracker;
   /** Path of the host's resolv.conf. */
   readonly resolvConf: string;

@@ -40,6 +40,8 @@ export interface PodContext {
   readonly dead: readonly string[];
   readonly restartWanted: readonly string[];
   readonly holds: Readonly<Record<string, Hold>>;
+  /** By container name: how far the pull of its image is, for people. */
+  readonly pulling: Readonly<Record<string, string>>;
   /** What keeps the pod as a whole from getting on. */
   readonly problem: { readonly reason: string; readonly message: string } | undefined;
   /** Of the state's own work. */

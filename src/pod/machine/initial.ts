@@ -38,6 +38,7 @@ export function initialContext({ env, desired, uid, stored, containers, observed
     dead: [],
     restartWanted: [],
     holds: {},
+    pulling: {},
     problem: undefined,
     retry: undefined,
     retries: {},

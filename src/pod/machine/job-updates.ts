@@ -1,12 +1,11 @@
 /** How the end of a job changes what is known. Pure. */
 import type { ContainerFacts } from "../../store/contract.ts";
-import { retryDelay } from "../rules/backoff.ts";
 import { mergeLook, newlyEnded } from "../rules/observation.ts";
 import { recordExit } from "../rules/restart.ts";
 import { withContainer, withoutContainers } from "../rules/world.ts";
 import { isBusy, isShuttingDown, type PodContext, slotsIn } from "./context.ts";
 import type { Job, JobFailure, JobResult } from "./env.ts";
-import { without } from "./updates.ts";
+import { nextHold, without } from "./updates.ts";
 
 type Change = Partial<PodContext>;
 
@@ -143,10 +142,7 @@ function startFailed(
 }
 
 function held(context: PodContext, name: string, failure: JobFailure, now: number): PodContext["holds"] {
-  const failures = (context.holds[name]?.failures ?? 0) + 1;
-  const reason = failure.reason === "ErrImagePull" && failures > 1 ? "ImagePullBackOff" : failure.reason;
-  const hold = { reason, message: failure.message, failures, until: now + retryDelay(failures - 1) };
-  return { ...context.holds, [name]: hold };
+  return { ...context.holds, [name]: nextHold(context.holds[name], failure, now) };
 }
 
 function retryOf(context: PodContext, key: string, now: number): PodContext["retries"] {

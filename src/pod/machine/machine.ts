@@ -120,6 +120,8 @@ export const podMachine = podSetup.createMachine({
     },
     restart: { actions: [assign(({ context, event }) => update.restartAsked(context, event.container)), "digest"] },
     config: { actions: [assign(() => update.configChanged()), "digest"] },
+    // Only said: nothing follows from it.
+    pulling: { actions: assign(({ context, event }) => update.pulling(context, event.container, event.text)) },
     tick: { actions: "digest" },
     "job.facts": {
       guard: ({ context, event }) => Object.values(context.jobs).some(({ id }) => id === event.id),

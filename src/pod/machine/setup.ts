@@ -14,6 +14,7 @@ export type PodEvent =
   | { readonly type: "remove"; readonly graceMs: number | undefined }
   | { readonly type: "restart"; readonly container: string | undefined }
   | { readonly type: "config" }
+  | { readonly type: "pulling"; readonly container: string; readonly text: string | undefined }
   | { readonly type: "tick" }
   /** Something changed: act on what is known now. Every state that acts has its own answer. */
   | { readonly type: "evaluate" }

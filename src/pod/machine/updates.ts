@@ -3,8 +3,10 @@ import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
 import { retryDelay } from "../rules/backoff.ts";
+import type { Hold } from "../rules/container-state.ts";
 import { noticeExits } from "../rules/exits.ts";
 import { isProgress, newlyEnded } from "../rules/observation.ts";
+import { pullReason } from "../rules/pull.ts";
 import { activeDeadline, isBusy, outlookIn, type PodContext, slotsIn } from "./context.ts";
 import type { WorkFailure } from "./env.ts";
 
@@ -111,14 +113,29 @@ export function factsReported(context: PodContext, facts: ContainerFacts): Chang
   return { facts: { ...context.facts, [facts.name]: facts } };
 }
 
-/** The state's own work failed. */
+export function pulling(context: PodContext, container: string, text: string | undefined): Change {
+  const others = without(context.pulling, [container]);
+  return { pulling: text === undefined ? others : { ...others, [container]: text } };
+}
+
+/** The state's own work failed. What failed for a container counts its own failures, everything else together. */
 export function workFailed(context: PodContext, failure: WorkFailure, now: number): Change {
-  const failures = (context.retry?.failures ?? 0) + 1;
-  const until = now + retryDelay(failures - 1);
   const holds = Object.fromEntries(
-    Object.entries(failure.containers).map(([name, hold]) => [name, { ...hold, until, failures }]),
+    Object.entries(failure.containers).map(([name, said]) => [name, nextHold(context.holds[name], said, now)]),
   );
-  return { retry: { failures, until }, problem: { reason: failure.reason, message: failure.message }, holds };
+  const counts = Object.values(holds).map((hold) => hold.failures);
+  const ofOthers = Object.keys(context.holds).length > 0 ? 0 : (context.retry?.failures ?? 0);
+  const failures = counts.length > 0 ? Math.max(...counts) : ofOthers + 1;
+  const until = now + retryDelay(failures - 1);
+  const reason = pullReason(failure.reason, failures);
+  return { retry: { failures, until }, problem: { reason, message: failure.message }, holds };
+}
+
+/** One more failure in a row. */
+export function nextHold(before: Hold | undefined, said: Pick<Hold, "reason" | "message">, now: number): Hold {
+  const failures = (before?.failures ?? 0) + 1;
+  const reason = pullReason(said.reason, failures);
+  return { reason, message: said.message, failures, until: now + retryDelay(failures - 1) };
 }
 
 export function workDone(): Change {

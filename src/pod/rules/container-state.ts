@@ -26,6 +26,7 @@ export interface ContainerStateInput {
   readonly known: readonly ObservedSandbox[];
   readonly outlook: Outlook;
   readonly holds: Readonly<Record<string, Hold>>;
+  readonly pulling: Readonly<Record<string, string>>;
   /** Nothing is going to be started any more: what ended stays ended. */
   readonly over: boolean;
   /** What keeps the pod as a whole, shown by every container that waits. */
@@ -83,14 +84,14 @@ function stateOf(slot: Slot, run: Run, input: ContainerStateInput): ContainerSta
     case "created":
     case "due": {
       const hold = input.holds[slot.name];
-      if (hold !== undefined) return { type: "waiting", reason: hold.reason, message: hold.message };
+      const pulling = input.pulling[slot.name];
+      if (hold !== undefined) return { type: "waiting", reason: hold.reason, message: pulling ?? hold.message };
       const reason =
         slot.kind === "main" && !input.outlook.initialized && hasInit(input.slots)
           ? "PodInitializing"
           : "ContainerCreating";
-      return input.problem === undefined
-        ? { type: "waiting", reason }
-        : { type: "waiting", reason, message: input.problem };
+      const message = pulling ?? input.problem;
+      return message === undefined ? { type: "waiting", reason } : { type: "waiting", reason, message };
     }
   }
 }

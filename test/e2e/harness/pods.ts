@@ -15,6 +15,7 @@ const ContainerStatus = z.object({
   ready: z.boolean(),
   restartCount: z.number(),
   containerID: z.string().optional(),
+  imageID: z.string().optional(),
   state: z.object({
     running: Running.optional(),
     terminated: Terminated.optional(),

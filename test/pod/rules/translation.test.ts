@@ -31,7 +31,16 @@ function made(
     stopSignal: undefined,
     ...image,
   };
-  const held: Image = { digest: "sha256:1", names: ["app"], sizeBytes: 0, createdAt: 0, architecture: "amd64", config };
+  const held: Image = {
+    digest: "sha256:1",
+    names: ["app"],
+    sizeBytes: 0,
+    createdAt: 0,
+    architecture: "amd64",
+    origins: [],
+    lastUsedAt: 0,
+    config,
+  };
   return containerConfig({
     desired,
     uid: "0123456789abcdef",
