@@ -110,6 +110,8 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     user: userOf(pod, spec, image.config.user),
     security: securityOf(pod, spec),
     resources: containerResources(pod, spec, node.memoryBytes),
+    stdin: spec.stdin !== true ? "closed" : spec.stdinOnce === true ? "once" : "kept",
+    tty: spec.tty ?? false,
     terminationMessagePath: spec.terminationMessagePath,
     logPath: logPath(input.podLogs, pod, uid, slot.name, attempt),
   };
