@@ -1,4 +1,4 @@
-import type { ExecIn, HookAction, ProbeAction, Prober, ProbeOutcome } from "../../src/probe/contract.ts";
+import type { ExecIn, HookAction, ProbeAction, ProbeOutcome, Prober } from "../../src/probe/contract.ts";
 import { within } from "../../src/probe/deadline.ts";
 import type { Clock } from "../../src/system/clock.ts";
 import { GantryError } from "../../src/system/errors.ts";

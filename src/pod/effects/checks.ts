@@ -197,8 +197,10 @@ function fraction(text: string): number {
 }
 
 async function waitUntil({ ports: { clock } }: PodScope, at: number, signal: AbortSignal): Promise<void> {
+  const left = at - clock.now();
+  if (left <= 0) return;
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = clock.setTimeout(resolve, Math.max(0, at - clock.now()));
+  const timer = clock.setTimeout(resolve, left);
   const onAbort = (): void => {
     clock.clearTimeout(timer);
     resolve();
