@@ -19,12 +19,13 @@ const STATUS = ["UNKNOWN", "SERVING", "NOT_SERVING", "SERVICE_UNKNOWN"] as const
 export async function probeGrpc(action: GrpcAction, userAgent: string, signal: AbortSignal): Promise<ProbeOutcome> {
   const answer = await call(action, userAgent, signal);
   const code = answer.headers["grpc-status"] ?? "missing";
+  const said = unescaped(answer.headers["grpc-message"]);
   if (code === UNIMPLEMENTED) {
     const why = "this server does not implement the grpc health protocol (grpc.health.v1.Health)";
-    return failure(`error: ${why}: ${answer.headers["grpc-message"] ?? ""}`);
+    return failure(`error: ${why}: ${said ?? ""}`);
   }
   if (code !== "0") {
-    const message = answer.headers["grpc-message"] ?? `HTTP status ${answer.headers[":status"] ?? "missing"}`;
+    const message = said ?? `HTTP status ${answer.headers[":status"] ?? "missing"}`;
     return failure(`error: health rpc probe failed: ${message} (code ${code})`);
   }
   const status = servingStatus(answer.body);
@@ -35,6 +36,15 @@ export async function probeGrpc(action: GrpcAction, userAgent: string, signal: A
 
 function failure(message: string): ProbeOutcome {
   return { result: "failure", message };
+}
+
+/** grpc-message is percent-encoded; one that is not well-formed is shown as it is. */
+function unescaped(message: string | undefined): string | undefined {
+  try {
+    return message === undefined ? undefined : decodeURIComponent(message);
+  } catch {
+    return message;
+  }
 }
 
 interface Answer {

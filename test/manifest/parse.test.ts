@@ -198,7 +198,7 @@ describe("places", () => {
     [
       "a signal that there is not",
       `${POD}    lifecycle: {stopSignal: SIGTREM}\n`,
-      "9:29: error: spec.containers[0].lifecycle.stopSignal: \"SIGTREM\" must be the name of a signal, e.g. SIGTERM or SIGQUIT",
+      '9:29: error: spec.containers[0].lifecycle.stopSignal: "SIGTREM" must be the name of a signal, e.g. SIGTERM or SIGQUIT',
     ],
     [
       "a storage system",
