@@ -119,7 +119,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       driverFor,
       images,
       volumes,
-      prober: createProber(clock),
+      prober: createProber(clock, 2 * node.cpus),
       store,
       clock,
       log,

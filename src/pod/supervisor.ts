@@ -2,11 +2,11 @@
 import { type Actor, createActor } from "xstate";
 import type { ObservedSandbox } from "../sandbox/driver.ts";
 import { messageOf } from "../system/errors.ts";
+import { createLimiter } from "../system/limiter.ts";
 import { eventsBetween } from "./changes.ts";
 import type { DesiredPod, PodChange, PodPorts, PodState, PodSupervisor } from "./contract.ts";
 import { FactsWriter } from "./effects/facts-writer.ts";
 import { createPodEnv, type PodScope } from "./effects/index.ts";
-import { createLimiter } from "./effects/limiter.ts";
 import { tell } from "./effects/scope.ts";
 import { Tracker } from "./effects/tracker.ts";
 import { MAX_BACKOFF_ANNOTATION } from "./labels.ts";

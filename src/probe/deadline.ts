@@ -22,12 +22,19 @@ export async function within<T>(
   const timer = clock.setTimeout(() => late(LATE), ms);
   const result = work(own.signal);
   result.catch(() => {}); // it may lose the race
+  let settled = false;
   try {
-    return await Promise.race([result, over]);
+    const outcome = await Promise.race([result, over]);
+    settled = outcome !== LATE;
+    return outcome;
+  } catch (error) {
+    settled = !signal.aborted;
+    throw error;
   } finally {
     clock.clearTimeout(timer);
     signal.removeEventListener("abort", onAbort);
-    own.abort();
+    // Aborting costs more than everything else here, so it is not done for nothing.
+    if (!settled) own.abort();
   }
 }
 

@@ -1,6 +1,7 @@
 /** Probes and hooks as the kubelet runs them (kubernetes/pkg/kubelet/prober, pkg/probe, pkg/kubelet/lifecycle). */
 import type { Clock } from "../system/clock.ts";
 import { GantryError, isGantryError, messageOf } from "../system/errors.ts";
+import { createLimiter } from "../system/limiter.ts";
 import { KUBERNETES } from "../system/version.ts";
 import type { ExecIn, HookAction, HttpGetAction, ProbeAction, ProbeOutcome, Prober } from "./contract.ts";
 import { cancelled, LATE, seconds, within } from "./deadline.ts";
@@ -14,11 +15,17 @@ export type * from "./contract.ts";
 /** When the prober itself fails, it tries again at once (prober.go, maxProbeRetries). */
 const TRIES = 3;
 
-export function createProber(clock: Clock): Prober {
+/**
+ * @param commands how many commands are run at once: each costs a process or more, and a burst of them would keep
+ *   them all from ending in time. What waits for its turn loses none of its own time
+ */
+export function createProber(clock: Clock, commands = 4): Prober {
+  const limiter = createLimiter(commands);
   return {
     async probe(action, timeoutMs, exec, signal) {
       for (let tries = 1; ; tries++) {
-        const outcome = await probeOnce(clock, action, timeoutMs, exec, signal);
+        const once = () => probeOnce(clock, action, timeoutMs, exec, signal);
+        const outcome = await (action.type === "exec" ? limiter.run(once, signal) : once());
         if (outcome.result !== "unknown" || tries === TRIES) return outcome;
       }
     },

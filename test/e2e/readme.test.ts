@@ -8,7 +8,7 @@ import { testHost } from "./harness.ts";
  * running: each works as it stands there. Left out are those that go on until Ctrl-C, that need a terminal or Docker, and
  * the installation (package.test.ts).
  */
-const ENDLESS = / -w\b| logs -f | -it |docker |npm install|image rm/;
+const ENDLESS = / -w\b| logs -f | -it |gantry attach |docker |npm install|image rm/;
 
 function readmeLines(): string[] {
   const blocks = [...readFileSync("README.md", "utf8").matchAll(/^```sh\n(.*?)^```/gms)].map(

@@ -2,11 +2,11 @@
 import { join } from "node:path";
 import type { ObservedSandbox, SandboxDriver } from "../../sandbox/driver.ts";
 import { messageOf } from "../../system/errors.ts";
+import type { Limiter } from "../../system/limiter.ts";
 import type { ConfigLookup } from "../../volume/contract.ts";
 import type { DesiredPod, PodPorts } from "../contract.ts";
 import { isOfPod, podLogName } from "../rules/ids.ts";
 import type { FactsWriter } from "./facts-writer.ts";
-import type { Limiter } from "./limiter.ts";
 import type { Tracker } from "./tracker.ts";
 
 export interface PodScope {

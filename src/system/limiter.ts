@@ -1,4 +1,4 @@
-import { GantryError } from "../../system/errors.ts";
+import { GantryError } from "./errors.ts";
 
 /** Runs at most so many pieces of work at once; the others wait in the order in which they came. */
 export interface Limiter {
