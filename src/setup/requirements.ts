@@ -78,7 +78,12 @@ export const REQUIREMENTS: readonly Requirement[] = [
     version: "6.1",
     packages: { ...everywhere("iproute2"), fedora: "iproute" },
   },
-  { tool: "socat", purpose: "passes input on to apps (gantry attach -i)", version: "1.7", packages: everywhere("socat") },
+  {
+    tool: "socat",
+    purpose: "passes input on to apps (gantry attach -i)",
+    version: "1.7",
+    packages: everywhere("socat"),
+  },
   { tool: "skopeo", purpose: "reads images", version: "1.9", packages: everywhere("skopeo") },
   {
     tool: "umoci",

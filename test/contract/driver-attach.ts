@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { testWhere } from "../support/test-where.ts";
 import { type Bench, until } from "./harness.ts";
 
 /** Joining the app itself: its output from now on, its input where it has one. */
@@ -74,7 +75,7 @@ export function attaching(bench: Bench): void {
     session.kill();
   });
 
-  test.runIf(bench.features.inside)("a terminal: one stream, its size, the exit code of the app", async () => {
+  testWhere(bench.features.inside)("a terminal: one stream, its size, the exit code of the app", async () => {
     const { id } = await bench.sandbox();
     const script =
       "tty; echo err >&2; until stty size 2>/dev/null | grep '45 123'; do sleep 0.05; done; read line; echo got $line; exit 9";
