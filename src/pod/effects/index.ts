@@ -2,7 +2,7 @@
 import type { PreparedVolume } from "../../sandbox/driver.ts";
 import { isGantryError } from "../../system/errors.ts";
 import { MAX_BACKOFF_ANNOTATION } from "../labels.ts";
-import type { Job, JobResult, PodEnv } from "../machine/env.ts";
+import type { CheckRunner, Job, JobResult, PodEnv } from "../machine/env.ts";
 import { maxBackoff } from "../rules/backoff.ts";
 import { openChecks } from "./checks.ts";
 import { cleanup, measure, refresh, tail } from "./chores.ts";
@@ -18,6 +18,7 @@ export type { PodScope } from "./scope.ts";
 export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
   const { tracker } = scope;
   let volumes: readonly PreparedVolume[] = [];
+  let checks: CheckRunner | undefined;
 
   const work = (job: Job, ...[view, report, signal]: RunArguments): Promise<JobResult> => {
     switch (job.type) {
@@ -48,7 +49,11 @@ export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
     maxBackoffMs: ({ pod }) => maxBackoff(pod.metadata.annotations?.[MAX_BACKOFF_ANNOTATION], maxBackoffMs).ms,
     now: () => scope.ports.clock.now(),
     podIp: (desired, sandbox) => podIp(scope, desired, sandbox),
-    openChecks: (report) => openChecks(scope, report),
+    openChecks: (report) => {
+      checks = openChecks(scope, report);
+      return checks;
+    },
+    close: () => checks?.close(),
     event: (desired, type, reason, message) => tell(scope, desired, type, reason, message),
     jobFailure,
     workFailure,

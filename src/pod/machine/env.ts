@@ -142,6 +142,8 @@ export interface PodEnv {
   podIp(desired: DesiredPod, sandbox: ObservedSandbox): string | undefined;
   /** @param report what is newly found */
   openChecks(report: (finding: Finding) => void): CheckRunner;
+  /** Ends what is still at work for a machine that broke, and so ends nothing itself. */
+  close(): void;
   /** @param report facts that were saved half way */
   run(job: Job, view: PodView, report: (facts: ContainerFacts) => void, signal: AbortSignal): Promise<JobResult>;
 
