@@ -27,6 +27,7 @@ import { createLogRotator } from "./logs/index.ts";
 import type { PodNetwork } from "./network/contract.ts";
 import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
+import { createProber } from "./probe/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
 import type { SandboxDriver } from "./sandbox/driver.ts";
 import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
@@ -126,6 +127,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       driverFor,
       images,
       volumes,
+      prober: createProber(clock, 2 * node.cpus),
       store,
       clock,
       log,

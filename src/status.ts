@@ -80,7 +80,7 @@ export function podStatus(state: PodState, node: Pick<NodeFacts, "ip">, _now?: n
 
 function containerStatus(container: ContainerState): ContainerStatus {
   const { state, lastTermination: last } = container;
-  const id = state.type === "waiting" ? last?.containerId : state.containerId;
+  const id = state.type === "waiting" ? (state.containerId ?? last?.containerId) : state.containerId;
   return {
     name: container.name,
     state: statusState(state),

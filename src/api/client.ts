@@ -38,6 +38,8 @@ export interface ApiClient {
   podLog(namespace: string, name: string, options?: PodLogOptions): Promise<Readable>;
   /** Runs a command in a container. Aborting kills it. @throws not-found, runtime-failed */
   exec(namespace: string, name: string, request: ExecRequest & PodExecOptions): Promise<ExecSession>;
+  /** Joins the app of a container. Aborting lets go of it. @throws not-found, conflict (input for one without stdin) */
+  attach(namespace: string, name: string, request: PodAttachOptions): Promise<ExecSession>;
   /** Oldest first. */
   listEvents(options?: ListOptions): Promise<ObjectList<EventObject>>;
   watchEvents(options?: WatchOptions): AsyncGenerator<WatchEvent<EventObject>, void, undefined>;
@@ -104,6 +106,12 @@ export interface PodExecOptions {
   readonly signal?: AbortSignal;
 }
 
+export interface PodAttachOptions extends PodExecOptions {
+  readonly stdin: boolean;
+  /** The app has a terminal, as its manifest says: one stream. */
+  readonly tty: boolean;
+}
+
 const GANTRY = "/apis/gantry.dev/v1";
 
 export function createApiClient(options: { readonly socketPath: string }): ApiClient {
@@ -131,6 +139,11 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       const options = { container, tty, stdin, stdout: true, stderr: !tty };
       const commands = command.map((word) => `&command=${encodeURIComponent(word)}`).join("");
       return openExec(socketPath, `${pod(namespace, name)}/exec${query(options)}${commands}`, { tty, stdin }, signal);
+    },
+    attach: async (namespace, name, { container, tty, stdin, signal }) => {
+      const { openExec } = await import("./client/exec.ts");
+      const options = { container, tty, stdin, stdout: true, stderr: !tty };
+      return openExec(socketPath, `${pod(namespace, name)}/attach${query(options)}`, { tty, stdin }, signal);
     },
     listEvents: (list = {}) => get(collection("events", list)),
     watchEvents: (watch = {}) => watchLines(socketPath, watchPath("events", watch), watch.signal),

@@ -2,7 +2,7 @@ import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { ConfigMap, Pod, Problem, Secret } from "../manifest/index.ts";
 import type { PlanStep } from "../plan.ts";
-import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import type { AttachRequest, ExecRequest, ExecSession } from "../sandbox/driver.ts";
 import type { PodStatus } from "../status.ts";
 import type { PodEvent } from "../store/contract.ts";
 
@@ -15,6 +15,7 @@ import type { PodEvent } from "../store/contract.ts";
  *   DELETE /api/v1/namespaces/{ns}/pods/{name}                 ?gracePeriodSeconds
  *   GET    …/pods/{name}/log                                   container, follow, previous, tailLines, sinceSeconds, timestamps
  *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5; command, container, stdin, tty
+ *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
  *   GET    /api/v1/{events,configmaps,secrets,nodes} and namespaced forms; events can be watched
  *   GET    /version, /healthz
  *   GET    /apis/gantry.dev/v1/{problems,plan,images,daemon}
@@ -52,6 +53,13 @@ export interface ApiBackend {
     name: string,
     container: string | undefined,
     request: ExecRequest,
+    signal: AbortSignal,
+  ): Promise<ExecSession>;
+  attach(
+    namespace: string,
+    name: string,
+    container: string | undefined,
+    request: AttachRequest,
     signal: AbortSignal,
   ): Promise<ExecSession>;
   images(): Promise<Image[]>;

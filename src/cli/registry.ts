@@ -40,6 +40,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Run a command in a container",
     load: async () => (await import("./commands/exec.ts")).exec,
   },
+  attach: {
+    group: LOOK,
+    summary: "Join the app of a container",
+    load: async () => (await import("./commands/attach.ts")).attach,
+  },
   apply: {
     group: CHANGE,
     summary: "Put manifests into the folder",

@@ -65,20 +65,12 @@ export function createBackend(parts: BackendParts): ApiBackend {
     logFile: (namespace, name, container, previous) =>
       logTarget(parts, requirePod(supervisor, namespace, name), container, previous),
     exec(namespace, name, container, request, signal) {
-      const state = requirePod(supervisor, namespace, name);
-      const target = requireContainer(state, container);
-      if (state.sandbox === undefined || target.state.type !== "running") {
-        throw new GantryError(
-          "conflict",
-          `container ${target.name} of pod ${namespace}/${name} does not run (${stateText(target)})`,
-          {
-            hint: `See why: gantry describe ${name} -n ${namespace}`,
-          },
-        );
-      }
-      return parts
-        .driverFor(state.desired.runtimeClass)
-        .exec(state.sandbox.id, target.state.containerId, request, signal);
+      const { driver, sandboxId, containerId } = running(parts, namespace, name, container);
+      return driver.exec(sandboxId, containerId, request, signal);
+    },
+    attach(namespace, name, container, request, signal) {
+      const { driver, sandboxId, containerId } = running(parts, namespace, name, container);
+      return driver.attach(sandboxId, containerId, request, signal);
     },
     images: () => images.list(),
     async importImage(from, name, signal, shownAs) {
@@ -110,6 +102,28 @@ async function requireImage(images: ImageStore, name: string): Promise<void> {
   const known = held.some(({ digest }) => digest === name || digest.startsWith(`sha256:${name}`));
   if (known || (await images.resolve(name)) !== undefined) return;
   throw new GantryError("not-found", `no image ${name}`, { hint: "'gantry image ls' lists the images." });
+}
+
+/** @throws GantryError not-found, conflict when the container does not run */
+function running(
+  { supervisor, driverFor }: BackendParts,
+  namespace: string,
+  name: string,
+  container: string | undefined,
+): { readonly driver: SandboxDriver; readonly sandboxId: string; readonly containerId: string } {
+  const state = requirePod(supervisor, namespace, name);
+  const target = requireContainer(state, container);
+  const containerId = runningId(target);
+  if (state.sandbox === undefined || containerId === undefined) {
+    const message = `container ${target.name} of pod ${namespace}/${name} does not run (${stateText(target)})`;
+    throw new GantryError("conflict", message, { hint: `See why: gantry describe ${name} -n ${namespace}` });
+  }
+  return { driver: driverFor(state.desired.runtimeClass), sandboxId: state.sandbox.id, containerId };
+}
+
+/** Also of one whose app runs while its postStart hook does. */
+function runningId({ state }: ContainerState): string | undefined {
+  return state.type === "terminated" ? undefined : state.containerId;
 }
 
 function findPod(supervisor: PodSupervisor, namespace: string, name: string): PodState | undefined {
@@ -181,7 +195,7 @@ function logTarget(
     path: join(directory, `${run}.log`),
     running: () => {
       const now = supervisor.get(state.uid)?.containers.find((one) => one.name === name);
-      return newest && now?.state.type === "running" && runNumbers(directory).at(-1) === run;
+      return newest && now !== undefined && runningId(now) !== undefined && runNumbers(directory).at(-1) === run;
     },
   };
 }

@@ -3,3 +3,4 @@ export { type CriLine, parseCriLine } from "./cri.ts";
 export { lastLines } from "./last-lines.ts";
 export { type ReadLogOptions, readLog } from "./reader.ts";
 export { createLogRotator, type LogRotator, type LogRotatorOptions, type RotationTarget } from "./rotator.ts";
+export { type LogPiece, readStreams } from "./streams.ts";

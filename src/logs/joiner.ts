@@ -14,11 +14,22 @@ const MAX_HELD_BYTES = 1024 * 1024;
 const MAX_HELD_PARTS = 1024;
 const NEWLINE = Buffer.from("\n");
 
+/** What is made of the lines of a log, as they are read. */
+export interface LogSink<T> {
+  add(line: CriLine): void;
+  /** A line that is in another format. */
+  addForeign(text: Buffer): void;
+  /** Nothing more is there for now. */
+  flush(): void;
+  /** What has become ready since the last call, if anything. */
+  take(): T | undefined;
+}
+
 /**
  * Makes the app's lines again out of CRI lines: partial ones are joined per stream, so that a line of stderr does not
  * fall into the middle of one of stdout. Pure, apart from what it remembers.
  */
-export class LineJoiner {
+export class LineJoiner implements LogSink<Buffer> {
   readonly #timestamps: boolean;
   readonly #held = new Map<Stream, Held>();
   #out: Buffer[] = [];
@@ -56,11 +67,12 @@ export class LineJoiner {
     for (const [stream, held] of this.#held) this.#flush(stream, held);
   }
 
-  /** What has become ready since the last call; empty when nothing has. */
-  take(): Buffer {
+  /** What has become ready since the last call. */
+  take(): Buffer | undefined {
+    if (this.#out.length === 0) return undefined;
     const out = Buffer.concat(this.#out);
     this.#out = [];
-    return out;
+    return out.length === 0 ? undefined : out;
   }
 
   #flush(stream: Stream, held: Held): void {

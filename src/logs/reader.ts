@@ -1,7 +1,7 @@
 import { Changes } from "./changes.ts";
 import { type CriLine, parseCriLine, timeOf } from "./cri.ts";
 import { type LogFile, type LogSource, logFiles, openSource } from "./files.ts";
-import { LineJoiner } from "./joiner.ts";
+import { LineJoiner, type LogSink } from "./joiner.ts";
 import { findTail, MAX_LINE_BYTES } from "./tail.ts";
 
 export interface ReadLogOptions {
@@ -19,6 +19,8 @@ export interface ReadLogOptions {
   running?(): boolean;
   /** Ends it, without an error. */
   readonly signal?: AbortSignal;
+  /** Called once it is settled where reading begins: whatever is written from now on will be read. */
+  onBegin?(): void;
 }
 
 const CHUNK_BYTES = 64 * 1024;
@@ -29,13 +31,19 @@ const NEWLINE = 0x0a;
  * file is rotated meanwhile, as long as its rotated self is still there. A log that does not exist is empty.
  * @throws system errors of the file system other than ENOENT
  */
-export async function* readLog(options: ReadLogOptions): AsyncGenerator<Buffer, void, undefined> {
+export function readLog(options: ReadLogOptions): AsyncGenerator<Buffer, void, undefined> {
+  return readLogInto(options, new LineJoiner(options.timestamps ?? false));
+}
+
+/** As `readLog`, but what becomes of the lines is up to `sink`. */
+export async function* readLogInto<T>(options: ReadLogOptions, sink: LogSink<T>): AsyncGenerator<T, void, undefined> {
   const { path, follow = false, signal } = options;
   const running = (): boolean => options.running?.() ?? false;
   const startedMs = Date.now();
   const changes = new Changes(path, signal);
-  const lines = new LineReader(options);
+  const lines = new LineReader(options, sink);
   let at = await begin(options);
+  options.onBegin?.();
   try {
     while (!signal?.aborted) {
       const alive = running();
@@ -128,7 +136,11 @@ async function nextAfter(source: LogSource, path: string): Promise<LogSource | u
   return place?.source;
 }
 
-async function* readToEnd(at: Place, lines: LineReader, signal?: AbortSignal): AsyncGenerator<Buffer, void, undefined> {
+async function* readToEnd<T>(
+  at: Place,
+  lines: LineReader<T>,
+  signal?: AbortSignal,
+): AsyncGenerator<T, void, undefined> {
   const buffer = Buffer.allocUnsafe(CHUNK_BYTES);
   while (!signal?.aborted) {
     // Somebody emptied the file in place: what is in it now is new.
@@ -141,14 +153,14 @@ async function* readToEnd(at: Place, lines: LineReader, signal?: AbortSignal): A
 }
 
 /** Cuts what is read into lines, and chooses those that are wanted. */
-class LineReader {
-  readonly #joiner: LineJoiner;
+class LineReader<T> {
+  readonly #joiner: LogSink<T>;
   #sinceMs: number | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #last: CriLine | undefined;
 
-  constructor({ timestamps = false, sinceMs }: ReadLogOptions) {
-    this.#joiner = new LineJoiner(timestamps);
+  constructor({ sinceMs }: ReadLogOptions, sink: LogSink<T>) {
+    this.#joiner = sink;
     this.#sinceMs = sinceMs;
   }
 
@@ -158,7 +170,7 @@ class LineReader {
   }
 
   /** @param chunk may be written over afterwards */
-  *add(chunk: Buffer): Generator<Buffer, void, undefined> {
+  *add(chunk: Buffer): Generator<T, void, undefined> {
     const data = Buffer.concat([this.#rest, chunk]);
     let start = 0;
     for (let end = data.indexOf(NEWLINE); end >= 0; end = data.indexOf(NEWLINE, start)) {
@@ -171,18 +183,18 @@ class LineReader {
   }
 
   /** Shows unfinished lines of the app. */
-  *flush(): Generator<Buffer, void, undefined> {
+  *flush(): Generator<T, void, undefined> {
     this.#joiner.flush();
     yield* this.#take();
   }
 
   /** A line of the file that was cut off (a crash) ends with the file. */
-  *endOfFile(): Generator<Buffer, void, undefined> {
+  *endOfFile(): Generator<T, void, undefined> {
     if (this.#rest.length > 0) this.#addRest();
     yield* this.#take();
   }
 
-  *end(): Generator<Buffer, void, undefined> {
+  *end(): Generator<T, void, undefined> {
     yield* this.endOfFile();
     yield* this.flush();
   }
@@ -205,8 +217,8 @@ class LineReader {
     else this.#joiner.add(line);
   }
 
-  *#take(): Generator<Buffer, void, undefined> {
+  *#take(): Generator<T, void, undefined> {
     const out = this.#joiner.take();
-    if (out.length > 0) yield out;
+    if (out !== undefined) yield out;
   }
 }

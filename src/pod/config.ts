@@ -5,7 +5,8 @@ import { vmOptions } from "../manifest/vm.ts";
 import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
 import { GantryError } from "../system/errors.ts";
 import type { DesiredPod, NodeFacts } from "./contract.ts";
-import { SANDBOX_HASH_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
+import { PRE_STOP_LABEL, SANDBOX_HASH_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
+import { hookAction, hookLabel } from "./rules/actions.ts";
 import { argvOf } from "./rules/argv.ts";
 import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
 import { manifestEnv, mergeEnv } from "./rules/env.ts";
@@ -95,12 +96,16 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     { name: "HOSTNAME", value: hostnameOf(pod, node.name) },
   ];
   const stopSignal = spec.lifecycle?.stopSignal ?? image.config.stopSignal;
+  const preStop = spec.lifecycle?.preStop;
   return {
     id,
     name: slot.name,
     attempt,
     specHash: slot.hash,
-    labels: stopSignal === undefined ? {} : { [STOP_SIGNAL_LABEL]: stopSignal },
+    labels: {
+      ...(stopSignal === undefined ? {} : { [STOP_SIGNAL_LABEL]: stopSignal }),
+      ...(preStop === undefined ? {} : { [PRE_STOP_LABEL]: hookLabel(hookAction(preStop, spec, "")) }),
+    },
     imageDigest: image.digest,
     imageName: spec.image,
     argv: argvOf(spec, image.config, asked),
@@ -110,6 +115,8 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     user: userOf(pod, spec, image.config.user),
     security: securityOf(pod, spec),
     resources: containerResources(pod, spec, node.memoryBytes),
+    stdin: spec.stdin !== true ? "closed" : spec.stdinOnce === true ? "once" : "kept",
+    tty: spec.tty ?? false,
     terminationMessagePath: spec.terminationMessagePath,
     logPath: logPath(input.podLogs, pod, uid, slot.name, attempt),
   };

@@ -1,5 +1,6 @@
 import type { Image, ImageStore } from "../image/contract.ts";
 import type { ConfigMap, Container, Pod, Secret } from "../manifest/index.ts";
+import type { Prober } from "../probe/contract.ts";
 import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
 import type { StateStore } from "../store/contract.ts";
 import type { Clock } from "../system/clock.ts";
@@ -102,8 +103,16 @@ export interface ContainerState {
   readonly ready: boolean;
   /** Startup probe passed (or none) and postStart done. */
   readonly started: boolean;
+  /** When a probe or hook last changed one of the two, in this run. */
+  readonly checkedAt?: number | undefined;
   readonly state:
-    | { readonly type: "waiting"; readonly reason: string; readonly message?: string }
+    | {
+        readonly type: "waiting";
+        readonly reason: string;
+        readonly message?: string;
+        /** Of one whose app runs already, while its postStart hook is not done. */
+        readonly containerId?: string;
+      }
     | { readonly type: "running"; readonly containerId: string; readonly startedAt: number }
     | ({ readonly type: "terminated" } & Termination);
   readonly lastTermination: Termination | undefined;
@@ -124,6 +133,7 @@ export interface PodPorts {
   driverFor(runtimeClass: string): SandboxDriver;
   readonly images: ImageStore;
   readonly volumes: VolumeManager;
+  readonly prober: Prober;
   readonly store: StateStore;
   readonly clock: Clock;
   readonly log: Logger;

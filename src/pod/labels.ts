@@ -2,5 +2,7 @@
 export const SANDBOX_HASH_LABEL = "gantry.dev/sandbox-hash";
 /** The signal that asks this container's app to end, when the image or the manifest names one. */
 export const STOP_SIGNAL_LABEL = "gantry.dev/stop-signal";
+/** What is done before this container's app is asked to end: its preStop hook, as JSON. */
+export const PRE_STOP_LABEL = "gantry.dev/pre-stop";
 /** How many seconds the restart backoff may grow to (1–300); an annotation of the pod. */
 export const MAX_BACKOFF_ANNOTATION = "gantry.dev/max-restart-backoff-seconds";

@@ -139,6 +139,7 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
   const broken = (entry: Entry, error: unknown): void => {
     const { uid } = entry.scope;
     log.error({ uid, pod: entry.context.desired.key, err: error }, "the machine of a pod broke; it is built anew");
+    entry.context.env.close();
     const { desired } = entry.context;
     const timer = clock.setTimeout(() => {
       rebuilds.delete(uid);

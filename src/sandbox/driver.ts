@@ -34,6 +34,11 @@ export interface SandboxDriver {
 
   /** Runs a command in a running container. @throws not-found, runtime-failed */
   exec(sandboxId: string, containerId: string, options: ExecRequest, signal: AbortSignal): Promise<ExecSession>;
+  /**
+   * Joins the app itself: what it prints from now on, and its stdin where it has one. `exitCode` is the app's; `kill`
+   * only lets go of it. @throws not-found, runtime-failed (not running), conflict (input for an app without stdin)
+   */
+  attach(sandboxId: string, containerId: string, request: AttachRequest, signal: AbortSignal): Promise<ExecSession>;
   /** After its log file was renamed: go on in a new one at the same path, losing no line. */
   reopenLog(sandboxId: string, containerId: string): Promise<void>;
   stats(sandboxId: string, containerId: string): Promise<ContainerStats>;
@@ -171,6 +176,13 @@ export interface ContainerConfig {
   readonly user: ContainerUser;
   readonly security: ContainerSecurity;
   readonly resources: ContainerResources;
+  /**
+   * `closed`: the app reads an end of file at once. `once`: it is closed for good when the first client that attached
+   * to it leaves or ends its input. `kept`: it stays open, whoever comes and goes.
+   */
+  readonly stdin: "closed" | "once" | "kept";
+  /** The app has a terminal: one stream for all it prints. */
+  readonly tty: boolean;
   /** Written by the app, at most 4096 bytes are read after its end; absolute path in the container. */
   readonly terminationMessagePath: string;
   /** Absolute path of the CRI log file on the host; its directory is made by the driver. */
@@ -215,6 +227,10 @@ export interface StopOptions {
 export interface ExecRequest {
   readonly command: readonly string[];
   readonly tty: boolean;
+  readonly stdin: boolean;
+}
+
+export interface AttachRequest {
   readonly stdin: boolean;
 }
 

@@ -10,6 +10,18 @@ const SIGRTMAX = 64;
  * @throws GantryError `usage` for one that does not exist
  */
 export function signalNumber(name: string): number {
+  const number = findSignal(name);
+  if (number !== undefined) return number;
+  throw new GantryError("usage", `"${name}" is not a signal`, {
+    hint: "Use a name such as SIGTERM or a number from 1 to 64.",
+  });
+}
+
+export function isSignal(name: string): boolean {
+  return findSignal(name) !== undefined;
+}
+
+function findSignal(name: string): number | undefined {
   if (/^[0-9]{1,2}$/.test(name)) {
     const number = Number(name);
     if (number >= 1 && number <= SIGRTMAX) return number;
@@ -23,7 +35,5 @@ export function signalNumber(name: string): number {
     const number = base + Number(`${realTime[2] ?? "+"}${realTime[3] ?? "0"}`);
     if (number >= SIGRTMIN && number <= SIGRTMAX) return number;
   }
-  throw new GantryError("usage", `"${name}" is not a signal`, {
-    hint: "Use a name such as SIGTERM or a number from 1 to 64.",
-  });
+  return undefined;
 }

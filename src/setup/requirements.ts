@@ -78,6 +78,12 @@ export const REQUIREMENTS: readonly Requirement[] = [
     version: "6.1",
     packages: { ...everywhere("iproute2"), fedora: "iproute" },
   },
+  {
+    tool: "socat",
+    purpose: "passes input on to apps (gantry attach -i)",
+    version: "1.7",
+    packages: everywhere("socat"),
+  },
   { tool: "skopeo", purpose: "reads images", version: "1.9", packages: everywhere("skopeo") },
   {
     tool: "umoci",
@@ -198,7 +204,6 @@ export const REQUIREMENTS: readonly Requirement[] = [
     packages: everywhere("openssl"),
     testsOnly: true,
   },
-  { tool: "socat", purpose: "is used by the tests", version: "1.7", packages: everywhere("socat"), testsOnly: true },
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },
   {
     tool: "mkfs.ext4",

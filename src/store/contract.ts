@@ -64,7 +64,27 @@ export interface ContainerFacts {
   readonly lastExit: ContainerExit | undefined;
   /** The run before that one: lastState of a container that runs or waits again. */
   readonly previousExit: ContainerExit | undefined;
+  /** Of the latest run that has any; kept, so that a restart of ours changes nobody's readiness. */
+  readonly checks: ContainerChecks | undefined;
 }
+
+/** What the probes and the postStart hook of one run have found so far. */
+export interface ContainerChecks {
+  readonly containerId: string;
+  /** The postStart hook is done, or there is none. */
+  readonly postStarted: boolean;
+  /** The startup probe has passed, or there is none. */
+  readonly startup: boolean;
+  /** The readiness probe passes, or there is none. */
+  readonly ready: boolean;
+  /** When one of these was last found to be otherwise than before. */
+  readonly changedAt: number | undefined;
+  /** Set once it is to be killed for it. */
+  readonly failure: { readonly check: FatalCheck; readonly message: string } | undefined;
+}
+
+/** What costs a container its life when it fails. */
+export type FatalCheck = "postStart" | "startup" | "liveness";
 
 export interface ContainerExit {
   readonly containerId: string;
@@ -77,6 +97,8 @@ export interface ContainerExit {
   readonly finishedAt: number;
   readonly logPath: string;
   readonly imageDigest: string;
+  /** We killed it because this failed: it counts as a failure, whatever its exit code says. */
+  readonly killedFor?: { readonly check: FatalCheck; readonly message: string } | undefined;
 }
 
 export interface NewEvent {

@@ -98,7 +98,7 @@ function podTable(prepare: Prepare): StateStore["pods"] {
 
 function containerTable(prepare: Prepare): StateStore["containers"] {
   const byPod = prepare("SELECT * FROM containers WHERE pod_uid = ? ORDER BY name");
-  const put = prepare("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)");
+  const put = prepare("INSERT OR REPLACE INTO containers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
   const remove = prepare("DELETE FROM containers WHERE pod_uid = ? AND name = ?");
   return {
     list: (uid) => byPod.all(uid).map((row): ContainerFacts => containerRow.parse(row)),
@@ -113,6 +113,7 @@ function containerTable(prepare: Prepare): StateStore["containers"] {
         f.backoffUntil ?? null,
         column(f.lastExit),
         column(f.previousExit),
+        column(f.checks),
       ),
     remove: (uid, name) => remove.run(uid, name),
   };

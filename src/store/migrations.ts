@@ -48,4 +48,5 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX events_by_object ON events (object, id);
   `,
+  "ALTER TABLE containers ADD COLUMN checks TEXT;",
 ];

@@ -1,6 +1,6 @@
 /** The shapes of rows and of the JSON columns: a database is input too, so it is checked on the way in. */
 import { z } from "zod";
-import type { ContainerExit } from "./contract.ts";
+import type { ContainerChecks, ContainerExit } from "./contract.ts";
 
 const optionalNumber = z
   .number()
@@ -8,6 +8,8 @@ const optionalNumber = z
   .transform((value) => value ?? undefined);
 
 const failure = z.object({ reason: z.string(), message: z.string() });
+
+const fatal = z.object({ check: z.enum(["postStart", "startup", "liveness"]), message: z.string() });
 
 const exit = z
   .object({
@@ -20,8 +22,20 @@ const exit = z
     finishedAt: z.number(),
     logPath: z.string(),
     imageDigest: z.string(),
+    killedFor: fatal.optional(),
   })
   .transform((value): ContainerExit => ({ ...value, message: value.message, startedAt: value.startedAt }));
+
+const checks = z
+  .object({
+    containerId: z.string(),
+    postStarted: z.boolean(),
+    startup: z.boolean(),
+    ready: z.boolean(),
+    changedAt: z.number().optional(),
+    failure: fatal.optional(),
+  })
+  .transform((value): ContainerChecks => ({ ...value, changedAt: value.changedAt, failure: value.failure }));
 
 /** A JSON column: null, or text that parses to `schema`. */
 function json<T extends z.ZodType>(schema: T) {
@@ -62,6 +76,7 @@ export const containerRow = z
     backoff_until: optionalNumber,
     last_exit: json(exit),
     previous_exit: json(exit),
+    checks: json(checks),
   })
   .transform((row) => ({
     podUid: row.pod_uid,
@@ -73,6 +88,7 @@ export const containerRow = z
     backoffUntil: row.backoff_until,
     lastExit: row.last_exit,
     previousExit: row.previous_exit,
+    checks: row.checks,
   }));
 
 export const acceptedRow = z.object({ uid: z.string(), text: z.string() });

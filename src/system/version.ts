@@ -8,3 +8,6 @@ function readVersion(): string {
   const version = typeof parsed === "object" && parsed !== null && "version" in parsed ? parsed.version : undefined;
   return typeof version === "string" ? version : "unknown";
 }
+
+/** The release of Kubernetes whose API is served, and as whose kubelet probes introduce themselves. */
+export const KUBERNETES = { major: "1", minor: "34" } as const;

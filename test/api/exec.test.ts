@@ -77,6 +77,17 @@ describe("exec through our client", () => {
     expect(await running.exitCode).toBe(0);
   });
 
+  test("attach joins the app in the same way", async () => {
+    const running = await served.client.attach("default", "web", { container: "app", stdin: true, tty: true });
+    session.stdin.pipe(session.stdout);
+    running.stdin?.end("typed");
+    session.stdin.on("end", () => session.end(3));
+    expect(running.stderr).toBeUndefined();
+    expect(await text(running.stdout)).toBe("typed");
+    expect(await running.exitCode).toBe(3);
+    expect(served.backend.calls).toEqual(['attach default/web app {"stdin":true}']);
+  });
+
   test("a terminal has one stream, and a size", async () => {
     const running = await exec({ tty: true, stdin: true });
     expect(running.stderr).toBeUndefined();

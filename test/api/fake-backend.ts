@@ -17,7 +17,7 @@ import type { PullStep } from "../../src/image/pull/steps.ts";
 import { configMap, secret } from "../../src/manifest/schema/config.ts";
 import { pod } from "../../src/manifest/schema/pod.ts";
 import type { PlanStep } from "../../src/plan.ts";
-import type { ExecRequest, ExecSession } from "../../src/sandbox/driver.ts";
+import type { AttachRequest, ExecRequest, ExecSession } from "../../src/sandbox/driver.ts";
 import type { PodStatus } from "../../src/status.ts";
 import type { PodEvent } from "../../src/store/contract.ts";
 import { GantryError } from "../../src/system/errors.ts";
@@ -92,6 +92,11 @@ export class FakeBackend implements ApiBackend {
     if (container === "nobody") throw new GantryError("not-found", "there is no container nobody");
     return { path: this.logPath, running: () => this.logRuns };
   }
+  attach(namespace: string, name: string, container: string | undefined, request: AttachRequest, signal: AbortSignal) {
+    this.calls.push(`attach ${namespace}/${name} ${container ?? "-"} ${JSON.stringify(request)}`);
+    return this.session({ command: [], tty: false, ...request }, signal);
+  }
+
   exec(namespace: string, name: string, container: string | undefined, request: ExecRequest, signal: AbortSignal) {
     this.calls.push(`exec ${namespace}/${name} ${container ?? "-"} ${JSON.stringify(request)}`);
     return this.session(request, signal);

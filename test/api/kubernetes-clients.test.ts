@@ -131,10 +131,15 @@ describe.skipIf(!existsSync("/usr/bin/kubectl"))("kubectl", () => {
     );
   });
 
-  test("logs, exec, delete", async () => {
+  test("logs, attach, exec, delete", async () => {
     served.backend.logPath = join(served.directory, "0.log");
     await writeFile(served.backend.logPath, "2026-01-01T00:00:00Z stdout F one\n");
     expect((await kubectl("logs", "web")).out).toBe("one\n");
+    const app = new FakeSession();
+    served.backend.session = async () => app;
+    app.stdout.write("the app itself\n");
+    app.end(0);
+    expect((await kubectl("attach", "web")).out).toContain("the app itself\n");
     const session = new FakeSession();
     served.backend.session = async () => session;
     session.stdout.write("from inside\n");

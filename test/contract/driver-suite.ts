@@ -1,4 +1,5 @@
 import { describe } from "vitest";
+import { attaching } from "./driver-attach.ts";
 import { crashSafety } from "./driver-crash.ts";
 import { execution } from "./driver-exec.ts";
 import { insideViews } from "./driver-inside.ts";
@@ -17,6 +18,7 @@ export function describeDriver(name: string, features: Features, makeHarness: ()
     describe("lifecycle", () => lifecycle(bench));
     describe("stopping", () => stopping(bench));
     describe("exec", () => execution(bench));
+    if (features.attach) describe("attach", () => attaching(bench));
     describe("crash safety", () => crashSafety(bench));
     if (!features.inside) return;
     describe("as seen from inside", () => insideViews(bench));

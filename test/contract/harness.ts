@@ -18,6 +18,8 @@ export type Program =
   | { readonly does: "ignore-term" }
   /** Ends with `code` when it gets SIGTERM. */
   | { readonly does: "exit-on-term"; readonly code: number }
+  /** Copies what is typed to it to its output, and ends with 0 when its input does. */
+  | { readonly does: "copy" }
   /** A command that does not exist. */
   | { readonly does: "not-there" };
 
@@ -45,6 +47,8 @@ export interface Features {
   readonly inside: boolean;
   /** They run on the host's kernel: its namespaces, devices and files can be shared, and seen from outside. */
   readonly hostKernel: boolean;
+  /** Clients can join the app itself. */
+  readonly attach: boolean;
 }
 
 /** What every part of the suite works with: the harness of the running test, and short ways to say things. */
@@ -158,6 +162,8 @@ export function useBench(features: Features, makeHarness: () => Promise<Harness>
           seccomp: { type: "RuntimeDefault" },
         },
         resources: {},
+        stdin: "closed",
+        tty: false,
         terminationMessagePath: "/dev/termination-log",
         logPath: theHarness().logPath(id),
         ...more,

@@ -37,6 +37,8 @@ function behave(config: ContainerConfig): AppBehaviour {
       return { exec, onSignal: (signal) => (/KILL|9/.test(signal) ? 137 : "ignore") };
     case "exit-on-term":
       return { exec, onSignal: () => program.code };
+    case "copy":
+      return { exec, copiesStdin: true };
     case "not-there":
       return { exec, failsToStart: "no such command" };
     default:

@@ -78,6 +78,8 @@ export function shellProgram(program: Program): readonly string[] {
       return ["sh", "-c", `trap '' TERM; ${loop}`];
     case "exit-on-term":
       return ["sh", "-c", `trap 'exit ${program.code}' TERM; ${loop}`];
+    case "copy":
+      return ["cat"];
     case "not-there":
       return ["no-such-command"];
   }

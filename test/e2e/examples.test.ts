@@ -40,8 +40,12 @@ function isRefused(example: ExampleFile, why: string): void {
   test(`${example.name} is refused: ${why}`, async () => {
     host.write(example.name, example.text);
     for (const name of example.pods) {
+      // Of the pod as a whole, or of one of its containers.
       const saysWhy = ({ status }: PodView): boolean =>
-        status.phase === "Pending" && status.message?.includes(why) === true;
+        status.phase === "Pending" &&
+        [status.message, ...status.containerStatuses.map(({ state }) => state.waiting?.message)].some((said) =>
+          said?.includes(why),
+        );
       await host.waitFor(name, saysWhy, `refused: ${why}`);
     }
     host.remove(example.name);

@@ -1,11 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { fileURLToPath } from "node:url";
-import { spawn as spawnPty } from "@lydell/node-pty";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { podOf, podText } from "./harness/sketch.ts";
+import { openTerminal, type Terminal } from "./harness/terminal.ts";
 import { eventually, RUNTIME_CLASSES, startCli, type TestHost, testHost } from "./harness.ts";
-
-const MAIN = fileURLToPath(new URL("../../src/cli/main.ts", import.meta.url));
 
 let host: TestHost;
 const sh = (script: string, input?: string | Buffer) =>
@@ -109,41 +106,8 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
   });
 
   describe("with a terminal", () => {
-    interface Terminal {
-      write(text: string): void;
-      resize(columns: number, rows: number): void;
-      /** Waits for text after everything that was waited for before. */
-      see(text: string | RegExp): Promise<void>;
-      readonly ended: Promise<number>;
-    }
-
-    function open(...command: readonly string[]): Terminal {
-      const pty = spawnPty(process.execPath, [MAIN, "exec", "-it", "box", "-c", "app", "--", ...command], {
-        cols: 90,
-        rows: 30,
-        env: { ...process.env, GANTRY_ROOT: host.root, TERM: "xterm" },
-      });
-      let output = "";
-      let from = 0;
-      pty.onData((data) => {
-        output += data;
-      });
-      return {
-        write: (text) => pty.write(text),
-        resize: (columns, rows) => pty.resize(columns, rows),
-        async see(text) {
-          const probe = (): boolean => {
-            const rest = output.slice(from);
-            const found = typeof text === "string" ? rest.indexOf(text) : rest.search(text);
-            if (found < 0) return false;
-            from += found + 1;
-            return true;
-          };
-          await eventually(probe, { what: `${text} on the terminal`, explain: () => JSON.stringify(output) });
-        },
-        ended: new Promise((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode))),
-      };
-    }
+    const open = (...command: readonly string[]): Terminal =>
+      openTerminal(host.root, ["exec", "-it", "box", "-c", "app", "--", ...command]);
 
     /** What is typed before the command has the terminal is typed at the shell. */
     const runs = (command: string): Promise<boolean> =>

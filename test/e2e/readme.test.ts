@@ -9,7 +9,7 @@ import { testHost } from "./harness.ts";
  * registry, and
  * the installation (package.test.ts).
  */
-const ENDLESS = / -w\b| logs -f | -it |docker |npm install|image rm|image pull/;
+const ENDLESS = / -w\b| logs -f | -it |gantry attach |docker |npm install|image rm|image pull/;
 
 function readmeLines(): string[] {
   const blocks = [...readFileSync("README.md", "utf8").matchAll(/^```sh\n(.*?)^```/gms)].map(

@@ -171,9 +171,34 @@ describe("places", () => {
       "4:9: error: metadata.name: \"Web_1\" must consist of lower case letters, digits, '-' and '.', and start and end with a letter or digit (a DNS name)",
     ],
     [
-      "probes",
-      `${POD}    livenessProbe: {exec: {command: [a]}}\n`,
-      "9:5: error: spec.containers[0].livenessProbe: probes are not supported yet (remove it)",
+      "a probe that asks a port that is not there",
+      `${POD}    ports: [{name: http, containerPort: 80}]\n    livenessProbe: {httpGet: {port: htp}}\n`,
+      "10:37: error: spec.containers[0].livenessProbe.httpGet.port: container app has no port named \"htp\" (did you mean 'http'?)",
+    ],
+    [
+      "a probe without a command",
+      `${POD}    startupProbe: {exec: {}}\n`,
+      "9:26: error: spec.containers[0].startupProbe.exec: must have a command",
+    ],
+    [
+      "a header that is none",
+      `${POD}    readinessProbe: {httpGet: {port: 80, httpHeaders: [{name: "a b", value: c}]}}\n`,
+      "9:63: error: spec.containers[0].readinessProbe.httpGet.httpHeaders[0].name: \"a b\" must consist of letters, digits and '-', as the name of an HTTP header",
+    ],
+    [
+      "a hook that Kubernetes can't run either",
+      `${POD}    lifecycle: {preStop: {tcpSocket: {port: 80}}}\n`,
+      "9:27: error: spec.containers[0].lifecycle.preStop.tcpSocket: a hook can't be a tcpSocket: in Kubernetes it would fail when it is run (remove it)",
+    ],
+    [
+      "a hook that outlasts the grace",
+      `${POD}    lifecycle: {preStop: {sleep: {seconds: 31}}}\n`,
+      "9:44: error: spec.containers[0].lifecycle.preStop.sleep.seconds: 31 is longer than the grace of the pod, 30 s (lower it, or raise terminationGracePeriodSeconds)",
+    ],
+    [
+      "a signal that there is not",
+      `${POD}    lifecycle: {stopSignal: SIGTREM}\n`,
+      '9:29: error: spec.containers[0].lifecycle.stopSignal: "SIGTREM" must be the name of a signal, e.g. SIGTERM or SIGQUIT',
     ],
     [
       "a storage system",

@@ -23,6 +23,7 @@ import { GantryError } from "../../src/system/errors.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import type { ConfigLookup, VolumeManager } from "../../src/volume/contract.ts";
 import { ManualClock } from "../support/manual-clock.ts";
+import { FakeProber } from "./fake-prober.ts";
 
 export const UID = "0123456789ab-cdef-0123-456789abcdef";
 const NODE = { name: "node-1", ip: "192.0.2.1", cpus: 2, memoryBytes: 4 * 2 ** 30 };
@@ -47,6 +48,7 @@ export class Harness {
   readonly secrets = new Map<string, Secret>();
   readonly logs = mkdtempSync(join(tmpdir(), "gantry-pod-"));
   readonly volumesOf = new Set<string>();
+  readonly prober = new FakeProber(this.clock);
   overLimit: { volume: string; usedBytes: number; limitBytes: number }[] = [];
   volumeErrors: Error[] = [];
   behave: (config: ContainerConfig) => AppBehaviour = () => ({});
@@ -78,6 +80,7 @@ export class Harness {
         driverFor: () => driver,
         images: this.#imageStore(),
         volumes: this.#volumes(),
+        prober: this.prober,
         store: mortalStore(this.store, reached),
         clock: {
           now: () => this.clock.now(),

@@ -24,6 +24,7 @@ const container: ContainerFacts = {
   backoffLevel: 1,
   backoffUntil: 99,
   previousExit: undefined,
+  checks: undefined,
   lastExit: {
     containerId: "c",
     attempt: 2,

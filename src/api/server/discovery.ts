@@ -1,11 +1,9 @@
 import type { FastifyInstance } from "fastify";
+import { KUBERNETES } from "../../system/version.ts";
 import type { ApiBackend } from "../contract.ts";
 import type { VersionInfo } from "../wire.ts";
 import type { ApiObject, Resource, ResourceNames } from "./resources.ts";
 import { route } from "./routing.ts";
-
-/** The release of the Kubernetes API whose shapes are served. */
-const KUBERNETES = { major: "1", minor: "34" } as const;
 
 /** What kubectl asks for before it asks for anything: versions, groups, resources. */
 export function serveDiscovery(

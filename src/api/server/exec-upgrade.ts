@@ -12,9 +12,9 @@ import { Query } from "./query.ts";
 /** kubectl sends pieces of 32 KiB. Bytes. */
 const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
 const NOT_FOUND_HINT = "See 'gantry status' for what there is.";
-const EXEC_PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/exec$/;
+const SESSION_PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/(exec|attach)$/;
 
-/** Takes WebSocket requests of exec. */
+/** Takes WebSocket requests of exec and attach. */
 export class ExecUpgrades {
   readonly #backend: ApiBackend;
   readonly #log: Logger;
@@ -49,7 +49,7 @@ export class ExecUpgrades {
 
   #open(request: IncomingMessage, socket: Duplex, head: Buffer): void {
     const url = request.url ?? "";
-    const { namespace, name } = target(url);
+    const { namespace, name, verb } = target(url);
     checkProtocol(request);
     const pods = this.#backend.pods();
     if (!pods.some(({ metadata }) => metadata.namespace === namespace && metadata.name === name)) {
@@ -57,7 +57,7 @@ export class ExecUpgrades {
     }
     const query = new Query(url);
     const command = query.all("command");
-    if (command.length === 0 || command[0] === "") {
+    if (verb === "exec" && (command.length === 0 || command[0] === "")) {
       throw new GantryError("usage", "no command is given", { hint: "Add ?command=NAME&command=ARGUMENT …" });
     }
     const tty = query.flag("tty");
@@ -68,8 +68,11 @@ export class ExecUpgrades {
       });
     }
     const container = query.text("container");
+    const { stdin } = wanted;
     const start = (signal: AbortSignal) =>
-      this.#backend.exec(namespace, name, container, { command, tty, stdin: wanted.stdin }, signal);
+      verb === "attach"
+        ? this.#backend.attach(namespace, name, container, { stdin }, signal)
+        : this.#backend.exec(namespace, name, container, { command, tty, stdin }, signal);
     // Upgraded first, as Kubernetes does: only a WebSocket that is read from shows that its client has left.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       serveExec(webSocket, start, wanted, this.#log).catch((err) => {
@@ -80,17 +83,17 @@ export class ExecUpgrades {
   }
 }
 
-/** @throws GantryError not-found for any path that is not exec's */
-function target(url: string): { readonly namespace: string; readonly name: string } {
+/** @throws GantryError not-found for any path that is neither exec's nor attach's */
+function target(url: string): { readonly namespace: string; readonly name: string; readonly verb: string } {
   const path = url.split("?", 1)[0] ?? "";
-  const [, namespace, name] = EXEC_PATH.exec(path) ?? [];
-  if (namespace === undefined || name === undefined) {
+  const [, namespace, name, verb] = SESSION_PATH.exec(path) ?? [];
+  if (namespace === undefined || name === undefined || verb === undefined) {
     throw new GantryError("not-found", `there is no WebSocket at ${path}`, {
-      hint: "Only …/pods/{name}/exec has one.",
+      hint: "Only …/pods/{name}/exec and …/pods/{name}/attach have one.",
     });
   }
   try {
-    return { namespace: decodeURIComponent(namespace), name: decodeURIComponent(name) };
+    return { namespace: decodeURIComponent(namespace), name: decodeURIComponent(name), verb };
   } catch (cause) {
     throw new GantryError("usage", `${path} is not a valid path`, { cause });
   }

@@ -10,7 +10,7 @@ import type { Streams } from "./streaming.ts";
 
 const POD = "/api/v1/namespaces/:namespace/pods/:name";
 
-/** What can be done with one pod: get, delete, log, exec (its WebSocket: exec-upgrade.ts), restart. */
+/** What can be done with one pod: get, delete, log, exec and attach (their WebSocket: exec-upgrade.ts), restart. */
 export function servePods(
   app: FastifyInstance,
   backend: ApiBackend,
@@ -48,11 +48,11 @@ export function servePods(
   });
   const refuseExec = (call: Call): never => {
     named(call);
-    throw new GantryError("usage", "exec needs a WebSocket: the request must upgrade its connection", {
+    throw new GantryError("usage", "exec and attach need a WebSocket: the request must upgrade its connection", {
       hint: "Use a client that speaks v5.channel.k8s.io or v4.channel.k8s.io (kubectl 1.31 or later does), not SPDY.",
     });
   };
-  route(app, `${POD}/exec`, { GET: refuseExec, POST: refuseExec });
+  for (const verb of ["exec", "attach"]) route(app, `${POD}/${verb}`, { GET: refuseExec, POST: refuseExec });
   route(app, "/apis/gantry.dev/v1/namespaces/:namespace/pods/:name/restart", {
     POST: (call) => {
       const { namespace, name } = named(call).metadata;

@@ -58,6 +58,7 @@ const restartRule = z.strictObject({
 });
 
 const maybeProbe = probe.optional();
+const MESSAGE_PATH = "/dev/termination-log";
 
 const containerFields = {
   args: maybeTexts,
@@ -81,7 +82,7 @@ const containerFields = {
   startupProbe: maybeProbe,
   stdin: maybeFlag,
   stdinOnce: maybeFlag,
-  terminationMessagePath: text.default("/dev/termination-log"),
+  terminationMessagePath: text.default(MESSAGE_PATH).transform((path) => path || MESSAGE_PATH),
   terminationMessagePolicy: z.enum(["File", "FallbackToLogsOnError"]).default("File"),
   tty: maybeFlag,
   volumeDevices: z.array(z.strictObject({ devicePath: path, name: someText })).optional(),

@@ -3,6 +3,7 @@
  * (k8s.io/apimachinery/pkg/util/validation). Every schema is built once and shared: a zod schema costs memory.
  */
 import { z } from "zod";
+import { isSignal } from "../../sandbox/signals.ts";
 import { parseQuantity } from "../quantity.ts";
 
 /** A string schema that also satisfies `complaint`, which says what is wrong or undefined. */
@@ -108,6 +109,16 @@ export const envName = checked(envNameComplaint);
 export const path = checked(pathComplaint);
 export const relativePath = checked(relativePathComplaint);
 export const ipAddress = checked((value) => (isIpAddress(value) ? undefined : "must be an IPv4 or IPv6 address"));
+/** The name of an HTTP header (k8s.io/apimachinery, IsHTTPHeaderName). */
+export const headerName = checked(
+  shaped(/^[-A-Za-z0-9]+$/, 1024, "must consist of letters, digits and '-', as the name of an HTTP header"),
+);
+export const headerValue = checked((value) =>
+  /[^\t\x20-\x7e\x80-\xff]/.test(value) ? "must not contain control characters or those beyond Latin-1" : undefined,
+);
+export const stopSignal = checked((value) =>
+  /^SIG[A-Z]/.test(value) && isSignal(value) ? undefined : "must be the name of a signal, e.g. SIGTERM or SIGQUIT",
+);
 /** Base64 data, kept encoded. */
 export const base64 = checked((value) =>
   /^(?:[A-Za-z0-9+/]{4})*(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/.test(value.replace(/[\r\n]/g, ""))

@@ -2,13 +2,14 @@
 import { z } from "zod";
 import {
   count,
+  headerName,
+  headerValue,
   intOrString,
   maybeCount,
   maybePositive,
   maybeText,
   port,
-  positive,
-  someText,
+  stopSignal,
   text,
   texts,
 } from "./fields.ts";
@@ -18,8 +19,8 @@ const execAction = z.strictObject({ command: texts.min(1).optional() }).optional
 const httpGetAction = z
   .strictObject({
     host: maybeText,
-    httpHeaders: z.array(z.strictObject({ name: someText, value: text })).optional(),
-    path: text.default("/"),
+    httpHeaders: z.array(z.strictObject({ name: headerName, value: headerValue })).optional(),
+    path: text.default("/").transform((path) => path || "/"),
     port: intOrString,
     scheme: z.enum(["HTTP", "HTTPS"]).default("HTTP"),
   })
@@ -27,17 +28,26 @@ const httpGetAction = z
 
 const tcpSocketAction = z.strictObject({ host: maybeText, port: intOrString }).optional();
 
+/** A number of which 0 means the default, as for the API server (SetDefaults_Probe). */
+const orDefault = (value: number) =>
+  z
+    .int()
+    .min(0)
+    .max(2147483647)
+    .default(value)
+    .transform((given) => given || value);
+
 export const probe = z.strictObject({
   exec: execAction,
-  failureThreshold: positive.default(3),
+  failureThreshold: orDefault(3),
   grpc: z.strictObject({ port, service: text.default("") }).optional(),
   httpGet: httpGetAction,
   initialDelaySeconds: maybeCount,
-  periodSeconds: positive.default(10),
-  successThreshold: positive.default(1),
+  periodSeconds: orDefault(10),
+  successThreshold: orDefault(1),
   tcpSocket: tcpSocketAction,
   terminationGracePeriodSeconds: maybePositive,
-  timeoutSeconds: positive.default(1),
+  timeoutSeconds: orDefault(1),
 });
 
 const lifecycleHandler = z
@@ -52,7 +62,7 @@ const lifecycleHandler = z
 export const lifecycle = z.strictObject({
   postStart: lifecycleHandler,
   preStop: lifecycleHandler,
-  stopSignal: maybeText,
+  stopSignal: stopSignal.optional(),
 });
 
 export type Probe = z.output<typeof probe>;

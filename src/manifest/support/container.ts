@@ -1,5 +1,5 @@
 /** What Gantry does with the fields of a container. */
-import type { Container, ResourceRequirements, SecurityContext } from "../schema/index.ts";
+import type { Container, Lifecycle, ResourceRequirements, SecurityContext } from "../schema/index.ts";
 import { type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
 
 const RESOURCES: readonly string[] = ["cpu", "memory"];
@@ -46,6 +46,13 @@ const securityContext: Fields<SecurityContext> = {
   windowsOptions,
 };
 
+const hook: Fields<NonNullable<Lifecycle["postStart"]>> = {
+  exec: "supported",
+  httpGet: "supported",
+  sleep: "supported",
+  tcpSocket: { refused: "a hook can't be a tcpSocket: in Kubernetes it would fail when it is run" },
+};
+
 /** `restartPolicy` differs between containers and init containers. */
 export function containerRules(restartPolicy: Rule<string>): Fields<Container> {
   return {
@@ -69,22 +76,24 @@ export function containerRules(restartPolicy: Rule<string>): Fields<Container> {
     envFrom: "supported",
     image: "supported",
     imagePullPolicy: "supported",
-    lifecycle: later("lifecycle hooks"),
-    livenessProbe: later("probes"),
+    lifecycle: {
+      fields: { postStart: { fields: hook }, preStop: { fields: hook }, stopSignal: "supported" },
+    },
+    livenessProbe: "supported",
     name: "supported",
     ports: "supported",
-    readinessProbe: later("probes"),
+    readinessProbe: "supported",
     resizePolicy: noEffect("a change of resources restarts the container"),
     resources: { fields: resources },
     restartPolicy,
     restartPolicyRules: later("restart rules of single containers"),
     securityContext: { fields: securityContext },
-    startupProbe: later("probes"),
-    stdin: { refused: "stdin is not supported yet" },
-    stdinOnce: { refused: "stdin is not supported yet" },
+    startupProbe: "supported",
+    stdin: "supported",
+    stdinOnce: "supported",
     terminationMessagePath: "supported",
     terminationMessagePolicy: "supported",
-    tty: { refused: "tty is not supported yet" },
+    tty: "supported",
     volumeDevices: later("block devices"),
     volumeMounts: {
       fields: {

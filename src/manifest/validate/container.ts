@@ -15,6 +15,8 @@ export interface ContainerContext {
   readonly kind: ContainerKind;
   readonly volumes: ReadonlySet<string>;
   readonly hostNetwork: boolean;
+  /** terminationGracePeriodSeconds of the pod. */
+  readonly graceSeconds: number;
 }
 
 export function validateContainer(
@@ -159,6 +161,7 @@ function validateProbes(container: Container, path: FieldPath, context: Containe
     if (plainInit) report(at, "init containers have no probes", "only sidecars (restartPolicy: Always) do");
     oneHandler(probe, ["exec", "httpGet", "tcpSocket", "grpc"], at, report);
     validateProbe(probe, name, at, report);
+    validateAction(probe, container, at, report);
   }
   const { lifecycle } = container;
   if (lifecycle === undefined) return;
@@ -171,8 +174,39 @@ function validateProbes(container: Container, path: FieldPath, context: Containe
   }
   for (const hook of ["postStart", "preStop"] as const) {
     const handler = lifecycle[hook];
-    if (handler !== undefined)
-      oneHandler(handler, ["exec", "httpGet", "sleep", "tcpSocket"], [...path, "lifecycle", hook], report);
+    if (handler === undefined) continue;
+    const at = [...path, "lifecycle", hook];
+    oneHandler(handler, ["exec", "httpGet", "sleep", "tcpSocket"], at, report);
+    validateAction(handler, container, at, report);
+    const seconds = handler.sleep?.seconds ?? 0;
+    if (seconds > context.graceSeconds) {
+      report(
+        [...at, "sleep", "seconds"],
+        `${seconds} is longer than the grace of the pod, ${context.graceSeconds} s`,
+        "lower it, or raise terminationGracePeriodSeconds",
+      );
+    }
+  }
+}
+
+/** What an action needs: a command to run, a port that is there. */
+function validateAction(
+  action: Pick<Probe, "exec" | "httpGet" | "tcpSocket">,
+  container: Container,
+  at: FieldPath,
+  report: Report,
+): void {
+  if (action.exec !== undefined && action.exec.command === undefined) report([...at, "exec"], "must have a command");
+  const names = (container.ports ?? []).flatMap(({ name }) => name ?? []);
+  for (const kind of ["httpGet", "tcpSocket"] as const) {
+    const port = action[kind]?.port;
+    if (typeof port !== "string" || names.includes(port)) continue;
+    const near = nearestName(port, names);
+    report(
+      [...at, kind, "port"],
+      `container ${container.name} has no port named "${port}"`,
+      near === undefined ? "name one of its ports, or write the number" : `did you mean '${near}'?`,
+    );
   }
 }
 

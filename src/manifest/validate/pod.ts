@@ -15,10 +15,16 @@ export function validatePod(pod: Pod, report: Report): void {
   validateHostNamespaces(spec, report);
   validateVolumes(spec.volumes ?? [], report);
   const volumes = new Set((spec.volumes ?? []).map((volume) => volume.name));
+  const graceSeconds = spec.terminationGracePeriodSeconds;
   for (const [list, kind] of LISTS) {
     for (const [index, container] of (spec[list] ?? []).entries()) {
       const path: FieldPath = ["spec", list, index];
-      validateContainer(container, path, { kind, volumes, hostNetwork: spec.hostNetwork === true }, report);
+      validateContainer(
+        container,
+        path,
+        { kind, volumes, hostNetwork: spec.hostNetwork === true, graceSeconds },
+        report,
+      );
       validateEnv(container, path, report);
     }
   }

@@ -9,6 +9,7 @@ import { madeFacts } from "../rules/run-facts.ts";
 import type { Slot } from "../rules/slots.ts";
 import type { Placed } from "../rules/world.ts";
 import { imageUsed, requireImage } from "./image.ts";
+import { preStopWithin } from "./pre-stop.ts";
 import { driverOf, lookupOf, type PodScope, tell } from "./scope.ts";
 import { as, explain, StepError } from "./step-error.ts";
 
@@ -120,12 +121,15 @@ export async function replace(
     "Killing",
     `Container ${slot.name} is to be restarted: its definition changed, or a restart was asked for`,
   );
-  return end(scope, view, placed, job.graceMs, signal);
+  const graceMs = await preStopWithin(scope, view, placed, job.graceMs, signal);
+  return end(scope, view, placed, graceMs, signal);
 }
 
 export async function stop(scope: PodScope, job: Of<"stop">, view: PodView, signal: AbortSignal): Promise<JobResult> {
-  tell(scope, view.desired, "Normal", "Killing", `Stopping container ${job.placed.container.name}`);
-  return end(scope, view, job.placed, job.graceMs, signal);
+  const { placed } = job;
+  tell(scope, view.desired, "Normal", "Killing", job.why ?? `Stopping container ${placed.container.name}`);
+  const graceMs = job.preStop ? await preStopWithin(scope, view, placed, job.graceMs, signal) : job.graceMs;
+  return end(scope, view, placed, graceMs, signal);
 }
 
 async function end(
@@ -202,6 +206,7 @@ export function failureEvent(
       return { reason: "Failed", message: `Error: container ${job.slot.name}: ${explain(error)}` };
     case "stop":
       return { reason: "FailedKillPod", message: `Error: container ${job.placed.container.name}: ${explain(error)}` };
+    case "preStop":
     case "cleanup":
     case "look":
     case "refresh":

@@ -2,12 +2,14 @@
 import type { PreparedVolume } from "../../sandbox/driver.ts";
 import { isGantryError } from "../../system/errors.ts";
 import { MAX_BACKOFF_ANNOTATION } from "../labels.ts";
-import type { Job, JobResult, PodEnv } from "../machine/env.ts";
+import type { CheckRunner, Job, JobResult, PodEnv } from "../machine/env.ts";
 import { maxBackoff } from "../rules/backoff.ts";
+import { openChecks } from "./checks.ts";
 import { cleanup, measure, refresh, tail } from "./chores.ts";
 import { failureEvent, replace, resume, start, stop } from "./containers.ts";
+import { preStop } from "./pre-stop.ts";
 import { prepare, removeSandboxes, runSandbox, settle, stopSandboxes, teardown } from "./sandboxes.ts";
-import { look, type PodScope, tell } from "./scope.ts";
+import { look, type PodScope, podIp, tell } from "./scope.ts";
 import { jobFailure, workFailure } from "./step-error.ts";
 
 export type { PodScope } from "./scope.ts";
@@ -16,6 +18,7 @@ export type { PodScope } from "./scope.ts";
 export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
   const { tracker } = scope;
   let volumes: readonly PreparedVolume[] = [];
+  let checks: CheckRunner | undefined;
 
   const work = (job: Job, ...[view, report, signal]: RunArguments): Promise<JobResult> => {
     switch (job.type) {
@@ -27,6 +30,8 @@ export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
         return replace(scope, job, view, signal);
       case "stop":
         return stop(scope, job, view, signal);
+      case "preStop":
+        return preStop(scope, job, view, signal);
       case "cleanup":
         return cleanup(scope, job, view, signal);
       case "look":
@@ -43,6 +48,12 @@ export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
   return {
     maxBackoffMs: ({ pod }) => maxBackoff(pod.metadata.annotations?.[MAX_BACKOFF_ANNOTATION], maxBackoffMs).ms,
     now: () => scope.ports.clock.now(),
+    podIp: (desired, sandbox) => podIp(scope, desired, sandbox),
+    openChecks: (report) => {
+      checks = openChecks(scope, report);
+      return checks;
+    },
+    close: () => checks?.close(),
     event: (desired, type, reason, message) => tell(scope, desired, type, reason, message),
     jobFailure,
     workFailure,

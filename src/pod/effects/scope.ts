@@ -30,6 +30,11 @@ export function driverOf(scope: PodScope, desired: DesiredPod): SandboxDriver {
   return scope.ports.driverFor(desired.runtimeClass);
 }
 
+/** Where a pod in that sandbox is reached from here; undefined when it has no address. */
+export function podIp({ ports }: PodScope, { pod }: DesiredPod, sandbox: ObservedSandbox): string | undefined {
+  return pod.spec.hostNetwork === true ? ports.node.ip : sandbox.ips[0];
+}
+
 export function lookupOf({ ports }: PodScope, { pod }: DesiredPod): ConfigLookup {
   const { namespace } = pod.metadata;
   return {

@@ -38,6 +38,10 @@ export interface PodContext {
   readonly pruneWanted: boolean;
   /** Ids of containers that a stop has ended, though no report says so yet. */
   readonly dead: readonly string[];
+  /** Ids of containers whose preStop hook was run while the pod ends. */
+  readonly hooked: readonly string[];
+  /** True while anything of this pod is probed. */
+  readonly checking: boolean;
   readonly restartWanted: readonly string[];
   readonly holds: Readonly<Record<string, Hold>>;
   /** By container name: how far the pull of its image is, for people. */
@@ -66,7 +70,8 @@ export function slotsIn(context: PodContext): readonly Slot[] {
 }
 
 export function outlookIn(context: PodContext, now: number): Outlook {
-  return outlookOf(slotsIn(context), context.facts, context.known, now);
+  const held = (name: string): boolean => (context.holds[name]?.until ?? 0) > now;
+  return outlookOf(slotsIn(context), context.facts, context.known, now, held);
 }
 
 export function isBusy(context: PodContext, name: string): boolean {

@@ -1,6 +1,9 @@
 /** Which jobs to begin now. Pure; the machine begins them and remembers that they are in flight. */
-import type { ObservedSandbox } from "../../sandbox/driver.ts";
+import type { ObservedContainer, ObservedSandbox } from "../../sandbox/driver.ts";
+import { PRE_STOP_LABEL } from "../labels.ts";
+import { checksOf, graceAfter } from "../rules/checks.ts";
 import type { Outlook } from "../rules/outlook.ts";
+import { shouldRestart } from "../rules/restart.ts";
 import { reservedFacts } from "../rules/run-facts.ts";
 import { type LiveContainer, shutdownOrder } from "../rules/shutdown.ts";
 import type { Slot } from "../rules/slots.ts";
@@ -35,21 +38,34 @@ function startable(context: PodContext, now: number, jobs: readonly Job[]): Job[
     .filter(({ key }) => context.jobs[key] === undefined && (context.retries[key]?.until ?? 0) <= now);
 }
 
-/** While shutting down: the stops whose turn it is. */
+/** While shutting down: all preStop hooks at once, and the stops whose turn it is. */
 export function jobsWhileStopping(context: PodContext, now: number): Job[] {
   const slots = slotsIn(context);
   const live = liveContainers(context);
-  const order: LiveContainer[] = live.map(({ container }) => {
-    const index = slots.findIndex(({ name }) => name === container.name);
-    return { id: container.id, kind: slots[index]?.kind ?? "main", index };
-  });
   const deadline = context.pod.deletionDeadline ?? context.shutdownDeadline ?? now;
-  const jobs = shutdownOrder(order, deadline, now, context.killAtOnce).flatMap(({ id, graceMs }): Job[] => {
+  const limitMs = deadline - now;
+  const order = live.map(({ container }): LiveContainer => {
+    const index = slots.findIndex(({ name }) => name === container.name);
+    return { id: container.id, kind: slots[index]?.kind ?? "main", index, preStop: preStopOf(context, container) };
+  });
+  const hooks = live.flatMap((placed): Job[] => {
+    const { container } = placed;
+    const due = limitMs > 0 && !context.killAtOnce && preStopOf(context, container) === "pending";
+    return due ? [{ type: "preStop", key: `pre/${container.id}`, placed, limitMs }] : [];
+  });
+  const stops = shutdownOrder(order, deadline, now, context.killAtOnce).flatMap(({ id, graceMs }): Job[] => {
     const placed = live.find(({ container }) => container.id === id);
     // Two live runs of one name are stopped side by side, so the id is the key here.
-    return placed === undefined ? [] : [{ type: "stop", key: `stop/${id}`, placed, graceMs }];
+    return placed === undefined
+      ? []
+      : [{ type: "stop", key: `stop/${id}`, placed, graceMs, preStop: false, why: undefined }];
   });
-  return startable(context, now, jobs);
+  return startable(context, now, [...hooks, ...stops]);
+}
+
+function preStopOf({ hooked }: PodContext, { id, labels }: ObservedContainer): LiveContainer["preStop"] {
+  if (labels[PRE_STOP_LABEL] === undefined) return "none";
+  return hooked.includes(id) ? "done" : "pending";
 }
 
 /** What still runs, as far as is known. */
@@ -100,9 +116,21 @@ function containerJob(
       return { type: "resume", key, slot, facts, sandbox, container: run.container };
     }
     case "live": {
-      if (!run.outdated) return undefined;
       const placed = { sandboxId: sandbox.id, ready: true, container: run.container };
-      return { type: "replace", key, slot, sandbox, placed, graceMs: graceMs(context) };
+      if (run.outdated) return { type: "replace", key, slot, sandbox, placed, graceMs: graceMs(context) };
+      const { failure } = checksOf(slot, run.container.id, context.facts[name]);
+      if (failure === undefined) return undefined;
+      const again = shouldRestart(slot.kind, slot.policy, { exitCode: 137, killedFor: failure });
+      const failed = failure.check === "postStart" ? "its postStart hook" : `${failure.check} probe`;
+      const why = `Container ${name} failed ${failed}${again ? ", will be restarted" : ""}`;
+      return {
+        type: "stop",
+        key,
+        placed,
+        graceMs: graceAfter(slot, failure.check, graceMs(context)),
+        preStop: true,
+        why,
+      };
     }
     case "backoff":
     case "ended":
@@ -118,7 +146,14 @@ function strangerJobs(context: PodContext): Job[] {
     .filter(
       ({ container }) => !names.has(container.name) && mayLive(container) && !context.unsure.includes(container.name),
     )
-    .map((placed) => ({ type: "stop", key: `c/${placed.container.name}`, placed, graceMs: graceMs(context) }));
+    .map((placed) => ({
+      type: "stop",
+      key: `c/${placed.container.name}`,
+      placed,
+      graceMs: graceMs(context),
+      preStop: true,
+      why: undefined,
+    }));
 }
 
 /** Keeps of every container the newest run, and the logs of the last two. */
@@ -210,6 +245,7 @@ export function begun(context: PodContext, jobs: readonly Job[]): PodContext {
         next = { ...next, tailed: { ...next.tailed, [job.name]: job.attempt } };
         break;
       case "stop":
+      case "preStop":
       case "cleanup":
       case "usage":
         break;

@@ -1,7 +1,8 @@
 /** What a machine reaches the world through. */
 import type { ObservedContainer, ObservedSandbox } from "../../sandbox/driver.ts";
-import type { ContainerFacts, PodFacts } from "../../store/contract.ts";
+import type { ContainerChecks, ContainerFacts, PodFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
+import type { Check, Finding } from "../rules/checks.ts";
 import type { Hold } from "../rules/container-state.ts";
 import type { FactsByName } from "../rules/exits.ts";
 import type { Slot } from "../rules/slots.ts";
@@ -36,7 +37,18 @@ export type Job =
       readonly placed: Placed;
       readonly graceMs: number;
     }
-  | { readonly type: "stop"; readonly key: string; readonly placed: Placed; readonly graceMs: number }
+  | {
+      readonly type: "stop";
+      readonly key: string;
+      readonly placed: Placed;
+      readonly graceMs: number;
+      /** Its preStop hook, if it has one, comes first, in the same grace. False: it is done, or its time is up. */
+      readonly preStop: boolean;
+      /** Why, if not because the pod ends. */
+      readonly why: string | undefined;
+    }
+  /** While the pod ends: the hook alone, for no longer than `limitMs`; TERM follows when it is the container's turn. */
+  | { readonly type: "preStop"; readonly key: string; readonly placed: Placed; readonly limitMs: number }
   /** Removes traces of old runs, and logs of container `name` from before run `keepLogsFrom[name]`. */
   | {
       readonly type: "cleanup";
@@ -68,6 +80,7 @@ export type JobResult =
       readonly container: ObservedContainer;
     }
   | { readonly type: "stopped"; readonly name: string; readonly containerId: string }
+  | { readonly type: "hooked"; readonly containerId: string }
   | { readonly type: "cleaned"; readonly ids: readonly string[]; readonly forgotten: readonly string[] }
   | { readonly type: "looked"; readonly sandboxes: readonly ObservedSandbox[] }
   | { readonly type: "refreshed" }
@@ -90,6 +103,25 @@ export interface WorkFailure {
   readonly containers: Readonly<Record<string, Pick<Hold, "reason" | "message">>>;
 }
 
+/** A container that runs, and what is to be watched about it. */
+export interface CheckTarget {
+  readonly slot: Slot;
+  readonly container: ObservedContainer;
+  readonly sandboxId: string;
+  /** Where the pod is asked; undefined while it has no address. */
+  readonly ip: string | undefined;
+  readonly active: readonly Check[];
+  /** What was found so far. */
+  readonly checks: ContainerChecks;
+}
+
+/** The probes and postStart hooks of one pod, at work beside its machine. */
+export interface CheckRunner {
+  /** From now on just these go on: others are begun, the rest is called off. */
+  watch(targets: readonly CheckTarget[], desired: DesiredPod): void;
+  close(): void;
+}
+
 export interface PodView {
   readonly desired: DesiredPod;
   readonly pod: PodFacts;
@@ -106,6 +138,12 @@ export interface PodEnv {
   /** Words whatever a job or a state's work threw. */
   jobFailure(error: unknown): JobFailure;
   workFailure(error: unknown): WorkFailure;
+  /** Where a pod in that sandbox is reached from here; undefined when it has no address. */
+  podIp(desired: DesiredPod, sandbox: ObservedSandbox): string | undefined;
+  /** @param report what is newly found */
+  openChecks(report: (finding: Finding) => void): CheckRunner;
+  /** Ends what is still at work for a machine that broke, and so ends nothing itself. */
+  close(): void;
   /** @param report facts that were saved half way */
   run(job: Job, view: PodView, report: (facts: ContainerFacts) => void, signal: AbortSignal): Promise<JobResult>;
 

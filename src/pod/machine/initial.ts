@@ -36,6 +36,8 @@ export function initialContext({ env, desired, uid, stored, containers, observed
     refreshWanted: stored !== undefined && observed.length > 0,
     pruneWanted: false,
     dead: [],
+    hooked: [],
+    checking: false,
     restartWanted: [],
     holds: {},
     pulling: {},

@@ -2,6 +2,7 @@
 import type { ContainerFacts } from "../../store/contract.ts";
 import { mergeLook, newlyEnded } from "../rules/observation.ts";
 import { recordExit } from "../rules/restart.ts";
+import { cutMessage } from "../rules/termination.ts";
 import { withContainer, withoutContainers } from "../rules/world.ts";
 import { isBusy, isShuttingDown, type PodContext, slotsIn } from "./context.ts";
 import type { Job, JobFailure, JobResult } from "./env.ts";
@@ -38,6 +39,8 @@ export function jobDone(before: PodContext, job: Job, result: JobResult, now: nu
       if (isShuttingDown(context)) return { ...context, dead: [...context.dead, result.containerId] };
       // How it ended, only a look tells.
       return { ...context, lookWanted: true, unsure: unique([...context.unsure, result.name]) };
+    case "hooked":
+      return { ...context, hooked: [...context.hooked, result.containerId] };
     case "cleaned":
       return {
         ...context,
@@ -71,9 +74,10 @@ export function jobDone(before: PodContext, job: Job, result: JobResult, now: nu
       const facts = context.facts[result.name];
       const exit = facts?.lastExit;
       if (facts === undefined || exit?.attempt !== result.attempt || result.message === "") return context;
+      const message = cutMessage(result.message, slotsIn(context).length);
       return {
         ...context,
-        facts: { ...context.facts, [result.name]: { ...facts, lastExit: { ...exit, message: result.message } } },
+        facts: { ...context.facts, [result.name]: { ...facts, lastExit: { ...exit, message } } },
       };
     }
   }
@@ -107,6 +111,8 @@ export function jobFailed(before: PodContext, job: Job, failure: JobFailure, now
       return { ...context, lookWanted: true, retries: again };
     case "stop":
       return { ...context, retries: again };
+    case "preStop":
+      return { ...context, hooked: [...context.hooked, job.placed.container.id] };
     case "cleanup":
     case "refresh":
       return { ...context, retries: again, refreshWanted: context.refreshWanted || job.type === "refresh" };

@@ -104,7 +104,11 @@ export const podMachine = podSetup.createMachine({
   // States that send each other round in a circle are an error of this one pod's machine, not a daemon that hangs.
   options: { maxIterations: 1000 },
   initial: "routing",
+  invoke: { src: "checks", id: "checks", input: ({ context }) => ({ env: context.env }) },
   on: {
+    checked: {
+      actions: [assign(({ context, event }) => update.checked(context, event.finding, now(context))), "digest"],
+    },
     desired: { actions: [assign(({ context, event }) => update.desiredChanged(context, event.desired)), "digest"] },
     observed: { actions: [assign(({ context, event }) => update.observed(context, event.sandboxes)), "digest"] },
     remove: {

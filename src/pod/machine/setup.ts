@@ -3,9 +3,11 @@ import { assign, enqueueActions, fromCallback, fromPromise, setup } from "xstate
 import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
+import type { Finding } from "../rules/checks.ts";
 import { type PodContext, type Route, routeOf, wakeAt } from "./context.ts";
 import { begun, jobsWhenCompleted, jobsWhileRunning, jobsWhileStopping, liveContainers } from "./decide.ts";
-import type { Job, JobFailure, JobResult, PodView } from "./env.ts";
+import type { CheckTarget, Job, JobFailure, JobResult, PodEnv, PodView } from "./env.ts";
+import { checkTargets } from "./targets.ts";
 import * as update from "./updates.ts";
 
 export type PodEvent =
@@ -18,6 +20,7 @@ export type PodEvent =
   | { readonly type: "tick" }
   /** Something changed: act on what is known now. Every state that acts has its own answer. */
   | { readonly type: "evaluate" }
+  | { readonly type: "checked"; readonly finding: Finding }
   | { readonly type: "job.facts"; readonly id: string; readonly facts: ContainerFacts }
   | { readonly type: "job.done"; readonly id: string; readonly job: Job; readonly result: JobResult }
   | { readonly type: "job.failed"; readonly id: string; readonly job: Job; readonly failure: JobFailure };
@@ -75,11 +78,24 @@ const job = fromCallback<PodEvent, JobInput>(({ input: { id, job, context }, sen
   return () => abort.abort();
 });
 
+interface Watched {
+  readonly type: "targets";
+  readonly targets: readonly CheckTarget[];
+  readonly desired: DesiredPod;
+}
+
+/** Probes and postStart hooks, for as long as the machine lives. */
+const checks = fromCallback<Watched, { readonly env: PodEnv }, PodEvent>(({ input: { env }, receive, sendBack }) => {
+  const runner = env.openChecks((finding) => sendBack({ type: "checked", finding }));
+  receive(({ targets, desired }) => runner.watch(targets, desired));
+  return () => runner.close();
+});
+
 const deciders = { running: jobsWhileRunning, completed: jobsWhenCompleted, stopping: jobsWhileStopping };
 
 export const podSetup = setup({
   types: { context: {} as PodContext, events: {} as PodEvent, input: {} as PodContext },
-  actors: { work, job },
+  actors: { work, job, checks },
   guards: {
     belongs: ({ context }, route: Route) => routeOf(context, context.env.now()) === route,
     mustWait: ({ context }) => (context.retry?.until ?? 0) > context.env.now(),
@@ -91,8 +107,12 @@ export const podSetup = setup({
     digest: enqueueActions(({ context, enqueue }) => {
       const now = context.env.now();
       const change = update.settled(context, now);
-      enqueue.assign(change);
-      const at = wakeAt({ ...context, ...change }, now);
+      const next = { ...context, ...change };
+      const targets = checkTargets(next, now);
+      const checking = targets.length > 0;
+      enqueue.assign({ ...change, checking });
+      if (checking || context.checking) enqueue.sendTo("checks", { type: "targets", targets, desired: next.desired });
+      const at = wakeAt(next, now);
       enqueue.cancel("tick");
       if (at !== undefined) enqueue.raise({ type: "tick" }, { id: "tick", delay: Math.min(LONGEST_WAIT_MS, at - now) });
       enqueue.raise({ type: "evaluate" });
@@ -126,7 +146,7 @@ export const podSetup = setup({
       pod: { ...context.pod, sandboxAttempt: context.pod.sandboxAttempt + 1 },
     })),
     /** A sandbox is finished: it is all there is, and nothing about it is in doubt. */
-    freshSandbox: assign({ unsure: [], lookWanted: false, touched: {} }),
+    freshSandbox: assign({ unsure: [], lookWanted: false, touched: {}, hooked: [] }),
     loseSandbox: enqueueActions(({ context, enqueue }) => {
       enqueue.assign(update.sandboxLost(context, context.env.now()));
       enqueue(() =>

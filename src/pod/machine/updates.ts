@@ -3,10 +3,12 @@ import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
 import { retryDelay } from "../rules/backoff.ts";
+import { checksAfter, checksOf, type Finding } from "../rules/checks.ts";
 import type { Hold } from "../rules/container-state.ts";
 import { noticeExits } from "../rules/exits.ts";
 import { isProgress, newlyEnded } from "../rules/observation.ts";
 import { pullReason } from "../rules/pull.ts";
+import { runOf } from "../rules/run.ts";
 import { activeDeadline, isBusy, outlookIn, type PodContext, slotsIn } from "./context.ts";
 import type { WorkFailure } from "./env.ts";
 
@@ -106,6 +108,19 @@ export function restartAsked(context: PodContext, container: string | undefined)
 /** What waited for a ConfigMap, a Secret or an image may go on. */
 export function configChanged(): Change {
   return { holds: {}, retry: undefined, refreshWanted: true };
+}
+
+/** A probe or a hook came to a result; about a run that is not the present one it says nothing. */
+export function checked(context: PodContext, finding: Finding, now: number): Change {
+  const slot = slotsIn(context).find(({ name }) => name === finding.name);
+  const facts = context.facts[finding.name];
+  if (slot === undefined || facts === undefined) return {};
+  const run = runOf(slot, facts, context.known, now);
+  if (run.type !== "live" || run.container.id !== finding.containerId) return {};
+  const before = checksOf(slot, finding.containerId, facts);
+  const after = checksAfter(before, finding, now);
+  if (after === before) return {};
+  return { facts: { ...context.facts, [facts.name]: { ...facts, checks: after } } };
 }
 
 /** A job saved facts half way, before an effect that observation can't tell. */

@@ -34,7 +34,8 @@ export function conditionsOf(pod: PodState): PodCondition[] {
   const counted = pod.containers.filter(({ kind }) => kind !== "init");
   const unready = counted.filter(({ ready }) => !ready);
   const ready = unready.length === 0 && pod.failure === undefined;
-  const readyAt = latest(sandbox?.createdAt ?? createdAt, counted.map(startOf));
+  const readyAt = latest(sandbox?.createdAt ?? createdAt, [...counted.map(startOf), ...counted.map(checkedAt)]);
+  const unreadyAt = latest(ended, unready.map(checkedAt));
   const why = ready ? undefined : notReady(pod, unready);
   return [
     condition("PodScheduled", true, createdAt),
@@ -45,8 +46,8 @@ export function conditionsOf(pod: PodState): PodCondition[] {
       latest(createdAt, init.map(passedAt)),
       initialized ? undefined : incomplete("ContainersNotInitialized", "incomplete", notInitialized),
     ),
-    condition("ContainersReady", ready, ready ? readyAt : ended, why),
-    condition("Ready", ready, ready ? readyAt : ended, why),
+    condition("ContainersReady", ready, ready ? readyAt : unreadyAt, why),
+    condition("Ready", ready, ready ? readyAt : unreadyAt, why),
     ...(pod.failure?.reason === "Evicted"
       ? [condition("DisruptionTarget", true, ended, { reason: "TerminationByKubelet", message: pod.failure.message })]
       : []),
@@ -87,6 +88,10 @@ function condition(type: PodCondition["type"], status: boolean, at: number, why?
 function passedAt({ kind, state }: ContainerState): number | undefined {
   if (state.type === "terminated") return state.finishedAt;
   return kind === "sidecar" && state.type === "running" ? state.startedAt : undefined;
+}
+
+function checkedAt(container: ContainerState): number | undefined {
+  return container.checkedAt;
 }
 
 function startOf({ state }: ContainerState): number | undefined {

@@ -1,7 +1,8 @@
 /** What a pod's state says about each of its containers. */
 import type { ObservedSandbox } from "../../sandbox/driver.ts";
-import type { ContainerFacts } from "../../store/contract.ts";
+import type { ContainerChecks, ContainerFacts } from "../../store/contract.ts";
 import type { ContainerState } from "../contract.ts";
+import { checksOf } from "./checks.ts";
 import type { FactsByName } from "./exits.ts";
 import type { Outlook } from "./outlook.ts";
 import { readinessOf } from "./readiness.ts";
@@ -37,7 +38,8 @@ export function containerStates(input: ContainerStateInput): ContainerState[] {
   return input.slots.map((slot): ContainerState => {
     const facts = input.facts[slot.name];
     const run = finalRun(input.outlook.runs.get(slot.name) ?? { type: "due" }, facts, input.over);
-    const state = stateOf(slot, run, input);
+    const checks = run.type === "live" ? checksOf(slot, run.container.id, facts) : undefined;
+    const state = stateOf(slot, run, checks, input);
     const last = run.type === "ended" ? facts?.previousExit : facts?.lastExit;
     const imageDigest =
       run.type === "live" || run.type === "created" ? run.container.imageDigest : facts?.lastExit?.imageDigest;
@@ -47,7 +49,8 @@ export function containerStates(input: ContainerStateInput): ContainerState[] {
       image: slot.spec.image,
       imageDigest: imageDigest === "" ? undefined : imageDigest,
       restartCount: facts?.restartCount ?? 0,
-      ...readinessOf(slot.kind, run),
+      ...readinessOf(slot.kind, run, checks),
+      checkedAt: checks?.changedAt,
       state,
       lastTermination: last === undefined ? undefined : terminationOf(last),
     };
@@ -60,26 +63,36 @@ function finalRun(run: Run, facts: ContainerFacts | undefined, over: boolean): R
   return over && waits && facts?.lastExit !== undefined ? { type: "ended", exit: facts.lastExit } : run;
 }
 
-function stateOf(slot: Slot, run: Run, input: ContainerStateInput): ContainerState["state"] {
+function stateOf(
+  slot: Slot,
+  run: Run,
+  checks: ContainerChecks | undefined,
+  input: ContainerStateInput,
+): ContainerState["state"] {
   switch (run.type) {
-    case "live":
-      return {
-        type: "running",
-        containerId: run.container.id,
-        startedAt: run.container.startedAt ?? run.container.createdAt,
-      };
+    case "live": {
+      const containerId = run.container.id;
+      // "The Container's status is not set to RUNNING until the postStart handler completes" (kubernetes.io, "Attach
+      // Handlers to Container Lifecycle Events").
+      if (checks?.postStarted === false && !input.over) {
+        return checks.failure === undefined
+          ? { type: "waiting", reason: "ContainerCreating", containerId }
+          : { type: "waiting", reason: "PostStartHookError", message: checks.failure.message, containerId };
+      }
+      return { type: "running", containerId, startedAt: run.container.startedAt ?? run.container.createdAt };
+    }
     case "ended":
       return { type: "terminated", ...terminationOf(run.exit) };
     case "backoff": {
       const seconds = Math.round((run.until - run.exit.finishedAt) / 1000);
       const text = `back-off ${seconds}s restarting failed container=${slot.name} pod=${input.podName}`;
-      return run.exit.reason === "StartError"
-        ? {
-            type: "waiting",
-            reason: "RunContainerError",
-            message: `${run.exit.message ?? "it could not be started"}; ${text}`,
-          }
-        : { type: "waiting", reason: "CrashLoopBackOff", message: text };
+      if (run.exit.reason === "StartError") {
+        const message = `${run.exit.message ?? "it could not be started"}; ${text}`;
+        return { type: "waiting", reason: "RunContainerError", message };
+      }
+      if (run.exit.killedFor?.check === "postStart")
+        return { type: "waiting", reason: "PostStartHookError", message: `${run.exit.killedFor.message}; ${text}` };
+      return { type: "waiting", reason: "CrashLoopBackOff", message: text };
     }
     case "created":
     case "due": {

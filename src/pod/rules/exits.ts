@@ -74,5 +74,6 @@ export function blankFacts(podUid: string, name: string): ContainerFacts {
     backoffUntil: undefined,
     lastExit: undefined,
     previousExit: undefined,
+    checks: undefined,
   };
 }

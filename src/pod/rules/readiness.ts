@@ -1,25 +1,23 @@
-/**
- * Whether a container counts as started and as ready: decided here and nowhere else. Probes and hooks come in
- * through `checks`, which says what they last found; a container without any is ready as soon as it runs.
- */
-
+/** Whether a container counts as started and as ready: decided here and nowhere else. */
+import type { ContainerChecks } from "../../store/contract.ts";
 import type { Run } from "./run.ts";
 import type { ContainerKind } from "./slots.ts";
 
-export interface Checks {
-  /** The startup probe passed and postStart is done. */
+export interface Readiness {
+  /** The startup probe passed (or there is none) and postStart is done. */
   readonly started: boolean;
-  /** The readiness probe passes. */
+  /** Started, and the readiness probe passes (or there is none). */
   readonly ready: boolean;
 }
 
-const NO_CHECKS: Checks = { started: true, ready: true };
-
-export function readinessOf(kind: ContainerKind, run: Run, checks: Checks = NO_CHECKS): Checks {
+/** @param checks of the run, if it is live */
+export function readinessOf(kind: ContainerKind, run: Run, checks: ContainerChecks | undefined): Readiness {
   switch (run.type) {
-    case "live":
+    case "live": {
+      const started = checks === undefined || hasStarted(checks);
       // A plain init container is ready when it has done its work, not while it does it.
-      return { started: checks.started, ready: kind !== "init" && checks.started && checks.ready };
+      return { started, ready: kind !== "init" && started && (checks?.ready ?? true) };
+    }
     case "ended":
       return { started: false, ready: kind === "init" && run.exit.exitCode === 0 };
     case "due":
@@ -27,4 +25,8 @@ export function readinessOf(kind: ContainerKind, run: Run, checks: Checks = NO_C
     case "created":
       return { started: false, ready: false };
   }
+}
+
+export function hasStarted({ postStarted, startup }: ContainerChecks): boolean {
+  return postStarted && startup;
 }

@@ -4,14 +4,20 @@ import { BACKOFF_RESET_MS, restartDelay } from "./backoff.ts";
 import type { ContainerKind, RestartPolicy } from "./slots.ts";
 
 /** Init containers run until they succeed once; sidecars always come back. */
-export function shouldRestart(kind: ContainerKind, policy: RestartPolicy, exitCode: number): boolean {
+export function shouldRestart(
+  kind: ContainerKind,
+  policy: RestartPolicy,
+  exit: Pick<ContainerExit, "exitCode" | "killedFor">,
+): boolean {
+  // One that failed a probe or its hook has failed, also when it ended politely (computePodActions).
+  const failed = exit.exitCode !== 0 || exit.killedFor !== undefined;
   switch (kind) {
     case "sidecar":
       return true;
     case "init":
-      return exitCode !== 0 && policy !== "Never";
+      return failed && policy !== "Never";
     case "main":
-      return policy === "Always" || (policy === "OnFailure" && exitCode !== 0);
+      return policy === "Always" || (policy === "OnFailure" && failed);
   }
 }
 
@@ -21,10 +27,13 @@ export function recordExit(
   exit: ContainerExit,
   rule: { readonly kind: ContainerKind; readonly policy: RestartPolicy; readonly maxBackoffMs: number },
 ): ContainerFacts {
-  const ended = { ...facts, lastExit: exit, previousExit: facts.lastExit };
+  const { checks } = facts;
+  const killedFor = checks?.containerId === exit.containerId ? checks.failure : undefined;
+  const last = killedFor === undefined ? exit : { ...exit, killedFor };
+  const ended = { ...facts, lastExit: last, previousExit: facts.lastExit };
   // An empty hash: the next run was asked for, so it owes nothing to how this one ended.
   const asked = facts.specHash === "";
-  if (asked || !shouldRestart(rule.kind, rule.policy, exit.exitCode)) {
+  if (asked || !shouldRestart(rule.kind, rule.policy, last)) {
     return { ...ended, backoffLevel: 0, backoffUntil: undefined };
   }
   const ranMs = exit.startedAt === undefined ? 0 : exit.finishedAt - exit.startedAt;

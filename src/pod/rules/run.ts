@@ -47,7 +47,7 @@ export function runOf(
     const done = sandbox === undefined || isOfSandbox(exit.containerId, sandbox.id);
     return done ? { type: "ended", exit } : { type: "due" };
   }
-  if (!shouldRestart(slot.kind, slot.policy, exit.exitCode)) return { type: "ended", exit };
+  if (!shouldRestart(slot.kind, slot.policy, exit)) return { type: "ended", exit };
   if (facts.backoffUntil !== undefined && facts.backoffUntil > now)
     return { type: "backoff", until: facts.backoffUntil, exit };
   return { type: "due" };

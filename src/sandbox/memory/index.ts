@@ -4,6 +4,7 @@ import type { ContainerConfig, ObservationHint, SandboxDriver } from "../driver.
 import { assertValidIds } from "../ids.ts";
 import { signalNumber } from "../signals.ts";
 import { abortable, cancelled } from "./abort.ts";
+import { attachInMemory } from "./attach.ts";
 import { execInMemory } from "./exec.ts";
 import {
   type AppBehaviour,
@@ -110,6 +111,7 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       state: "created",
       pid: world.nextPid++,
       onExit: new Set(),
+      clients: new Set(),
     });
   };
   const stopAll = (sandbox: MemorySandbox): void => {
@@ -220,12 +222,15 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
     async exec(sandboxId, containerId, request, signal) {
       await enter("exec", [sandboxId, containerId, request], signal);
       const container = containerOf(sandboxId, containerId);
-      if (container.state !== "running") {
-        throw new GantryError("runtime-failed", `container ${containerId} is not running`, {
-          details: { reason: "NotRunning" },
-        });
-      }
+      if (container.state !== "running") throw notRunning(containerId);
       return execInMemory(container, request, signal);
+    },
+
+    async attach(sandboxId, containerId, request, signal) {
+      await enter("attach", [sandboxId, containerId, request], signal);
+      const container = containerOf(sandboxId, containerId);
+      if (container.state !== "running") throw notRunning(containerId);
+      return attachInMemory(container, request, signal, () => end(sandboxId, container, 0));
     },
 
     async reopenLog(sandboxId, containerId) {
@@ -305,4 +310,10 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       };
     },
   };
+}
+
+function notRunning(containerId: string): GantryError {
+  return new GantryError("runtime-failed", `container ${containerId} is not running`, {
+    details: { reason: "NotRunning" },
+  });
 }

@@ -1,3 +1,4 @@
+import type { PassThrough } from "node:stream";
 import type { ContainerConfig, ObservedContainer, ObservedSandbox, SandboxConfig } from "../driver.ts";
 
 /** How the app of a container behaves; what is absent behaves as a well-mannered server would. */
@@ -9,6 +10,8 @@ export interface AppBehaviour {
   /** What a signal does: the exit code, or "ignore". Default: 128 + its number. */
   readonly onSignal?: (signal: string) => number | "ignore";
   readonly terminationMessage?: string;
+  /** Prints what is typed to it, and ends with code 0 when its input does. */
+  readonly copiesStdin?: boolean;
   /** startContainer fails with this text, as for a command that does not exist. */
   readonly failsToStart?: string;
   /** What a command run with exec gives. Default: no output, exit code 0. */
@@ -34,6 +37,8 @@ export interface MemoryContainer {
   pid?: number;
   /** Called once, when the app has ended. */
   readonly onExit: Set<() => void>;
+  /** Where its output goes: whoever is attached to it. */
+  readonly clients: Set<PassThrough>;
 }
 
 export interface MemorySandbox {

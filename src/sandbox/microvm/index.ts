@@ -219,6 +219,12 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return await execInContainer(ctx, sandboxId, containerId, request, signal);
     },
 
+    async attach() {
+      throw new GantryError("unsupported", "attaching to a container in a micro-VM is not supported yet", {
+        hint: "Use 'gantry logs -f' for its output, and 'gantry exec -it' for a way in.",
+      });
+    },
+
     async reopenLog(sandboxId, containerId) {
       assertValidIds(sandboxId, containerId);
       const files = containerFiles(dirs, sandboxId, containerId);

@@ -3,6 +3,7 @@ import { once } from "node:events";
 import type { Readable } from "node:stream";
 import { z } from "zod";
 import { GantryError } from "../../system/errors.ts";
+import type { ContainerConfig } from "../driver.ts";
 import type { ContainerFiles, Dirs } from "./dirs.ts";
 import { sendSignal } from "./proc.ts";
 import type { Runtime } from "./runtime.ts";
@@ -14,6 +15,8 @@ export interface ConmonRequest {
   readonly dirs: Dirs;
   readonly runtime: Runtime;
   readonly logPath: string;
+  readonly stdin: ContainerConfig["stdin"];
+  readonly tty: boolean;
   /** Options of the overlay mount for the rootfs; empty: it is mounted already. */
   readonly overlay: string;
   /** cgroup.procs files that conmon moves itself to, so that it outlives the daemon's own cgroup. */
@@ -108,13 +111,16 @@ export async function launchConmon(request: ConmonRequest, signal: AbortSignal):
   }
 }
 
-function conmonArguments({ id, name, files, dirs, runtime, logPath }: ConmonRequest): string[] {
+function conmonArguments({ id, name, files, dirs, runtime, logPath, stdin, tty }: ConmonRequest): string[] {
   return [
     ...["--cid", id, "--cuuid", id, "--name", name],
     ...["--runtime", runtime.path, "--runtime-arg", `--root=${runtime.root}`],
     ...["--bundle", files.root, "--container-pidfile", files.pid, "--conmon-pidfile", files.conmonPid],
     ...["--exit-dir", dirs.exits, "--persist-dir", files.root, "--full-attach", "--no-sync-log"],
     ...["--log-path", `k8s-file:${logPath}`, "--log-level", "error"],
+    ...(tty ? ["--terminal"] : []),
+    ...(stdin === "closed" ? [] : ["--stdin"]),
+    ...(stdin === "kept" ? ["--leave-stdin-open"] : []),
   ];
 }
 

@@ -86,6 +86,8 @@ async function build(
       dirs: ctx.dirs,
       runtime,
       logPath: config.logPath,
+      stdin: config.stdin,
+      tty: config.tty,
       overlay,
       cgroupProcs: ownCgroupEscapes(ctx.cgroups, ctx.dirs.cgroup),
     },

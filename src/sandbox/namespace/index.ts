@@ -8,6 +8,7 @@ import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import { detectCgroups } from "../cgroup/host.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
+import { attachToContainer } from "./attach.ts";
 import { beginContainers, createContainer, noSuchContainer, startContainer } from "./container.ts";
 import type { Context } from "./context.ts";
 import { containerFiles, driverDirs, podCgroup, sandboxFiles } from "./dirs.ts";
@@ -159,6 +160,11 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
     async exec(sandboxId, containerId, request, signal) {
       assertValidIds(sandboxId, containerId);
       return await execInContainer(ctx, sandboxId, containerId, request, signal);
+    },
+
+    async attach(sandboxId, containerId, request, signal) {
+      assertValidIds(sandboxId, containerId);
+      return await attachToContainer(ctx, exits, sandboxId, containerId, request, signal);
     },
 
     async reopenLog(sandboxId, containerId) {

@@ -109,6 +109,8 @@ const containerRecord = z.object({
   createdAt: z.number(),
   bootId: z.string(),
   phase: z.enum(["creating", "created", "started"]),
+  stdin: z.enum(["closed", "once", "kept"]).default("closed"),
+  tty: z.boolean().default(false),
   startedAt: z.number().exactOptional(),
   process: processId.exactOptional(),
 });
@@ -176,9 +178,9 @@ function parse<T>(path: string, text: string, schema: z.ZodType<T>): T {
 
 /** The record of a container at its beginning. */
 export function newContainerRecord(config: ContainerConfig, createdAt: number, bootId: string): ContainerRecord {
-  const { id, name, attempt, specHash, labels, imageDigest, imageName, logPath } = config;
+  const { id, name, attempt, specHash, labels, imageDigest, imageName, logPath, stdin, tty } = config;
   return {
-    ...{ id, name, attempt, specHash, labels: { ...labels }, imageDigest, imageName, logPath },
+    ...{ id, name, attempt, specHash, labels: { ...labels }, imageDigest, imageName, logPath, stdin, tty },
     createdAt,
     bootId,
     phase: "creating",

@@ -6,7 +6,8 @@ import { containerId, isOfSandbox, sandboxId } from "../../../src/pod/rules/ids.
 import { isProgress, mergeLook } from "../../../src/pod/rules/observation.ts";
 import { phaseOf } from "../../../src/pod/rules/phase.ts";
 import { recordExit, shouldRestart } from "../../../src/pod/rules/restart.ts";
-import { shutdownOrder } from "../../../src/pod/rules/shutdown.ts";
+import { graceLeft, type LiveContainer, shutdownOrder } from "../../../src/pod/rules/shutdown.ts";
+import type { ContainerKind } from "../../../src/pod/rules/slots.ts";
 import { cutMessage, exitOf, logTail, terminationReason, wantsLogTail } from "../../../src/pod/rules/termination.ts";
 import type { ObservedContainer, ObservedSandbox } from "../../../src/sandbox/driver.ts";
 import type { ContainerExit } from "../../../src/store/contract.ts";
@@ -24,7 +25,16 @@ describe("restart", () => {
     ["sidecar", "Never", 0, true],
     ["sidecar", "Never", 1, true],
   ] as const)("a %s under %s after exit code %i: %s", (kind, policy, code, expected) => {
-    expect(shouldRestart(kind, policy, code)).toBe(expected);
+    expect(shouldRestart(kind, policy, { exitCode: code })).toBe(expected);
+  });
+
+  it.each([
+    ["main", "OnFailure", true],
+    ["main", "Never", false],
+    ["sidecar", "Never", true],
+  ] as const)("a %s under %s that failed its probe and ended politely: %s", (kind, policy, expected) => {
+    const killedFor = { check: "liveness", message: "" } as const;
+    expect(shouldRestart(kind, policy, { exitCode: 0, killedFor })).toBe(expected);
   });
 });
 
@@ -109,7 +119,12 @@ describe("ids", () => {
 });
 
 describe("shutdown", () => {
-  const live = (id: string, kind: "main" | "sidecar" | "init", index: number) => ({ id, kind, index });
+  const live = (id: string, kind: ContainerKind, index: number, preStop: LiveContainer["preStop"] = "none") => ({
+    id,
+    kind,
+    index,
+    preStop,
+  });
   const all = [live("s0", "sidecar", 0), live("s1", "sidecar", 1), live("m", "main", 2), live("n", "main", 3)];
 
   it.each([
@@ -136,8 +151,16 @@ describe("shutdown", () => {
       ],
     ],
     ["nobody", [], 10, []],
+    ["not while its preStop hook runs", [live("m", "main", 0, "pending"), live("n", "main", 1)], 500, [["n", 500]]],
+    ["no sidecar while a main's hook runs", [live("s", "sidecar", 0), live("m", "main", 1, "pending")], 500, []],
+    ["what its hook left, but never less than 2 s", [live("m", "main", 0, "done")], 500, [["m", 2000]]],
+    ["at the end of the grace whatever the hooks do", [live("m", "main", 0, "pending")], 0, [["m", 2000]]],
   ] as const)("%s", (_, containers, left, expected) => {
     expect(shutdownOrder(containers, 1000 + left, 1000).map(({ id, graceMs }) => [id, graceMs])).toEqual(expected);
+  });
+
+  it("deducts what a preStop hook took, down to 2 s", () => {
+    expect([0, 10_000, 29_000, 40_000].map((took) => graceLeft(30_000, took))).toEqual([30_000, 20_000, 2000, 2000]);
   });
 
   it("gives nobody anything when killing at once", () => {

@@ -49,7 +49,7 @@ export function ociSpec(facts: SpecFacts): OciSpec {
   return {
     ociVersion: "1.0.2",
     process: {
-      terminal: false,
+      terminal: container.tty,
       user: facts.user,
       args: container.argv,
       env: environment(facts),
@@ -111,6 +111,7 @@ function environment(facts: SpecFacts): string[] {
     ...(has("PATH") ? [] : [DEFAULT_PATH]),
     ...(has("HOSTNAME") ? [] : [`HOSTNAME=${facts.sandbox.hostname}`]),
     ...(has("HOME") ? [] : [`HOME=${facts.home}`]),
+    ...(facts.container.tty && !has("TERM") ? ["TERM=xterm"] : []),
     ...own,
   ];
 }

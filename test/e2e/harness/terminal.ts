@@ -1,0 +1,44 @@
+import { fileURLToPath } from "node:url";
+import { spawn } from "@lydell/node-pty";
+import { eventually } from "./eventually.ts";
+
+const MAIN = fileURLToPath(new URL("../../../src/cli/main.ts", import.meta.url));
+
+/** `gantry` on a terminal, and somebody at it. */
+export interface Terminal {
+  write(text: string): void;
+  resize(columns: number, rows: number): void;
+  /** Waits for text after everything that was waited for before. */
+  see(text: string | RegExp): Promise<void>;
+  /** The exit code. */
+  readonly ended: Promise<number>;
+}
+
+/** Runs `gantry ARGS` below `root` on a terminal of 90 by 30. */
+export function openTerminal(root: string, args: readonly string[]): Terminal {
+  const pty = spawn(process.execPath, [MAIN, ...args], {
+    cols: 90,
+    rows: 30,
+    env: { ...process.env, GANTRY_ROOT: root, TERM: "xterm" },
+  });
+  let output = "";
+  let from = 0;
+  pty.onData((data) => {
+    output += data;
+  });
+  return {
+    write: (text) => pty.write(text),
+    resize: (columns, rows) => pty.resize(columns, rows),
+    async see(text) {
+      const probe = (): boolean => {
+        const rest = output.slice(from);
+        const found = typeof text === "string" ? rest.indexOf(text) : rest.search(text);
+        if (found < 0) return false;
+        from += found + 1;
+        return true;
+      };
+      await eventually(probe, { what: `${text} on the terminal`, explain: () => JSON.stringify(output) });
+    },
+    ended: new Promise((resolve) => pty.onExit(({ exitCode }) => resolve(exitCode))),
+  };
+}
