@@ -18,6 +18,7 @@ export function defaultConfig(paths: Paths): Config {
     log: { level: "info" },
     userns: { base: 0x40000000 },
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
+    trust: { imports: "accept" },
   };
 }
 

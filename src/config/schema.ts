@@ -111,6 +111,20 @@ const images = z.strictObject({
     .describe("A pull in which no byte arrives for this long is given up, and tried again later."),
 });
 
+const trust = z.strictObject({
+  default: z
+    .enum(["accept", "reject"])
+    .optional()
+    .describe(
+      "Images that no rule of policy.json covers: accept or reject. Default: as policy.json says, else accept.",
+    ),
+  imports: z
+    .enum(["accept", "policy"])
+    .describe(
+      "Imported images, which carry no signatures: accept (unless a rule rejects them), or policy (only where the rule accepts unsigned ones).",
+    ),
+});
+
 /** systemd's range for containers ends at 0x6fffffff (systemd.io/UIDS-GIDS); every pod takes 65,536 ids. */
 const userns = z.strictObject({
   base: z
@@ -134,6 +148,7 @@ export const configSchema = z.strictObject({
   log,
   userns,
   images,
+  trust,
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
@@ -150,5 +165,6 @@ export const layerSchema = z.strictObject({
   log: log.partial().optional(),
   userns: userns.partial().optional(),
   images: images.partial().optional(),
+  trust: trust.partial().optional(),
 });
 export type ConfigLayer = z.input<typeof layerSchema>;

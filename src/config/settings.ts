@@ -39,6 +39,8 @@ const fromText: Readonly<Record<string, FromText>> = {
   "images.pullsPerRegistry": number,
   "images.pullsPerPod": number,
   "images.pullStallSeconds": number,
+  "trust.default": word,
+  "trust.imports": word,
 };
 
 export interface Setting {

@@ -1,10 +1,10 @@
 /** The rules in force: the host's own policy, what a TUF repository adds, and the settings. */
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { ACCEPT, type Policy, REJECT } from "./policy.ts";
 import type { Rule } from "./scopes.ts";
 import { ruleFor } from "./scopes.ts";
 import { isCurrent, type LoadedPolicy, type LoadedRequirement, loadPolicy, stampOf } from "./sources.ts";
-import { ACCEPT, type Policy, REJECT } from "./policy.ts";
 
 export type TrustDefault = "accept" | "reject";
 
@@ -39,7 +39,10 @@ export interface PolicyInput {
  */
 export function combine(input: PolicyInput): Effective {
   const byScope = new Map<string, EffectiveRule>();
-  for (const [policy, followed] of [[input.followed, true], [input.own, false]] as const) {
+  for (const [policy, followed] of [
+    [input.followed, true],
+    [input.own, false],
+  ] as const) {
     for (const [scope, requirements] of policy?.scopes ?? [])
       byScope.set(scope, rule(scope, requirements, policy?.file ?? "", followed));
   }

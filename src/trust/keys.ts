@@ -47,7 +47,9 @@ export function readSigstoreKeys(content: Buffer, name: string): SigstoreKey[] {
     if (!["ec", "rsa", "ed25519"].includes(key.asymmetricKeyType ?? "")) {
       return fail(`keys of type ${key.asymmetricKeyType} can't sign images`, "Use an ECDSA, RSA or Ed25519 key.");
     }
-    const fingerprint = createHash("sha256").update(key.export({ type: "spki", format: "der" })).digest("hex");
+    const fingerprint = createHash("sha256")
+      .update(key.export({ type: "spki", format: "der" }))
+      .digest("hex");
     return { type: "sigstore", key, fingerprint, label: `${name} (sigstore ${fingerprint.slice(0, 16)})` };
   });
 }
@@ -76,7 +78,11 @@ function noKeys(name: string, why: string): GantryError {
 }
 
 function lastWords(error: GantryError): string {
-  const said = String(error.details["stderr"] ?? "").trim().split("\n").at(-1) ?? "";
+  const said =
+    String(error.details["stderr"] ?? "")
+      .trim()
+      .split("\n")
+      .at(-1) ?? "";
   return said.replace(/^gpg: /, "") || error.message;
 }
 

@@ -60,9 +60,7 @@ const REQUIREMENT_TYPES = ["insecureAcceptAnything", "reject", "signedBy", "sigs
 /** Scopes of transports other than "docker" are kept as they are: only registries concern us. */
 const policySchema = z.strictObject({
   default: requirements,
-  transports: z
-    .looseObject({ docker: z.record(z.string(), requirements).optional() })
-    .optional(),
+  transports: z.looseObject({ docker: z.record(z.string(), requirements).optional() }).optional(),
 });
 export type Policy = z.infer<typeof policySchema>;
 
@@ -99,7 +97,9 @@ export function parsePolicy(text: string, file: string): Policy {
   const found = schemaProblems(result.error, value, where, ["default", "transports"]);
   const better = requirementPaths(value).flatMap(({ path, requirement }) => {
     const why = requirementProblem(requirement);
-    return why === undefined ? [] : [{ where: where([...path, "type"]), field: path.join("."), message: why, hint: undefined }];
+    return why === undefined
+      ? []
+      : [{ where: where([...path, "type"]), field: path.join("."), message: why, hint: undefined }];
   });
   throw configError(better.length > 0 ? better : refined(found, value));
 }
@@ -142,7 +142,11 @@ export function formatPolicy(policy: Policy): string {
   const scopes = Object.keys(docker).sort();
   const transports = {
     ...(scopes.length > 0 && { docker: Object.fromEntries(scopes.map((scope) => [scope, docker[scope]])) }),
-    ...Object.fromEntries(Object.keys(others).sort().map((name) => [name, others[name]])),
+    ...Object.fromEntries(
+      Object.keys(others)
+        .sort()
+        .map((name) => [name, others[name]]),
+    ),
   };
   const ordered = { default: policy.default, ...(Object.keys(transports).length > 0 && { transports }) };
   return `${JSON.stringify(ordered, undefined, 2)}\n`;

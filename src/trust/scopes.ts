@@ -58,11 +58,13 @@ export function parseScope(text: string): string {
     });
   };
   if (text === "") return fail("it is empty");
-  if (text.startsWith("*")) return WILDCARD.test(text) ? text : fail("a wildcard stands for whole domains: *.example.com");
+  if (text.startsWith("*"))
+    return WILDCARD.test(text) ? text : fail("a wildcard stands for whole domains: *.example.com");
   if (text.endsWith("/")) return fail("leave out the slash at its end");
   const [host = ""] = text.split("/");
   const isHost = host === "localhost" || /[.:]/.test(host);
-  if (!text.includes("/") && isHost && !/:[^0-9]/.test(host) && !/:\d{6,}/.test(host)) return checked(`${text}/x`, text, fail);
+  if (!text.includes("/") && isHost && !/:[^0-9]/.test(host) && !/:\d{6,}/.test(host))
+    return checked(`${text}/x`, text, fail);
   if (!isHost) return fail(`write the registry, too: docker.io/${text.includes("/") ? text : `library/${text}`}`);
   return checked(text, text, fail);
 }

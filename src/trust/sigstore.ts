@@ -13,6 +13,10 @@ import type { SignedIdentity } from "./policy.ts";
 export const SIMPLE_SIGNING_TYPE = "application/vnd.dev.cosign.simplesigning.v1+json";
 export const SIGNATURE_ANNOTATION = "dev.cosignproject.cosign/signature";
 
+/** Bytes. What claims to be a signature can't fill our disk. */
+export const MAX_PAYLOAD_BYTES = 64 * 1024;
+const MAX_SIGNATURES = 200;
+
 /** What somebody signed, not yet checked. */
 export interface Attachment {
   readonly payload: Buffer;
@@ -29,13 +33,16 @@ const payloadSchema = z.looseObject({
 });
 
 const manifestSchema = z.looseObject({
-  layers: z.array(
-    z.looseObject({
-      mediaType: z.string(),
-      digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
-      annotations: z.record(z.string(), z.string()).nullish(),
-    }),
-  ),
+  layers: z
+    .array(
+      z.looseObject({
+        mediaType: z.string(),
+        digest: z.string().regex(/^sha256:[0-9a-f]{64}$/),
+        size: z.int().nonnegative().max(MAX_PAYLOAD_BYTES, "a signature is not that large"),
+        annotations: z.record(z.string(), z.string()).nullish(),
+      }),
+    )
+    .max(MAX_SIGNATURES, "an image has not that many signatures"),
 });
 
 /** The tag under which the signatures of a manifest are kept. */

@@ -2,7 +2,7 @@
 import { readFile, stat } from "node:fs/promises";
 import { isAbsolute, resolve, sep } from "node:path";
 import { errnoOf, GantryError, messageOf } from "../system/errors.ts";
-import { parsePolicy, type Policy, type Requirement } from "./policy.ts";
+import { type Policy, parsePolicy, type Requirement } from "./policy.ts";
 
 /** A requirement with its key inside, and where the key came from, for people. */
 export interface LoadedRequirement {
@@ -83,7 +83,10 @@ async function loadRequirement(
     contents.push(
       await readFile(path).catch((cause: unknown) => {
         const hint = "Put the key back, or change the rule: gantry trust add --replace.";
-        throw new GantryError("invalid-config", `${file}: key ${path} cannot be read: ${messageOf(cause)}`, { cause, hint });
+        throw new GantryError("invalid-config", `${file}: key ${path} cannot be read: ${messageOf(cause)}`, {
+          cause,
+          hint,
+        });
       }),
     );
   }

@@ -1,9 +1,16 @@
-import type { Image, ImageTrust, RegistryAccess, TrustRule } from "../image/contract.ts";
+import type { Image, ImageTrust, Origin, RegistryAccess, TrustRule } from "../image/contract.ts";
 import { isDigest, normalizeName } from "../image/name.ts";
 import { GantryError, isGantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import type { Paths } from "../system/paths.ts";
-import { combine, type Effective, type EffectiveRule, isCurrent, loadOwnPolicy, type TrustDefault } from "./effective.ts";
+import {
+  combine,
+  type Effective,
+  type EffectiveRule,
+  isCurrent,
+  loadOwnPolicy,
+  type TrustDefault,
+} from "./effective.ts";
 import { identityForDigest } from "./identity.ts";
 import { readGpgKeys, readSigstoreKeys, splitKeyring } from "./keys.ts";
 import { ACCEPT, type Requirement } from "./policy.ts";
@@ -48,16 +55,22 @@ class PolicyTrust implements Trust {
   }
 
   async effective(): Promise<Effective> {
-    if (this.#own === undefined || !(await isCurrent(this.#own.stamps))) {
-      this.#own = undefined; // a broken file is read again until it is whole
-      this.#own = await loadOwnPolicy(this.#options.paths.etc);
-    }
-    const own = this.#own.policy;
+    const own = await this.#ownPolicy();
     const followed = (await this.#options.followed?.())?.policy;
-    if (this.#combined?.own === own && this.#combined.followed === followed) return this.#combined.effective;
+    const known = this.#combined;
+    if (known !== undefined && known.own === own && known.followed === followed) return known.effective;
     const effective = combine({ own, followed, default: this.#options.default });
     this.#combined = { effective, own, followed };
     return effective;
+  }
+
+  async #ownPolicy(): Promise<LoadedPolicy | undefined> {
+    const known = this.#own;
+    if (known !== undefined && (await isCurrent(known.stamps))) return known.policy;
+    this.#own = undefined; // a broken file is read again until it is whole
+    const read = await loadOwnPolicy(this.#options.paths.etc);
+    this.#own = read;
+    return read.policy;
   }
 
   async rule(name: string): Promise<TrustRule> {
@@ -78,7 +91,7 @@ class PolicyTrust implements Trust {
     };
   }
 
-  async check(name: string, image: Image): Promise<"trusted" | "recheck"> {
+  async check(name: string, image: Image): Promise<Origin | undefined> {
     const names = isDigest(name) ? image.names : [normalizeName(name)];
     if (names.length === 0) return await this.#checkName(undefined, image);
     let refused: unknown;
@@ -93,7 +106,7 @@ class PolicyTrust implements Trust {
     throw refused;
   }
 
-  async #checkName(name: string | undefined, image: Image): Promise<"trusted" | "recheck"> {
+  async #checkName(name: string | undefined, image: Image): Promise<Origin | undefined> {
     const origin = image.origins.find((one) => one.name === name);
     let effective: Effective;
     try {
@@ -101,24 +114,31 @@ class PolicyTrust implements Trust {
     } catch (error) {
       // Nothing new is let in by a policy that can't be read, but what was let in may go on.
       if (origin === undefined && this.#options.imports === "policy") throw error;
-      this.#options.log.warn({ image: name, error: messageOf(error) }, "the policy can't be read; an earlier one goes on");
-      if (this.#combined === undefined) return "trusted";
+      this.#options.log.warn(
+        { image: name, error: messageOf(error) },
+        "the policy can't be read; an earlier one goes on",
+      );
+      if (this.#combined === undefined) return undefined;
       effective = this.#combined.effective;
     }
     const rule = name === undefined ? undefined : effective.ruleFor(name);
     if (origin === undefined) return this.#checkImported(name ?? image.digest, rule);
-    if (rule === undefined || acceptsAnything(rule)) return "trusted";
+    if (rule === undefined || acceptsAnything(rule)) return undefined;
     if (rejects(rule)) throw untrusted(name ?? image.digest, rule, "its rule rejects every image");
-    return origin.policy === rule.digest ? "trusted" : "recheck";
+    return origin.policy === rule.digest ? undefined : origin;
   }
 
   /** No signature comes with a file: whoever imports it vouches for it, unless a rule says that it is unwanted. */
-  #checkImported(name: string, rule: EffectiveRule | undefined): "trusted" {
-    if (rule === undefined || acceptsAnything(rule)) return "trusted";
+  #checkImported(name: string, rule: EffectiveRule | undefined): undefined {
+    if (rule === undefined || acceptsAnything(rule)) return undefined;
     const byDefault = rule.scope === undefined;
     if (rejects(rule) && !byDefault) throw untrusted(name, rule, "its rule rejects every image");
-    if (this.#options.imports === "accept") return "trusted";
-    throw untrusted(name, rule, "it was imported, and the setting trust.imports lets in only what the rule accepts unsigned");
+    if (this.#options.imports === "accept") return undefined;
+    throw untrusted(
+      name,
+      rule,
+      "it was imported, and the setting trust.imports lets in only what the rule accepts unsigned",
+    );
   }
 }
 
@@ -247,7 +267,8 @@ function untrusted(
   cause?: unknown,
 ): GantryError {
   const { scope, from } = rule;
-  const what = scope === undefined ? "the default" : scope === "" ? "the default for registries" : `the rule for ${scope}`;
+  const what =
+    scope === undefined ? "the default" : scope === "" ? "the default for registries" : `the rule for ${scope}`;
   const asks = wanted.length === 0 ? "" : `, which asks for a signature by ${wanted.join(" and by ")}`;
   const prefix = scope || normalizeForHint(name);
   const hint =

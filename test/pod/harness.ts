@@ -122,6 +122,7 @@ export class Harness {
         if (config !== undefined) return image(name, config);
         throw new GantryError("image-missing", `no registry has ${name}`, { hint: "import it" });
       },
+      trusted: async () => undefined,
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
