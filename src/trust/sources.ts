@@ -115,29 +115,49 @@ export function joinKeys(contents: readonly Buffer[]): Buffer {
 
 /** What a followed repository says about paths is not to reach the rest of this host. */
 function withAbsoluteKeys(text: string, root: string, file: string): string {
-  let document: unknown;
+  const document = tryParse(text);
+  return document === undefined ? text : JSON.stringify(mapKeys(document, (path) => inside(path, root, file)));
+}
+
+/**
+ * The keys that a followed policy names, relative to it.
+ * @throws GantryError invalid-config for a path that leads elsewhere
+ */
+export function relativeKeys(text: string, root: string, file: string): string[] {
+  const found = new Set<string>();
+  mapKeys(tryParse(text), (path) => {
+    found.add(inside(path, root, file).slice(root.length + 1));
+    return path;
+  });
+  return [...found];
+}
+
+function inside(path: string, root: string, file: string): string {
+  const full = resolve(root, path);
+  if (!isAbsolute(path) && full.startsWith(root + sep)) return full;
+  throw new GantryError("invalid-config", `${file}: keyPath ${JSON.stringify(path)} must be relative to the policy`, {
+    hint: "Name a key that is a target of the same repository, such as keys/release.pub.",
+  });
+}
+
+/** A copy of a document in which every path of a key is another one. */
+function mapKeys(value: unknown, change: (path: string) => string): unknown {
+  if (Array.isArray(value)) return value.map((one) => mapKeys(one, change));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(
+    Object.entries(value).map(([key, inner]) => {
+      if (key === "keyPath" && typeof inner === "string") return [key, change(inner)];
+      if (key === "keyPaths" && Array.isArray(inner)) return [key, inner.map((one) => change(String(one)))];
+      return [key, mapKeys(inner, change)];
+    }),
+  );
+}
+
+/** Undefined for what is no JSON: parsePolicy says what is wrong with it. */
+function tryParse(text: string): unknown {
   try {
-    document = JSON.parse(text);
+    return JSON.parse(text);
   } catch {
-    return text; // parsePolicy says what is wrong with it
+    return undefined;
   }
-  const visit = (value: unknown): unknown => {
-    if (Array.isArray(value)) return value.map(visit);
-    if (typeof value !== "object" || value === null) return value;
-    return Object.fromEntries(
-      Object.entries(value).map(([key, inner]) => {
-        if (key === "keyPath" && typeof inner === "string") return [key, inside(inner)];
-        if (key === "keyPaths" && Array.isArray(inner)) return [key, inner.map((one) => inside(String(one)))];
-        return [key, visit(inner)];
-      }),
-    );
-  };
-  const inside = (path: string): string => {
-    const full = resolve(root, path);
-    if (!isAbsolute(path) && full.startsWith(root + sep)) return full;
-    throw new GantryError("invalid-config", `${file}: keyPath ${JSON.stringify(path)} must be relative to the policy`, {
-      hint: "Name a key that is a target of the same repository, such as keys/release.pub.",
-    });
-  };
-  return JSON.stringify(visit(document));
 }
