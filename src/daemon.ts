@@ -11,6 +11,7 @@ import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
+import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
 import { keepNetwork } from "./daemon/mend-network.ts";
@@ -37,6 +38,7 @@ import { exec } from "./system/exec.ts";
 import { createLogger, type LogLevel } from "./system/log.ts";
 import { layout } from "./system/paths.ts";
 import { VERSION } from "./system/version.ts";
+import { createTrust, followDir, TufFollower } from "./trust/index.ts";
 import { createVolumeManager } from "./volume/index.ts";
 
 export interface DaemonOptions {
@@ -88,10 +90,20 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     });
   }
 
+  const { tuf } = config.trust;
+  const follower = tuf && new TufFollower({ ...tuf, dir: followDir(paths), clock });
+  const trust = createTrust({
+    paths,
+    default: config.trust.default,
+    imports: config.trust.imports,
+    ...(follower !== undefined && { followed: () => follower.current() }),
+    log,
+  });
   const images = createImageStore({
     paths,
     log,
     clock,
+    trust,
     pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
   });
   ends.defer(() => images.close());
@@ -227,6 +239,21 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
+  ends.defer(
+    keepTrust(
+      {
+        trust,
+        follower,
+        followIntervalMs: (tuf?.intervalSeconds ?? 0) * 1000,
+        onChange: () => supervisor.imagesChanged(),
+        event: events.record,
+        node: node.name,
+        clock,
+        log,
+      },
+      stop.signal,
+    ),
+  );
   ends.defer(keepNetwork({ network, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal));
 
   const signal = await stop.received;

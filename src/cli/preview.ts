@@ -104,6 +104,7 @@ const ADDED: ReadonlySet<string> = new Set([
   "gantry.dev/runtime-class",
   "gantry.dev/warnings",
   "gantry.dev/sandbox",
+  "gantry.dev/signed-by",
 ]);
 
 /** Without the node's name, which the daemon fills in and which changes nothing; without empty annotations. */

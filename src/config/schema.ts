@@ -111,6 +111,13 @@ const images = z.strictObject({
     .describe("A pull in which no byte arrives for this long is given up, and tried again later."),
 });
 
+/** As text in the environment, too: url=…,root=… */
+const tuf = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: "must be an http(s) URL" }),
+  root: absolutePath,
+  intervalSeconds: z.coerce.number().int().min(60).max(86_400).default(3600),
+});
+
 const trust = z.strictObject({
   default: z
     .enum(["accept", "reject"])
@@ -122,6 +129,11 @@ const trust = z.strictObject({
     .enum(["accept", "policy"])
     .describe(
       "Imported images, which carry no signatures: accept (unless a rule rejects them), or policy (only where the rule accepts unsigned ones).",
+    ),
+  tuf: tuf
+    .optional()
+    .describe(
+      "TUF repository that policy.json and its keys are followed from: url, root (path of its first root.json) and intervalSeconds.",
     ),
 });
 

@@ -41,6 +41,7 @@ const fromText: Readonly<Record<string, FromText>> = {
   "images.pullStallSeconds": number,
   "trust.default": word,
   "trust.imports": word,
+  "trust.tuf": map,
 };
 
 export interface Setting {

@@ -12,6 +12,9 @@ export const WARNINGS_ANNOTATION = "gantry.dev/warnings";
 /** What a driver tells about the sandbox, as JSON. */
 export const SANDBOX_ANNOTATION = "gantry.dev/sandbox";
 
+/** Who signed the containers' images, by container, as JSON; those that nobody was asked to sign are left out. */
+export const SIGNED_BY_ANNOTATION = "gantry.dev/signed-by";
+
 export interface PodObjects {
   list(): PodObject[];
   watch(listener: (change: PodWatchEvent) => void): () => void;
@@ -65,6 +68,7 @@ export function createPodObjects(supervisor: PodSupervisor, node: NodeFacts, clo
 function podObject(state: PodState, node: NodeFacts, resourceVersion: string): PodObject {
   const { pod, origin, runtimeClass, warnings } = state.desired;
   const detail = state.sandbox?.detail ?? {};
+  const signed = state.containers.filter(({ signers }) => signers.length > 0);
   return {
     ...pod,
     metadata: {
@@ -77,6 +81,11 @@ function podObject(state: PodState, node: NodeFacts, resourceVersion: string): P
         [ORIGIN_ANNOTATION]: origin,
         [RUNTIME_ANNOTATION]: runtimeClass,
         ...(warnings.length > 0 && { [WARNINGS_ANNOTATION]: warnings.join("\n") }),
+        ...(signed.length > 0 && {
+          [SIGNED_BY_ANNOTATION]: JSON.stringify(
+            Object.fromEntries(signed.map(({ name, signers }) => [name, signers])),
+          ),
+        }),
         ...(Object.keys(detail).length > 0 && { [SANDBOX_ANNOTATION]: JSON.stringify(detail) }),
       },
       ...(state.deletionDeadline !== undefined && {

@@ -1,10 +1,11 @@
 /** Pure translation of a desired pod into what drivers understand. */
 import type { Image } from "../image/contract.ts";
+import { isDigest, normalizeName } from "../image/name.ts";
 import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
 import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
 import { GantryError } from "../system/errors.ts";
 import type { DesiredPod, NodeFacts } from "./contract.ts";
-import { SANDBOX_HASH_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
+import { SANDBOX_HASH_LABEL, SIGNED_BY_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
 import { argvOf } from "./rules/argv.ts";
 import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
 import { manifestEnv, mergeEnv } from "./rules/env.ts";
@@ -90,13 +91,17 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     { name: "PATH", value: DEFAULT_PATH },
     { name: "HOSTNAME", value: hostnameOf(pod, node.name) },
   ];
+  const signers = signersOf(image, spec.image);
   const stopSignal = spec.lifecycle?.stopSignal ?? image.config.stopSignal;
   return {
     id,
     name: slot.name,
     attempt,
     specHash: slot.hash,
-    labels: stopSignal === undefined ? {} : { [STOP_SIGNAL_LABEL]: stopSignal },
+    labels: {
+      ...(stopSignal !== undefined && { [STOP_SIGNAL_LABEL]: stopSignal }),
+      ...(signers.length > 0 && { [SIGNED_BY_LABEL]: signers.join("\n") }),
+    },
     imageDigest: image.digest,
     imageName: spec.image,
     argv: argvOf(spec, image.config, asked),
@@ -109,6 +114,12 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     terminationMessagePath: spec.terminationMessagePath,
     logPath: logPath(input.podLogs, pod, uid, slot.name, attempt),
   };
+}
+
+/** Of the image under the name that the pod has for it; under any, when it names the digest. */
+function signersOf({ origins }: Image, name: string): readonly string[] {
+  const origin = isDigest(name) ? origins[0] : origins.find((one) => one.name === normalizeName(name));
+  return origin?.signers ?? [];
 }
 
 /** `<podLogs>/<namespace>_<name>_<uid>/<container>/<attempt>.log` */

@@ -97,6 +97,8 @@ export interface ContainerState {
   readonly kind: "init" | "sidecar" | "main";
   readonly image: string;
   readonly imageDigest: string | undefined;
+  /** Who signed the image of the run that is there; empty when nobody was asked to. */
+  readonly signers: readonly string[];
   readonly restartCount: number;
   /** Passed its readiness probe, or has none and runs (an init container: completed). */
   readonly ready: boolean;

@@ -2,5 +2,7 @@
 export const SANDBOX_HASH_LABEL = "gantry.dev/sandbox-hash";
 /** The signal that asks this container's app to end, when the image or the manifest names one. */
 export const STOP_SIGNAL_LABEL = "gantry.dev/stop-signal";
+/** Who signed a container's image, as it was checked when the container was made; one a line. */
+export const SIGNED_BY_LABEL = "gantry.dev/signed-by";
 /** How many seconds the restart backoff may grow to (1–300); an annotation of the pod. */
 export const MAX_BACKOFF_ANNOTATION = "gantry.dev/max-restart-backoff-seconds";

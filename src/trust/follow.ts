@@ -22,6 +22,7 @@ import { syncPath } from "../image/durable.ts";
 import { withLock } from "../image/lock.ts";
 import type { Clock } from "../system/clock.ts";
 import { errnoOf, GantryError, messageOf } from "../system/errors.ts";
+import type { Paths } from "../system/paths.ts";
 import { isCurrent, type LoadedPolicy, loadPolicy, relativeKeys } from "./sources.ts";
 import type { FollowedPolicy } from "./trust.ts";
 
@@ -47,6 +48,11 @@ const ROLES = ["root", "timestamp", "snapshot", "targets"] as const;
 const VERIFIED = "verified.json";
 const verifiedSchema = z.object({ validUntil: z.number(), version: z.int() });
 const signedSchema = z.looseObject({ signed: z.looseObject({ expires: z.string(), version: z.int() }) });
+
+/** Where what is followed is kept. */
+export function followDir({ lib }: Pick<Paths, "lib">): string {
+  return join(lib, "trust", "tuf");
+}
 
 export interface Followed {
   /** The policy, or one of its keys, is another one than before. */

@@ -13,7 +13,7 @@ async function run({ context }: Call): Promise<undefined> {
   const { out } = context;
   const { openTrust } = await import("../trust.ts");
   const { wantedSigners } = await import("../../trust/index.ts");
-  const { trust, notes } = await openTrust(context);
+  const { trust, follower } = await openTrust(context);
   const { rules } = await trust.effective();
   const items = await Promise.all(
     rules.map(async (rule) => ({
@@ -33,7 +33,8 @@ async function run({ context }: Call): Promise<undefined> {
     ]);
     out.write(renderTable(["PREFIX", "RULE", "SIGNED BY", "FROM"], rows));
   }
-  for (const note of notes) out.note(note);
+  const stale = (await follower?.current())?.stale;
+  if (stale !== undefined) out.note(`${stale}\nTry now: gantry trust sync`);
   return undefined;
 }
 

@@ -2,6 +2,7 @@ import type { CommandSpec } from "../spec.ts";
 import { addTrust } from "./trust-add.ts";
 import { listTrust } from "./trust-ls.ts";
 import { removeTrust } from "./trust-rm.ts";
+import { syncTrust } from "./trust-sync.ts";
 
 export const trust: CommandSpec = {
   summary: "Say which images may run, and who must have signed them",
@@ -16,5 +17,5 @@ export const trust: CommandSpec = {
     },
     { line: "gantry trust rm --prefix registry.example.com/team", does: "no rule of its own any more" },
   ],
-  subcommands: { ls: listTrust, add: addTrust, rm: removeTrust },
+  subcommands: { ls: listTrust, add: addTrust, rm: removeTrust, sync: syncTrust },
 };

@@ -4,6 +4,7 @@ import { podSummary } from "../../pod/rules/summary.ts";
 import { namespaceOf } from "../pods.ts";
 import { type Colors, paintStatus } from "./color.ts";
 import type { Out } from "./out.ts";
+import { signersOf } from "./signers.ts";
 import { type Row, renderTable } from "./table.ts";
 
 export interface PodTableOptions {
@@ -26,7 +27,7 @@ export function podHeader({ namespaces, wide }: Pick<PodTableOptions, "namespace
     "AGE",
     "IP",
     "RUNTIME",
-    ...(wide ? ["IMAGES", "MANIFEST"] : []),
+    ...(wide ? ["IMAGES", "SIGNED BY", "MANIFEST"] : []),
   ];
 }
 
@@ -53,7 +54,7 @@ export function podRow(pod: PodObject, options: PodTableOptions, status?: string
     summary.age,
     pod.status.podIP ?? NONE,
     runtimeOf(pod),
-    ...(options.wide ? [imagesOf(pod), manifestOf(pod) ?? NONE] : []),
+    ...(options.wide ? [imagesOf(pod), signedBy(pod), manifestOf(pod) ?? NONE] : []),
   ];
 }
 
@@ -75,6 +76,10 @@ export function manifestOf(pod: PodObject): string | undefined {
 
 function imagesOf(pod: PodObject): string {
   return [...new Set(pod.spec.containers.map((container) => container.image))].join(",");
+}
+
+function signedBy(pod: PodObject): string {
+  return [...new Set(Object.values(signersOf(pod)).flat())].join(", ") || NONE;
 }
 
 /** "2/2" is, "1/2" is not. */
