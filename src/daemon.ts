@@ -11,6 +11,7 @@ import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
+import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
 import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
@@ -22,6 +23,7 @@ import { whenAllReady } from "./daemon/ready.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
+import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
 import type { PodNetwork } from "./network/contract.ts";
@@ -180,6 +182,21 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   objects.watch(() => memory.busy());
   memory.busy(); // the start is a burst, too
   adoptPods(store, supervisor, await reconciler.observe(), log);
+  const disk = keepDisk(
+    {
+      images,
+      needs: needsOf(reconciler.imagesNamed, supervisor, reconciler.allObserved, () => []),
+      settings: settingsOf(config.gc),
+      intervalMs: config.gc.intervalSeconds * 1000,
+      podLogs: paths.podLogs,
+      event: events.record,
+      node: node.name,
+      clock,
+      log,
+    },
+    stop.signal,
+  );
+  ends.defer(() => disk.end());
   const api = createApiServer({
     backend: createBackend({
       supervisor,
@@ -190,6 +207,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       writer: createManifestWriter(config.manifests),
       driverFor,
       watchEvents: events.watch,
+      collectGarbage: disk.collect,
       node,
       paths,
       info: {

@@ -19,6 +19,14 @@ export function defaultConfig(paths: Paths): Config {
     userns: { base: 0x40000000 },
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
     trust: { imports: "accept" },
+    gc: {
+      intervalSeconds: 300,
+      highPercent: 85,
+      lowPercent: 80,
+      minAgeSeconds: 120,
+      maxAgeSeconds: 0,
+      imported: false,
+    },
   };
 }
 

@@ -111,6 +111,20 @@ const images = z.strictObject({
     .describe("A pull in which no byte arrives for this long is given up, and tried again later."),
 });
 
+const percent = z.int().min(1).max(100);
+
+const gc = z.strictObject({
+  intervalSeconds: z.int().min(10).max(86_400).describe("Time between two looks for garbage: images, blobs, logs."),
+  highPercent: percent.describe("With more of the disk in use, unused images and rotated logs are removed …"),
+  lowPercent: percent.describe("… until no more than this is in use. Not above gc.highPercent."),
+  minAgeSeconds: z.int().min(0).describe("What was used within this time is not removed."),
+  maxAgeSeconds: z
+    .int()
+    .min(0)
+    .describe("What was not used for this long is removed, however much room there is; 0: never for its age."),
+  imported: z.boolean().describe("Whether imported images may be removed, too: they can't be pulled again."),
+});
+
 /** As text in the environment, too: url=…,root=… */
 const tuf = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: "must be an http(s) URL" }),
@@ -148,20 +162,30 @@ const userns = z.strictObject({
 });
 
 /** The whole configuration, every value known. */
-export const configSchema = z.strictObject({
-  manifests,
-  node,
-  network,
-  runtime: runtimeSection,
-  logs,
-  backoff,
-  reconcile,
-  events,
-  log,
-  userns,
-  images,
-  trust,
-});
+export const configSchema = z
+  .strictObject({
+    manifests,
+    node,
+    network,
+    runtime: runtimeSection,
+    logs,
+    backoff,
+    reconcile,
+    events,
+    log,
+    userns,
+    images,
+    trust,
+    gc,
+  })
+  .superRefine(({ gc: { lowPercent, highPercent } }, context) => {
+    if (lowPercent <= highPercent) return;
+    context.addIssue({
+      code: "custom",
+      path: ["gc", "lowPercent"],
+      message: `must not be above gc.highPercent (${highPercent})`,
+    });
+  });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
 /** What one layer (file, environment, flags) may say: any part of the whole. */
@@ -178,5 +202,6 @@ export const layerSchema = z.strictObject({
   userns: userns.partial().optional(),
   images: images.partial().optional(),
   trust: trust.partial().optional(),
+  gc: gc.partial().optional(),
 });
 export type ConfigLayer = z.input<typeof layerSchema>;

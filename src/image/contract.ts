@@ -51,8 +51,32 @@ export interface ImageStore {
    * Never fails because something is busy.
    */
   unmountUnused(used: ReadonlySet<string>): Promise<void>;
+  /** What the images take on the disk. */
+  usage(): Promise<StoreUsage>;
+  /** These are in use now, for `Image.lastUsedAt`. Never throws. */
+  touch(digests: Iterable<string>): Promise<void>;
+  /** Removes files that belong to no image, left by what failed half-way. @returns how many */
+  sweep(): Promise<number>;
   /** Calls off what is being pulled, and waits until nothing of it is left but layers for the next try. */
   close(): Promise<void>;
+}
+
+export interface StoreUsage {
+  readonly images: readonly {
+    readonly digest: string;
+    readonly names: readonly string[];
+    /** Digests of manifests that mean it, too. */
+    readonly aliases: readonly string[];
+    readonly createdAt: number;
+    readonly lastUsedAt: number;
+    /** It came from a file, so that no registry has it for sure. */
+    readonly imported: boolean;
+    readonly rootBytes: number;
+    /** Some may be those of other images, too. */
+    readonly blobs: readonly { readonly digest: string; readonly bytes: number }[];
+  }[];
+  /** The disk that they lie on. */
+  readonly disk: { readonly totalBytes: number; readonly availableBytes: number };
 }
 
 export interface PullOptions {

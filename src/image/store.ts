@@ -4,7 +4,7 @@ import { GantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import { makeTempDir } from "../system/temp-dirs.ts";
 import { writeArchive } from "./archive.ts";
-import type { Image, ImageStore, ImageTrust, Origin, PullOptions, VerifyResult } from "./contract.ts";
+import type { Image, ImageStore, ImageTrust, Origin, PullOptions, StoreUsage, VerifyResult } from "./contract.ts";
 import { ACCEPT_ANYTHING, hexOf, sweepOrphans } from "./disk.ts";
 import { importNamed } from "./import-named.ts";
 import type { ImageRecord } from "./index-file.ts";
@@ -15,6 +15,7 @@ import { Puller, type PullSettings, type Target } from "./pull/puller.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { openSource } from "./source.ts";
 import { listContents, stage } from "./stage.ts";
+import { measureUsage } from "./usage.ts";
 import { type Verified, verifyImage } from "./verify.ts";
 
 export interface ImageStoreOptions extends ShelfOptions {
@@ -167,6 +168,22 @@ class LocalImageStore implements ImageStore {
 
   async trusted(name: string, image: Image): Promise<Origin | undefined> {
     return await this.#trust.check(name, image);
+  }
+
+  async usage(): Promise<StoreUsage> {
+    return await measureUsage(this.#shelf);
+  }
+
+  async touch(digests: Iterable<string>): Promise<void> {
+    for (const digest of digests) await this.#shelf.used.note(hexOf(digest));
+  }
+
+  async sweep(): Promise<number> {
+    const { at, index, downloads, clock } = this.#shelf;
+    return await this.#shelf.locked(
+      NEVER,
+      async () => (await sweepOrphans(at, await index.read())) + (await downloads.expire(clock.now())),
+    );
   }
 
   async close(): Promise<void> {

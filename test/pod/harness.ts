@@ -123,6 +123,9 @@ export class Harness {
         throw new GantryError("image-missing", `no registry has ${name}`, { hint: "import it" });
       },
       trusted: async () => undefined,
+      usage: async () => ({ images: [], disk: { totalBytes: 0, availableBytes: 0 } }),
+      touch: async () => {},
+      sweep: async () => 0,
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
