@@ -41,6 +41,7 @@ import { createLogger, type LogLevel } from "./system/log.ts";
 import { layout } from "./system/paths.ts";
 import { VERSION } from "./system/version.ts";
 import { createTrust, followDir, TufFollower } from "./trust/index.ts";
+import { createUpdater } from "./update/index.ts";
 import { createVolumeManager } from "./volume/index.ts";
 
 export interface DaemonOptions {
@@ -144,6 +145,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       podLogs: paths.podLogs,
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
+      pinnedImage: (key, container, image) => updater.pinned(key, container, image),
       event: ({ metadata }, podUid, type, reason, message) =>
         events.record({
           object: `Pod/${metadata.namespace}/${metadata.name}`,
@@ -174,7 +176,23 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     intervalMs: config.reconcile.intervalSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
-  const objects = createPodObjects(supervisor, node, clock);
+  const updater = createUpdater({
+    supervisor,
+    images,
+    store,
+    secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
+    isWanted: (key) => reconciler.imagesNamed() === undefined || reconciler.desired().pods.has(key),
+    event: ({ uid, desired: { key } }, type, reason, message) =>
+      events.record({ object: `Pod/${key}`, podUid: uid, type, reason, message, at: clock.now() }),
+    onChange: (uid) => objects.refresh(uid),
+    clock,
+    log,
+    intervalMs: config.update.intervalSeconds * 1000,
+    deadlineMs: config.update.deadlineSeconds * 1000,
+    settleMs: config.update.settleSeconds * 1000,
+  });
+  ends.defer(() => updater.close());
+  const objects = createPodObjects(supervisor, node, clock, updater.notes);
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
   const memory = keepMemorySmall(clock);
@@ -185,7 +203,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const disk = keepDisk(
     {
       images,
-      needs: needsOf(reconciler.imagesNamed, supervisor, reconciler.allObserved, () => []),
+      needs: needsOf(reconciler.imagesNamed, supervisor, reconciler.allObserved, updater.held),
       settings: settingsOf(config.gc),
       intervalMs: config.gc.intervalSeconds * 1000,
       podLogs: paths.podLogs,
@@ -257,6 +275,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
+  updater.start();
   ends.defer(
     keepTrust(
       {

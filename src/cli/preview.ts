@@ -105,6 +105,7 @@ const ADDED: ReadonlySet<string> = new Set([
   "gantry.dev/warnings",
   "gantry.dev/sandbox",
   "gantry.dev/signed-by",
+  "gantry.dev/auto-update-status",
 ]);
 
 /** Without the node's name, which the daemon fills in and which changes nothing; without empty annotations. */

@@ -19,6 +19,7 @@ export function defaultConfig(paths: Paths): Config {
     userns: { base: 0x40000000 },
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
     trust: { imports: "accept" },
+    update: { intervalSeconds: 3600, deadlineSeconds: 300, settleSeconds: 10 },
     gc: {
       intervalSeconds: 300,
       highPercent: 85,

@@ -125,6 +125,20 @@ const gc = z.strictObject({
   imported: z.boolean().describe("Whether imported images may be removed, too: they can't be pulled again."),
 });
 
+const update = z.strictObject({
+  intervalSeconds: z
+    .int()
+    .min(10)
+    .max(7 * 86_400)
+    .describe("Time between two looks into the registries for pods with gantry.dev/auto-update: registry."),
+  deadlineSeconds: z
+    .int()
+    .min(1)
+    .max(3600)
+    .describe("How long a new image may take to become ready before the old one comes back."),
+  settleSeconds: z.int().min(0).max(600).describe("How long it must have been running and ready to count as good."),
+});
+
 /** As text in the environment, too: url=…,root=… */
 const tuf = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: "must be an http(s) URL" }),
@@ -177,6 +191,7 @@ export const configSchema = z
     images,
     trust,
     gc,
+    update,
   })
   .superRefine(({ gc: { lowPercent, highPercent } }, context) => {
     if (lowPercent <= highPercent) return;
@@ -203,5 +218,6 @@ export const layerSchema = z.strictObject({
   images: images.partial().optional(),
   trust: trust.partial().optional(),
   gc: gc.partial().optional(),
+  update: update.partial().optional(),
 });
 export type ConfigLayer = z.input<typeof layerSchema>;

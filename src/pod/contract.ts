@@ -134,6 +134,8 @@ export interface PodPorts {
   readonly podLogs: string;
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
+  /** The image, by its digest, that a container runs though its name means another one by now: after a roll-back. */
+  pinnedImage?(key: string, container: string, image: string): string | undefined;
   /** Records an event about a pod. */
   event(pod: Pod, uid: string, type: "Normal" | "Warning", reason: string, message: string): void;
 }

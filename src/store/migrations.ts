@@ -48,4 +48,12 @@ export const MIGRATIONS: readonly string[] = [
   ) STRICT;
   CREATE INDEX events_by_object ON events (object, id);
   `,
+  `
+  CREATE TABLE updates (
+    key TEXT NOT NULL,
+    container TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (key, container)
+  ) STRICT;
+  `,
 ];

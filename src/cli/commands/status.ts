@@ -8,6 +8,7 @@ import { podTable, sortPods } from "../output/pod-table.ts";
 import { problemSection } from "../output/problems.ts";
 import { withProgress } from "../output/progress.ts";
 import { count } from "../output/text.ts";
+import { updateSection } from "../output/updates.ts";
 import { waitingSection } from "../output/waiting.ts";
 import { findPod, keyOfPod } from "../pods.ts";
 import type { Call, CommandSpec } from "../spec.ts";
@@ -76,7 +77,11 @@ async function printStatus({ context }: Call, client: ApiClient, pods: readonly 
   const { out } = context;
   if (pods.length === 0) await noteNoPods(context, client);
   else out.write(podTable(pods, out, context.now()));
-  const sections = [waitingSection(pods, out.colors), problemSection(report, out.colors)];
+  const sections = [
+    waitingSection(pods, out.colors),
+    updateSection(pods, out.colors),
+    problemSection(report, out.colors),
+  ];
   for (const [index, lines] of sections.filter((section) => section.length > 0).entries()) {
     out.write(`${pods.length > 0 || index > 0 ? "\n" : ""}${lines.join("\n")}\n`);
   }

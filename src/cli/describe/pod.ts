@@ -48,6 +48,7 @@ const SHOWN_APART: ReadonlySet<string> = new Set([
   "gantry.dev/warnings",
   "gantry.dev/sandbox",
   "gantry.dev/signed-by",
+  "gantry.dev/auto-update-status",
 ]);
 
 function headOf(pod: PodObject, now: number): Field[] {
@@ -68,6 +69,7 @@ function headOf(pod: PodObject, now: number): Field[] {
     ["Annotations", pairs(Object.fromEntries(annotations))],
     ["Status", summary.status],
     ["Ready", summary.ready],
+    ["Auto-Update", metadata.annotations?.["gantry.dev/auto-update-status"]],
     ["Reason", status.reason],
     ["Message", status.message],
     ["IP", status.podIP ?? "<none>"],

@@ -26,12 +26,15 @@ export interface PullListener {
  * @throws StepError InvalidImageName, ErrImageNeverPull, ErrImagePull, SignatureValidationFailed
  */
 export async function ensureImage(
-  ports: Pick<PodPorts, "images" | "secret" | "clock">,
+  ports: ImagePorts,
   pod: Pod,
-  { image: name, imagePullPolicy: policy }: Container,
+  container: Container,
   listener: PullListener,
   signal: AbortSignal,
 ): Promise<Image> {
+  const { image: name, imagePullPolicy: policy } = container;
+  const pinned = await pinnedImage(ports, pod, container);
+  if (pinned !== undefined) return await trusted(ports, pod, name, pinned, listener, signal);
   const held = await resolve(ports, name);
   switch (pullDecision(policy, held !== undefined)) {
     case "refuse": {
@@ -41,21 +44,33 @@ export async function ensureImage(
       throw new StepError("ErrImageNeverPull", new GantryError("image-missing", message, { hint }));
     }
     case "use":
-      if (held === undefined) break;
-      {
+      if (held !== undefined) {
         const image = await trusted(ports, pod, name, held, listener, signal);
         listener.event("Normal", "Pulled", presentMessage(name));
         return image;
       }
+      break;
     case "pull":
       break;
   }
   return await pull(ports, pod, { name }, held !== undefined, listener, signal);
 }
 
+type ImagePorts = Pick<PodPorts, "images" | "secret" | "clock" | "pinnedImage">;
+
+/** What the container is held to after a roll-back, if the store still has it. */
+async function pinnedImage(
+  ports: ImagePorts,
+  { metadata }: Pod,
+  { name, image }: Container,
+): Promise<Image | undefined> {
+  const digest = ports.pinnedImage?.(`${metadata.namespace}/${metadata.name}`, name, image);
+  return digest === undefined ? undefined : await ports.images.resolve(digest);
+}
+
 /** A held image, if the policy still lets it run; one that came in by another rule has its signatures checked again. */
 async function trusted(
-  ports: Pick<PodPorts, "images" | "secret" | "clock">,
+  ports: ImagePorts,
   pod: Pod,
   name: string,
   held: Image,
@@ -159,7 +174,8 @@ export async function requireImage(
   const { name } = container;
   const fresh = scope.images.get(name);
   if (fresh === keyOf(container)) {
-    const held = await resolve(scope.ports, container.image);
+    const pinned = await pinnedImage(scope.ports, desired.pod, container);
+    const held = pinned ?? (await resolve(scope.ports, container.image));
     // The policy may have changed since it was made ready.
     if (held !== undefined && (await isTrusted(scope, container.image, held))) return held;
   }
