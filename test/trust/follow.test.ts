@@ -8,7 +8,7 @@ import { layout } from "../../src/system/paths.ts";
 import { TufFollower } from "../../src/trust/follow.ts";
 import { createTrust } from "../../src/trust/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-import { makeSigstoreKey } from "./lab.ts";
+import { makeSigstoreKey } from "../support/signing-lab.ts";
 import { newSigner, TufRepository } from "./tuf-repository.ts";
 
 /** A repository that is followed by the rules, and one that breaks each of them. */

@@ -20,7 +20,7 @@ import {
   type SigstoreKeyPair,
   signSigstore,
   startLab,
-} from "./lab.ts";
+} from "../support/signing-lab.ts";
 
 /** Real signatures in a real registry, and what the store makes of them. */
 let lab: Lab;

@@ -81,7 +81,6 @@ async function trusted(
   try {
     origin = await ports.images.trusted(name, held);
   } catch (error) {
-    if (!isGantryError(error, "cancelled")) listener.event("Warning", "Failed", `Error: ${explain(error)}`);
     throw new StepError(UNTRUSTED, error);
   }
   if (origin === undefined) return held;

@@ -1,10 +1,9 @@
-import { type ChildProcess, spawn } from "node:child_process";
 import { createHash, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
 import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exec } from "../../src/system/exec.ts";
+import { insecure, Registry } from "./registry.ts";
 
 /** A registry on loopback, images in it, and the keys that sign them: all real, all below one directory. */
 export interface Lab {
@@ -15,6 +14,7 @@ export interface Lab {
   readonly lookaside: string;
   /** Pushes an image. @returns its manifest's digest */
   push(name: string, options?: PushOptions): Promise<string>;
+  start(): Promise<void>;
   stop(): Promise<void>;
   dispose(): Promise<void>;
 }
@@ -26,6 +26,8 @@ export interface PushOptions {
   /** The identity in the signature, if not the image's own name. */
   readonly identity?: string;
   readonly cmd?: readonly string[];
+  /** Without /word, which a probe may look for. */
+  readonly broken?: boolean;
 }
 
 export interface GpgKey {
@@ -42,42 +44,28 @@ export interface SigstoreKeyPair {
 }
 
 export async function startLab(): Promise<Lab> {
-  const dir = mkdtempSync(join(tmpdir(), "gantry-trust-"));
-  const port = await freePort();
-  const host = `127.0.0.1:${port}`;
-  const config = join(dir, "registry.yml");
-  const storage = join(dir, "registry");
-  writeFileSync(
-    config,
-    `version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: {rootdirectory: ${storage}}, delete: {enabled: true}}\nhttp: {addr: "${host}"}\n`,
-  );
+  const dir = mkdtempSync(join(tmpdir(), "gantry-signing-"));
+  const registry = await Registry.start(join(dir, "registry"));
+  const { host } = registry;
   const signatures = join(dir, "signatures");
   const registries = join(dir, "registries.d");
   mkdirSync(registries);
   writeFileSync(join(registries, "lab.yaml"), `docker:\n  ${host}:\n    lookaside: file://${signatures}\n`);
-  let server: ChildProcess | undefined = spawn("docker-registry", ["serve", config], { stdio: "ignore" });
-  await until(async () => (await fetch(`http://${host}/v2/`)).ok);
-  const stop = async (): Promise<void> => {
-    if (server === undefined) return;
-    const ended = new Promise((resolve) => server?.once("exit", resolve));
-    server.kill("SIGKILL");
-    server = undefined;
-    await ended;
-  };
   let count = 0;
   return {
     dir,
     host,
     lookaside: `file://${signatures}`,
-    stop,
-    async push(name, { word = name, signBy, identity, cmd = ["sleep", "infinity"] } = {}) {
+    start: () => registry.start(),
+    stop: () => registry.stop(),
+    async push(name, { word = name, signBy, identity, cmd = ["sleep", "infinity"], broken = false } = {}) {
       const work = join(dir, `image-${++count}`);
       const root = join(work, "root");
       mkdirSync(join(root, "bin"), { recursive: true });
       cpSync("/bin/busybox", join(root, "bin/busybox"));
       for (const applet of ["sh", "cat", "sleep", "echo", "test", "true", "false"])
         await exec("ln", ["-s", "busybox", join(root, "bin", applet)]);
-      writeFileSync(join(root, "word"), word);
+      writeFileSync(join(root, broken ? "other" : "word"), word);
       await exec("tar", ["-C", root, "--mtime=@0", "-cf", join(work, "layer.tar"), "."]);
       const image = ["--image", `${work}/layout:it`];
       await exec("umoci", ["init", "--layout", join(work, "layout")]);
@@ -107,7 +95,7 @@ export async function startLab(): Promise<Lab> {
       return stdout.trim();
     },
     async dispose() {
-      await stop();
+      await registry.stop();
       rmSync(dir, { recursive: true, force: true, maxRetries: 5, retryDelay: 50 });
     },
   };
@@ -116,7 +104,7 @@ export async function startLab(): Promise<Lab> {
 /** Lets skopeo speak HTTP with the registry of a lab. */
 export function insecureRegistry(etc: string, host: string): void {
   mkdirSync(etc, { recursive: true });
-  writeFileSync(join(etc, "registries.conf"), `[[registry]]\nlocation = "${host}"\ninsecure = true\n`);
+  writeFileSync(join(etc, "registries.conf"), insecure(host));
 }
 
 /** A GPG key in a home of its own, and nobody's agent left behind. */
@@ -151,7 +139,7 @@ export function makeSigstoreKey(dir: string, name: string): SigstoreKeyPair {
  * and a manifest of attachments under the tag that belongs to the digest.
  */
 export async function signSigstore(
-  lab: Lab,
+  lab: Pick<Lab, "dir" | "host">,
   repository: string,
   digest: string,
   key: SigstoreKeyPair,
@@ -199,22 +187,4 @@ export async function signSigstore(
     `oci:${dir}`,
     `docker://${lab.host}/${repository}:${tag}`,
   ]);
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no port");
-  return address.port;
-}
-
-async function until(condition: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 30_000;
-  for (;;) {
-    if (await condition().catch(() => false)) return;
-    if (Date.now() > end) throw new Error("it did not happen in time");
-    await new Promise((resolve) => setTimeout(resolve, 20));
-  }
 }
