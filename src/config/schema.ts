@@ -128,7 +128,7 @@ const gc = z.strictObject({
 const update = z.strictObject({
   intervalSeconds: z
     .int()
-    .min(10)
+    .min(5)
     .max(7 * 86_400)
     .describe("Time between two looks into the registries for pods with gantry.dev/auto-update: registry."),
   deadlineSeconds: z

@@ -63,10 +63,11 @@ export function parseScope(text: string): string {
   if (text.endsWith("/")) return fail("leave out the slash at its end");
   const [host = ""] = text.split("/");
   const isHost = host === "localhost" || /[.:]/.test(host);
-  if (!text.includes("/") && isHost && !/:[^0-9]/.test(host) && !/:\d{6,}/.test(host))
-    return checked(`${text}/x`, text, fail);
   if (!isHost) return fail(`write the registry, too: docker.io/${text.includes("/") ? text : `library/${text}`}`);
-  return checked(text, text, fail);
+  // Without a tag it may be a namespace, as "docker.io/bitnami" is.
+  const isImage = text.includes("@") || text.lastIndexOf(":") > text.indexOf("/");
+  if (!text.includes("/") && /:(?!\d{1,5}$)/.test(text)) return fail("what follows ':' must be a port");
+  return checked(isImage && text.includes("/") ? text : `${text}/x`, text, fail);
 }
 
 /** @param name what must be a valid image name for `scope` to be able to cover one */

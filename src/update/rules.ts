@@ -1,11 +1,11 @@
 /** What to do about a container whose image is being changed. Pure. */
-import { isDigest, parseReference } from "../image/name.ts";
+import { isDigest, parseReference, registryOf } from "../image/name.ts";
 import type { ContainerState } from "../pod/contract.ts";
 import type { UpdateFacts } from "../store/contract.ts";
 
-/** A name with a digest means the same for ever; so does an id. */
+/** A name with a digest means the same for ever, and so does an id; names under "localhost" are in no registry. */
 export function mayMove(image: string): boolean {
-  return !isDigest(image) && parseReference(image).digest === undefined;
+  return !isDigest(image) && parseReference(image).digest === undefined && registryOf(image) !== "localhost";
 }
 
 /** Whether a container can be given another image by starting it again. */

@@ -41,9 +41,10 @@ afterAll(async () => {
 });
 
 const QUICK = {
-  GANTRY_UPDATE_INTERVAL_SECONDS: "10",
+  GANTRY_UPDATE_INTERVAL_SECONDS: "5",
   GANTRY_UPDATE_SETTLE_SECONDS: "1",
   GANTRY_GC_MIN_AGE_SECONDS: "0",
+  GANTRY_TRUST_DEFAULT: "reject",
 };
 const pod = (name: string, image: string, fields: Fields = {}, metadata: Fields = {}): string =>
   podText(
@@ -110,8 +111,6 @@ test("an image that is held under another policy does not start again, and what 
 });
 
 test("sigstore, and deny by default", async () => {
-  await host.stopDaemon();
-  await host.startDaemon({ env: { ...QUICK, GANTRY_TRUST_DEFAULT: "reject" } });
   host.write("co.yaml", pod("co", "cosigned/app:1"));
   expect(waiting(await refused("co"))?.message).toMatch(
     /its rule rejects every image \(the default in the setting trust\.default\)/,
@@ -127,7 +126,7 @@ test("a pod follows its tag, and comes back from an image that does not become r
   await ok("trust", "add", "--prefix", `${lab.host}/web`, "--accept");
   await lab.push("web:1", { word: "first" });
   const command = ["/bin/sh", "-c", "test -e /word && exec sleep infinity"];
-  const metadata = { annotations: { [AUTO_UPDATE_ANNOTATION]: "registry", [DEADLINE_ANNOTATION]: "5" } };
+  const metadata = { annotations: { [AUTO_UPDATE_ANNOTATION]: "registry", [DEADLINE_ANNOTATION]: "3" } };
   host.write("web.yaml", pod("web", "web:1", { command, imagePullPolicy: "IfNotPresent" }, metadata));
   const digestOf = (one: PodView | undefined): string | undefined => one?.status.containerStatuses[0]?.imageID;
   const first = digestOf(await host.waitReady("web"));
@@ -155,7 +154,7 @@ test("a pod follows its tag, and comes back from an image that does not become r
     60_000,
   );
   expect(await ok("status")).toMatch(/Updates:\n +web: container app: .*web:1 was rolled back to [0-9a-f]{12}/);
-  expect(await ok("describe", "web")).toMatch(/Auto-Update: +container app: .*did not become ready within 5 s/);
+  expect(await ok("describe", "web")).toMatch(/Auto-Update: +container app: .*did not become ready within 3 s/);
 
   // Neither the image before nor the one that failed may go; the one before those may.
   const garbage = await ok("image", "gc", "--dry-run", "-o", "json");

@@ -85,6 +85,9 @@ test("the most specific rule alone decides", () => {
 describe("prefixes as people type them", () => {
   test.each([
     "docker.io",
+    "docker.io/library",
+    "docker.io/bitnami",
+    "reg.example.com:5000/team",
     "reg.example.com:5000",
     "localhost/x",
     "docker.io/library/busybox:1.36",
@@ -99,7 +102,8 @@ describe("prefixes as people type them", () => {
     ["ex*.com", "registry"],
     ["*.a b", "wildcard"],
     ["docker.io/Team", "capital"],
-    ["docker.io/busybox", "docker.io/library/busybox"],
+    ["docker.io/busybox:1", "docker.io/library/busybox"],
+    ["reg.example.com:port", "port"],
   ])("%j is refused", (scope, message) => {
     expect(() => parseScope(scope)).toThrow(message);
   });
