@@ -2,7 +2,7 @@
 import { createHash, createPublicKey, type KeyObject } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { installHint } from "../image/tools.ts";
 import { GantryError, isGantryError, messageOf } from "../system/errors.ts";
 import { exec } from "../system/exec.ts";
@@ -50,8 +50,13 @@ export function readSigstoreKeys(content: Buffer, name: string): SigstoreKey[] {
     const fingerprint = createHash("sha256")
       .update(key.export({ type: "spki", format: "der" }))
       .digest("hex");
-    return { type: "sigstore", key, fingerprint, label: `${name} (sigstore ${fingerprint.slice(0, 16)})` };
+    return { type: "sigstore", key, fingerprint, label: `${shownName(name)} (sigstore ${fingerprint.slice(0, 16)})` };
   });
+}
+
+/** Without its directory, and without what a key that we keep has in front of its name. */
+function shownName(file: string): string {
+  return basename(file).replace(/^[0-9a-f]{12}-/, "");
 }
 
 /**

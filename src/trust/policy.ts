@@ -3,7 +3,7 @@
  * need, in the dialect of skopeo 1.9 (with `keyPaths`, which is newer). Pure.
  */
 import { z } from "zod";
-import { configError, locate, parseYaml, schemaProblems } from "../config/problems.ts";
+import { type ConfigProblem, configError, locate, parseYaml, schemaProblems } from "../config/problems.ts";
 import { GantryError, messageOf } from "../system/errors.ts";
 
 /** What the identity in a signature must be; see containers-policy.json(5), signedIdentity. */
@@ -83,7 +83,7 @@ function requirementProblem(value: unknown): string | undefined {
 export function parsePolicy(text: string, file: string): Policy {
   // YAML's parser knows the lines; JSON's own tells what YAML would let pass, such as comments.
   const { document, lines, problems } = parseYaml(text, file);
-  if (problems.length > 0) throw configError(problems);
+  if (problems.length > 0) throw policyError(problems);
   let value: unknown;
   try {
     value = JSON.parse(text);
@@ -101,7 +101,13 @@ export function parsePolicy(text: string, file: string): Policy {
       ? []
       : [{ where: where([...path, "type"]), field: path.join("."), message: why, hint: undefined }];
   });
-  throw configError(better.length > 0 ? better : refined(found, value));
+  throw policyError(better.length > 0 ? better : refined(found, value));
+}
+
+function policyError(problems: readonly ConfigProblem[]): GantryError {
+  const { message, details } = configError(problems);
+  const hint = "Correct it: containers-policy.json(5) tells the format; 'gantry trust add' and 'rm' write it for you.";
+  return new GantryError("invalid-config", message, { details, hint });
 }
 
 /** Of a union zod only says that nothing matched: the requirement is checked again by the schema of its type. */
