@@ -267,7 +267,7 @@ test("the first root", async () => {
   expect((await follower().current()).policy).toBeUndefined();
 });
 
-test("a repository is in force only until its first look can be done, when the setting says so", async () => {
+test("nothing is let in before the repository was read for the first time", async () => {
   const one = follower();
   const trust = createTrust({
     paths: layout(dir),

@@ -17,5 +17,5 @@ export const trust: CommandSpec = {
     },
     { line: "gantry trust rm --prefix registry.example.com/team", does: "no rule of its own any more" },
   ],
-  subcommands: { ls: listTrust, add: addTrust, rm: removeTrust, sync: syncTrust },
+  subcommands: { list: listTrust, ls: listTrust, add: addTrust, rm: removeTrust, sync: syncTrust },
 };
