@@ -16,6 +16,7 @@ import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
 import { keepNetwork } from "./daemon/mend-network.ts";
+import { microvmOptions } from "./daemon/microvm-options.ts";
 import { nodeFacts } from "./daemon/node.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
@@ -31,6 +32,7 @@ import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
 import type { SandboxDriver } from "./sandbox/driver.ts";
+import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
@@ -121,12 +123,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     firstHostId: config.userns.base,
     ...(config.runtime.oci !== "auto" && { runtime: config.runtime.oci }),
   });
-  const drivers: readonly SandboxDriver[] = [namespaceDriver];
+  const microvmDriver = createMicrovmDriver({ paths, images, network, log, clock, ...microvmOptions(config) });
+  const drivers: readonly SandboxDriver[] = [namespaceDriver, microvmDriver];
   const driverFor = (runtimeClass: string): SandboxDriver => {
     const driver = drivers.find((one) => one.runtimeClass === runtimeClass);
     if (driver !== undefined) return driver;
     throw new GantryError("unsupported", `no driver for runtime class ${runtimeClass}`, {
-      hint: "Use runtimeClassName: namespace.",
+      hint: `Use one of: ${drivers.map(({ runtimeClass }) => runtimeClass).join(", ")}.`,
     });
   };
   ends.defer(() => leaveHost(drivers, images, network));
@@ -312,6 +315,7 @@ function levelFor({ onLine, flags }: DaemonOptions, level: LogLevel): LogLevel {
 async function leaveHost(drivers: readonly SandboxDriver[], images: ImageStore, network: PodNetwork): Promise<void> {
   const left = (await Promise.all(drivers.map((driver) => driver.list()))).flat();
   if (left.length === 0) {
+    await images.settled();
     await images.unmountUnused(new Set());
     await network.teardown(new AbortController().signal);
   }

@@ -5,7 +5,18 @@
  * and if it runs already it is left as it is, so that one bad manifest never disturbs a pod that runs.
  */
 import { hashOf } from "./hash.ts";
-import type { ConfigMap, Container, LoadedObject, Pod, Problem, RuntimeClass, Secret } from "./manifest/index.ts";
+import { PortLedger, portsOf } from "./host-ports.ts";
+import {
+  type ConfigMap,
+  type Container,
+  type LoadedObject,
+  type Pod,
+  type Problem,
+  placeOfField,
+  type RuntimeClass,
+  type Secret,
+} from "./manifest/index.ts";
+import { vmOptions } from "./manifest/vm.ts";
 import type { DesiredPod } from "./pod/contract.ts";
 
 export interface Desired {
@@ -17,6 +28,15 @@ export interface Desired {
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly problems: readonly Problem[];
 }
+
+/** Before anything was read. */
+export const NOTHING_DESIRED: Desired = {
+  pods: new Map(),
+  withheld: new Set(),
+  configMaps: new Map(),
+  secrets: new Map(),
+  problems: [],
+};
 
 export interface DesiredContext {
   /** Runtime classes that have a driver on this node, e.g. ["namespace"]. */
@@ -66,7 +86,14 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
   const withhold = ({ object, loaded }: Loaded<Pod>, field: string, message: string, hint: string): void => {
     const key = keyOf(object);
     withheld.add(key);
-    problems.push({ severity: "error", place: loaded.place, field, message, hint, object: `Pod ${key}` });
+    problems.push({
+      severity: "error",
+      place: placeOfField(loaded, field),
+      field,
+      message,
+      hint,
+      object: `Pod ${key}`,
+    });
     // The version that was accepted before stays in force.
     const before = context.accepted.get(key);
     if (before !== undefined) pods.set(key, before);
@@ -85,7 +112,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     if (clash !== undefined) {
       withhold(
         candidate,
-        "spec.containers[].ports[].hostPort",
+        clash.field,
         `host port ${clash.port} is already used by pod ${clash.owner}`,
         "Choose another hostPort, or remove the other pod.",
       );
@@ -97,6 +124,17 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
   return { pods, withheld, configMaps, secrets, problems };
 }
 
+/**
+ * A pod whose manifest is broken is withheld, too. Mostly its last good version is among the desired pods; this is for
+ * when there is none: it was lost, or is itself refused by the rules of a newer version.
+ */
+export function withholdBroken(desired: Desired, problems: readonly Problem[]): Desired {
+  const broken = problems.flatMap(({ severity, object }) =>
+    severity === "error" && object?.startsWith("Pod ") ? [object.slice("Pod ".length)] : [],
+  );
+  return broken.length === 0 ? desired : { ...desired, withheld: new Set([...desired.withheld, ...broken]) };
+}
+
 /** Accepted pods whose ports are as before come first, so that a newcomer can't push out what runs. */
 function inOrderOfPrecedence(
   candidates: readonly Loaded<Pod>[],
@@ -106,7 +144,7 @@ function inOrderOfPrecedence(
     const before = accepted.get(keyOf(object));
     if (before === undefined) return 2;
     if (before.pod === object) return 0;
-    return JSON.stringify(hostPortsOf(before.pod)) === JSON.stringify(hostPortsOf(object)) ? 0 : 1;
+    return JSON.stringify(portsOf(before.pod)) === JSON.stringify(portsOf(object)) ? 0 : 1;
   };
   return [...candidates]
     .map((candidate) => ({ candidate, rank: rank(candidate), key: keyOf(candidate.object) }))
@@ -134,56 +172,6 @@ function resolveRuntime(
   return `runtime class ${JSON.stringify(name)} does not exist`;
 }
 
-interface HostPort {
-  readonly ip: string;
-  readonly port: number;
-  readonly protocol: string;
-}
-
-function hostPortsOf(pod: Pod): HostPort[] {
-  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
-  return containers.flatMap((container) =>
-    (container.ports ?? []).flatMap((port) =>
-      port.hostPort === undefined
-        ? []
-        : [{ ip: port.hostIP ?? "0.0.0.0", port: port.hostPort, protocol: port.protocol ?? "TCP" }],
-    ),
-  );
-}
-
-/** Who holds which host port; an unspecified address overlaps with every other. */
-class PortLedger {
-  /** By port and protocol: "80/TCP". */
-  readonly #held = new Map<string, { readonly ip: string; readonly owner: string }[]>();
-
-  claim(pod: Pod): { port: string; owner: string } | undefined {
-    const wanted = hostPortsOf(pod).map(({ ip, port, protocol }) => ({ ip, port: `${port}/${protocol}` }));
-    for (const { ip, port } of wanted) {
-      const clash = this.#held.get(port)?.find((held) => held.ip === ip || isWild(held.ip) || isWild(ip));
-      if (clash !== undefined) return { port, owner: clash.owner };
-    }
-    const owner = keyOf(pod);
-    for (const { ip, port } of wanted) {
-      const held = this.#held.get(port);
-      if (held === undefined) this.#held.set(port, [{ ip, owner }]);
-      else held.push({ ip, owner });
-    }
-    return undefined;
-  }
-}
-
-function isWild(ip: string): boolean {
-  return ip === "" || ip === "0.0.0.0" || ip === "::";
-}
-
-/** Whether `pod` wants a host port that one of `others` has. */
-export function sharesHostPort(pod: Pod, others: Iterable<Pod>): boolean {
-  if (hostPortsOf(pod).length === 0) return false;
-  const ports = new PortLedger();
-  for (const other of others) ports.claim(other);
-  return ports.claim(pod) !== undefined;
-}
-
 /** Unchanged manifests keep their object identity, so their hashes are computed once. */
 const memo = new WeakMap<Pod, DesiredPod>();
 
@@ -201,6 +189,9 @@ function desiredPod(
   )
     return known;
   const warnings = loaded.warnings.map(({ field, message }) => (field === "" ? message : `${field}: ${message}`));
+  if (runtime.runtimeClass !== MICROVM && vmOptions(pod.metadata.annotations) !== undefined) {
+    warnings.push("metadata.annotations: gantry.dev/vm-… has no effect: the pod does not run in a micro-VM");
+  }
   const desired = hashedPod(pod, {
     origin,
     runtimeClass: runtime.runtimeClass,
@@ -210,6 +201,9 @@ function desiredPod(
   memo.set(pod, desired);
   return desired;
 }
+
+/** The runtime class whose pods have a virtual machine of their own. */
+const MICROVM = "microvm";
 
 /** A pod with the hashes that tell what a change of it asks for. */
 export function hashedPod(
@@ -228,7 +222,8 @@ export function hashedPod(
       // What an init container did to the volumes can't be undone in place, so a changed one asks for a new pod.
       init: initContainers.filter((container) => !isSidecar(container)).map(containerIdentity),
       order: initContainers.map((container) => container.name),
-      hostPorts: hostPortsOf(pod),
+      hostPorts: portsOf(pod),
+      vm: facts.runtimeClass === MICROVM ? vmOptions(pod.metadata.annotations) : undefined,
     }),
     containerHashes: Object.fromEntries(all.map((container) => [container.name, hashOf(containerIdentity(container))])),
     metadataHash: hashOf({ metadata: pod.metadata, spec: podSpec, ports: all.map((container) => container.ports) }),

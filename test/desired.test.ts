@@ -46,6 +46,31 @@ describe("what a change asks for", () => {
   });
 });
 
+describe("annotations about the virtual machine", () => {
+  const both: DesiredContext = { ...context, drivers: ["namespace", "microvm"] };
+  const desired = (runtimeClassName: string, memory?: string): DesiredPod => {
+    const pod = makePod(web);
+    const annotations = memory === undefined ? {} : { "gantry.dev/vm-memory": memory };
+    const object = { ...pod, metadata: { ...pod.metadata, annotations }, spec: { ...pod.spec, runtimeClassName } };
+    const found = buildDesired([loaded(object)], both).pods.get(keyOf(object));
+    if (found === undefined) throw new Error("it was withheld");
+    return found;
+  };
+
+  it("make a new sandbox of a pod that has one, and not because of how they are written", () => {
+    expect(desired("microvm", "1Gi").sandboxHash).not.toBe(desired("microvm").sandboxHash);
+    expect(desired("microvm", "1Gi").sandboxHash).not.toBe(desired("microvm", "2Gi").sandboxHash);
+    expect(desired("microvm", "1Gi").sandboxHash).toBe(desired("microvm", "1024Mi").sandboxHash);
+    expect(desired("microvm").sandboxHash).not.toBe(desired("namespace").sandboxHash);
+  });
+
+  it("change nothing of another pod, and are warned of", () => {
+    expect(desired("namespace", "1Gi").sandboxHash).toBe(desired("namespace").sandboxHash);
+    expect(desired("namespace", "1Gi").warnings.join()).toContain("does not run in a micro-VM");
+    expect(desired("microvm", "1Gi").warnings).toEqual([]);
+  });
+});
+
 describe("pods that can't be together", () => {
   const first = makePod({ name: "b-first", hostPort: 8080 });
   const second = makePod({ name: "a-second", hostPort: 8080 });

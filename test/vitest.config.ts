@@ -8,18 +8,6 @@ const common = {
   pool: "forks",
 } as const;
 
-const microvm = {
-  test: {
-    ...common,
-    name: "microvm",
-    include: ["test/sandbox/microvm/**/*.test.ts"],
-    // One after the other: an emulated machine takes a whole core.
-    maxWorkers: 1,
-    testTimeout: 120_000,
-    sequence: { groupOrder: 3 },
-  },
-};
-
 /** The kinds run one after the other; within a kind, two files at a time. */
 export default defineConfig({
   test: {
@@ -37,8 +25,6 @@ export default defineConfig({
           sequence: { groupOrder: 0 },
         },
       },
-      // Groundwork of a runtime class that no pod can ask for yet; it takes minutes: npm run test:microvm
-      ...(process.env["GANTRY_TEST_MICROVM"] === undefined ? [] : [microvm]),
       { test: { ...common, name: "contract", include: ["test/contract/**/*.test.ts"], sequence: { groupOrder: 1 } } },
       {
         test: {
@@ -48,6 +34,17 @@ export default defineConfig({
           globalSetup: ["test/e2e/harness/fixture.ts"],
           testTimeout: 120_000,
           sequence: { groupOrder: 2 },
+        },
+      },
+      {
+        test: {
+          ...common,
+          name: "microvm",
+          include: ["test/sandbox/microvm/**/*.test.ts"],
+          // One after the other: an emulated machine takes a whole core.
+          maxWorkers: 1,
+          testTimeout: 120_000,
+          sequence: { groupOrder: 3 },
         },
       },
     ],

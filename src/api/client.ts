@@ -47,10 +47,17 @@ export interface ApiClient {
   /** Writes the manifests in `text` to the manifest folder. @throws invalid-manifest, conflict */
   apply(text: string, options?: { readonly fileName?: string }): Promise<readonly ApplyResult[]>;
   listImages(): Promise<readonly Image[]>;
-  /** @throws image-invalid, name-invalid, disk-full */
-  importImage(from: Readable, name: string, signal?: AbortSignal): Promise<Image>;
+  /** @param options `source` is what errors call `from`. @throws image-invalid, name-invalid, disk-full */
+  importImage(
+    from: Readable,
+    name: string,
+    options?: { readonly source?: string; readonly signal?: AbortSignal },
+  ): Promise<Image>;
   /** Every image of an archive, by its own names. @throws image-invalid, disk-full */
-  importImages(from: Readable, signal?: AbortSignal): Promise<readonly Image[]>;
+  importImages(
+    from: Readable,
+    options?: { readonly source?: string; readonly signal?: AbortSignal },
+  ): Promise<readonly Image[]>;
   /** The image comes last. @throws as `ImageStore.pull` */
   pullImage(name: string, credentials: readonly Credential[], signal?: AbortSignal): AsyncIterable<PullStep>;
   /** @throws not-found */
@@ -138,12 +145,12 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       return (await requestJson<{ items: readonly ApplyResult[] }>(socketPath, request)).items;
     },
     listImages: async () => (await get<{ items: readonly Image[] }>(`${GANTRY}/images`)).items,
-    importImage: (from, name, signal) => {
-      const path = `${GANTRY}/images${query({ name })}`;
+    importImage: (from, name, { source, signal } = {}) => {
+      const path = `${GANTRY}/images${query({ name, source })}`;
       return requestJson(socketPath, { method: "POST", path, body: from, contentType: "application/x-tar", signal });
     },
-    importImages: async (from, signal) => {
-      const path = `${GANTRY}/images`;
+    importImages: async (from, { source, signal } = {}) => {
+      const path = `${GANTRY}/images${query({ source })}`;
       const request = { method: "POST", path, body: from, contentType: "application/x-tar", signal } as const;
       return (await requestJson<{ items: readonly Image[] }>(socketPath, request)).items;
     },

@@ -57,8 +57,9 @@ export interface ApiBackend {
     signal: AbortSignal,
   ): Promise<ExecSession>;
   images(): Promise<Image[]>;
-  importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image>;
-  importImages(from: NodeJS.ReadableStream, signal: AbortSignal): Promise<Image[]>;
+  /** @param shownAs what errors call the stream */
+  importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;
+  importImages(from: NodeJS.ReadableStream, signal: AbortSignal, shownAs?: string): Promise<Image[]>;
   removeImage(nameOrDigest: string): Promise<void>;
   /** @throws name-invalid before the first step; while it goes on, as `ImageStore.pull` does */
   pullImage(name: string, credentials: readonly Credential[], signal: AbortSignal): AsyncIterable<PullStep>;

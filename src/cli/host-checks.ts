@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { keyOf } from "../desired.ts";
-import type { LoadedObject, Pod, Problem } from "../manifest/index.ts";
+import { type LoadedObject, type Pod, type Problem, placeOfField } from "../manifest/index.ts";
 import { errnoOf, isGantryError } from "../system/errors.ts";
 import type { Context } from "./context.ts";
 import { openImages } from "./images.ts";
@@ -12,13 +12,14 @@ import { openImages } from "./images.ts";
 export async function hostProblems(objects: readonly LoadedObject[], context: Context): Promise<Problem[]> {
   const images = await imageNames(context);
   const found = await Promise.all(
-    objects.map(async ({ object, place }) => {
+    objects.map(async (loaded) => {
+      const { object } = loaded;
       if (object.kind !== "Pod") return [];
       const problems = [...missingImages(object, images), ...(await missingPaths(object))];
       return problems.map(
         ({ field, message, hint }): Problem => ({
           severity: "warning",
-          place,
+          place: placeOfField(loaded, field),
           field,
           message,
           hint,

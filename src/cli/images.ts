@@ -47,12 +47,14 @@ function throughDaemon(client: ApiClient): Images {
     list: () => client.listImages(),
     async import(source, name, signal) {
       const { stream, finished } = await open(source);
-      const [image] = await Promise.all([client.importImage(stream, name, signal), finished]);
+      const options = { signal, ...(source !== "-" && { source }) };
+      const [image] = await Promise.all([client.importImage(stream, name, options), finished]);
       return image;
     },
     async importAll(source, signal) {
       const { stream, finished } = await open(source);
-      const [images] = await Promise.all([client.importImages(stream, signal), finished]);
+      const options = { signal, ...(source !== "-" && { source }) };
+      const [images] = await Promise.all([client.importImages(stream, options), finished]);
       return images;
     },
     pull: (name, credentials, signal) => client.pullImage(name, credentials, signal),

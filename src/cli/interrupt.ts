@@ -15,11 +15,12 @@ export interface Interruption {
 export function interruption(): Interruption {
   const abort = new AbortController();
   let code: number = EXIT.interrupted;
+  let lastCall: NodeJS.Timeout | undefined;
   const onSignal = (name: NodeJS.Signals): void => {
     code = name === "SIGINT" ? EXIT.interrupted : 143;
     if (abort.signal.aborted) process.exit(code);
     abort.abort();
-    setTimeout(() => process.exit(code), TIDY_UP_MS).unref();
+    lastCall = setTimeout(() => process.exit(code), TIDY_UP_MS).unref();
   };
   process.on("SIGINT", onSignal);
   process.on("SIGTERM", onSignal);
@@ -27,6 +28,7 @@ export function interruption(): Interruption {
     signal: abort.signal,
     exitCode: () => code,
     release() {
+      clearTimeout(lastCall);
       process.removeListener("SIGINT", onSignal);
       process.removeListener("SIGTERM", onSignal);
     },

@@ -19,7 +19,7 @@ export interface Manifests {
 }
 
 /** The runtime classes that this version has a driver for. */
-const RUNTIME_CLASSES = ["namespace"];
+const RUNTIME_CLASSES = ["namespace", "microvm"];
 
 /** OCI runtimes that the host's configuration gives to RuntimeClass handlers. */
 export type Handlers = Readonly<Record<string, string>>;

@@ -3,6 +3,7 @@ import type { PodObject } from "../api/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import { nearestName } from "../system/nearest.ts";
 import type { Context } from "./context.ts";
+import { placeOf } from "./output/problems.ts";
 import { type PodRef, parsePodRef } from "./parse/pod-name.ts";
 
 /** "<namespace>/<name>" */
@@ -29,9 +30,21 @@ export async function findPod(client: ApiClient, context: Context, text: string)
   }
 }
 
-/** The error for a pod that is not there, with what the person may have meant. */
+/** The error for a pod that is not there, with what is wrong with its manifest, or what the person may have meant. */
 export async function podNotFound(client: ApiClient, ref: PodRef): Promise<GantryError> {
-  return notFound(ref, (await client.listPods()).items);
+  const [{ items }, { problems }] = await Promise.all([client.listPods(), client.problems()]);
+  const key = `${ref.namespace}/${ref.name}`;
+  const broken = problems.find(({ severity, object }) => severity === "error" && object === `Pod ${key}`);
+  if (broken === undefined) return notFound(ref, items);
+  const field = broken.field === "" ? "" : `${broken.field}: `;
+  return new GantryError(
+    "not-found",
+    `pod '${ref.name}' in namespace '${ref.namespace}' does not run: its manifest is broken`,
+    {
+      hint: `Mend ${placeOf(broken)}: ${field}${broken.message}${broken.hint === undefined ? "" : ` (${broken.hint})`}`,
+      details: { namespace: ref.namespace, name: ref.name },
+    },
+  );
 }
 
 /** The same, when the pods that are there are known already. */

@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import type { PodObject } from "../api/contract.ts";
 import { loadConfig } from "../config/index.ts";
-import { type Desired, hashedPod, keyOf } from "../desired.ts";
+import { hashedPod, keyOf, withholdBroken } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
 import type { LoadedObject, Pod, Problem } from "../manifest/index.ts";
 import { type PlanStep, plan } from "../plan.ts";
@@ -28,7 +28,7 @@ export async function previewPlan(context: Context, path: string): Promise<Previ
     if (isGantryError(error, "not-found") && path === context.paths.manifests) return NO_MANIFESTS;
     throw error;
   });
-  const desired = withoutBroken(manifests, desiredOf(manifests.objects.map(comparable), handlers));
+  const desired = withholdBroken(desiredOf(manifests.objects.map(comparable), handlers), manifests.problems);
   const { observed, unseen } = await observe(context, manifests, handlers);
   const isFolder =
     path !== "-" &&
@@ -42,14 +42,6 @@ export async function previewPlan(context: Context, path: string): Promise<Previ
 }
 
 const NO_MANIFESTS: Manifests = { files: 0, objects: [], desired: desiredOf([]), problems: [] };
-
-/** A pod whose manifest is broken keeps running as it is. */
-function withoutBroken({ problems }: Manifests, desired: Desired): Desired {
-  const broken = problems.flatMap(({ severity, object }) =>
-    severity === "error" && object?.startsWith("Pod ") ? [object.slice("Pod ".length)] : [],
-  );
-  return { ...desired, withheld: new Set([...desired.withheld, ...broken]) };
-}
 
 async function observe(
   context: Context,
@@ -75,7 +67,7 @@ function knownPods(pods: readonly PodObject[], { objects }: Manifests, handlers:
     // Where it is written is not compared: the file given here need not be the one in the folder.
     const place = places.get(key) ?? { file: "", line: 1, column: 1 };
     const written = asWritten(pod);
-    const loaded = comparable({ object: written, place, warnings: [], stale: false });
+    const loaded = comparable({ object: written, place, places: new Map(), warnings: [], stale: false });
     const facts = { origin: "", runtimeClass: runtimeOf(pod), runtimeHandler: undefined, warnings: [] };
     // A runtime class that only the daemon's folder has is known by its name alone.
     const managed = desiredOf([...classes, loaded], handlers).pods.get(key) ?? hashedPod(written, facts);

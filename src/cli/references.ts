@@ -1,5 +1,5 @@
 import { keyOf } from "../desired.ts";
-import type { Container, LoadedObject, Pod, Problem } from "../manifest/index.ts";
+import { type Container, type LoadedObject, type Pod, type Problem, placeOfField } from "../manifest/index.ts";
 
 /** What a pod takes from a ConfigMap or Secret. */
 interface Reference {
@@ -26,7 +26,8 @@ export function missingReferences(objects: readonly LoadedObject[], others: read
     }
     if (object.kind === "Secret") keys.set(`Secret ${keyOf(object)}`, new Set(Object.keys(object.data ?? {})));
   }
-  return objects.flatMap(({ object, place }) => {
+  return objects.flatMap((loaded) => {
+    const { object } = loaded;
     if (object.kind !== "Pod") return [];
     const namespace = object.metadata.namespace ?? "default";
     return referencesOf(object).flatMap(({ kind, name, key, field }): Problem[] => {
@@ -35,6 +36,7 @@ export function missingReferences(objects: readonly LoadedObject[], others: read
       if (found !== undefined && (key === undefined || found.has(key))) return [];
       const message = found === undefined ? `${identity} is in no manifest` : `${identity} has no key '${key}'`;
       const hint = "the pod waits until it is there; mark it optional if it may be missing";
+      const place = placeOfField(loaded, field);
       return [{ severity: "warning", place, field, message, hint, object: `Pod ${keyOf(object)}` }];
     });
   });

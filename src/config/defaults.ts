@@ -28,6 +28,15 @@ export function defaultConfig(paths: Paths): Config {
       maxAgeSeconds: 0,
       imported: false,
     },
+    microvm: {
+      machine: "auto",
+      accelerator: "auto",
+      memory: 128 * 2 ** 20,
+      vcpus: 1,
+      warm: false,
+      templates: { keep: 4, maxMemory: 2 ** 30 },
+      bootTimeoutSeconds: 30,
+    },
   };
 }
 

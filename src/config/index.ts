@@ -8,5 +8,5 @@ export {
   loadConfig,
 } from "./load.ts";
 export type { ConfigProblem } from "./problems.ts";
-export type { Config, ConfigLayer } from "./schema.ts";
-export { type Setting, settings } from "./settings.ts";
+export { type Config, type ConfigLayer, parseShape } from "./schema.ts";
+export { put, type Setting, settings } from "./settings.ts";

@@ -5,7 +5,7 @@ import type { Paths } from "../system/paths.ts";
 import { defaultConfig } from "./defaults.ts";
 import { type ConfigProblem, configError, locate, nearest, parseYaml, schemaProblems } from "./problems.ts";
 import { type Config, type ConfigLayer, configSchema, layerSchema } from "./schema.ts";
-import { type Setting, settings } from "./settings.ts";
+import { put, type Setting, settings } from "./settings.ts";
 
 export interface ConfigSources {
   readonly paths: Paths;
@@ -124,7 +124,7 @@ function checked(
   const result = layerSchema.safeParse(value);
   if (result.success) return { layer: { values: result.data, origin }, problems: [] };
   const known = [...Object.keys(configSchema.shape), ...settings.map((setting) => setting.path)];
-  return { layer: { values: {}, origin }, problems: schemaProblems(result.error, value, where, known) };
+  return { layer: { values: {}, origin }, problems: schemaProblems(result.error, layerSchema, value, where, known) };
 }
 
 function merge(defaults: Config, layers: readonly Layer[]): Omit<EffectiveConfig, "warnings"> {
@@ -140,7 +140,7 @@ function merge(defaults: Config, layers: readonly Layer[]): Omit<EffectiveConfig
   if (result.success) return { config: result.data, settings: merged };
   const where = (path: readonly PropertyKey[]): string =>
     merged.find((entry) => path.join(".").startsWith(entry.path))?.origin ?? "default";
-  throw configError(schemaProblems(result.error, tree, where, []));
+  throw configError(schemaProblems(result.error, configSchema, tree, where, []));
 }
 
 function unknownVariables(env: NonNullable<ConfigSources["env"]>): string[] {
@@ -156,15 +156,4 @@ function get(tree: unknown, path: string): unknown {
   return path
     .split(".")
     .reduce<unknown>((at, key) => (typeof at === "object" && at !== null ? Reflect.get(at, key) : undefined), tree);
-}
-
-/** Paths have one or two parts. */
-function put(tree: Record<string, unknown>, path: string, value: unknown): void {
-  const [section = "", key] = path.split(".");
-  if (key === undefined) {
-    tree[section] = value;
-    return;
-  }
-  const inner = tree[section];
-  tree[section] = { ...(typeof inner === "object" ? inner : {}), [key]: value };
 }

@@ -1,5 +1,6 @@
 import { type Document, isMap, isNode, isPair, isScalar, LineCounter, parseDocument } from "yaml";
 import type { z } from "zod";
+import { issuesOf } from "../manifest/zod-issues.ts";
 import { GantryError } from "../system/errors.ts";
 import { nearestName } from "../system/nearest.ts";
 
@@ -43,27 +44,22 @@ export function parseYaml(
 /** What zod found wrong with a layer. `where` finds the place of a field. */
 export function schemaProblems(
   error: z.ZodError,
+  schema: z.ZodType,
   value: unknown,
   where: (path: readonly PropertyKey[]) => string,
   known: readonly string[],
 ): ConfigProblem[] {
-  return error.issues.flatMap((issue): ConfigProblem[] => {
-    if (issue.code === "unrecognized_keys") {
-      return issue.keys.map((key) => {
-        const path = [...issue.path, key];
-        return {
-          where: where(path),
-          field: path.join("."),
-          message: "unknown setting",
-          hint: nearest(path.join("."), known),
-        };
-      });
-    }
-    const found = valueAt(value, issue.path);
-    const shown = found === undefined ? "" : `, not ${abbreviate(JSON.stringify(found))}`;
-    const text = issue.message.replace(/^Invalid (input|option|key in record): ?/, "").replace(/, received .*$/, "");
-    return [{ where: where(issue.path), field: issue.path.join("."), message: `${text}${shown}`, hint: undefined }];
+  const problems = issuesOf(error, schema, value).map(({ path, message, hint, atKey }): ConfigProblem => {
+    const field = path.join(".");
+    // Settings are known by their whole names: a right one may stand in the wrong section.
+    if (atKey === true) return { where: where(path), field, message: "unknown setting", hint: nearest(field, known) };
+    return { where: where(path), field, message, hint };
   });
+  return problems.sort((a, b) => lineOf(a) - lineOf(b));
+}
+
+function lineOf({ where }: ConfigProblem): number {
+  return Number(/:(\d+):\d+$/.exec(where)?.[1] ?? 0);
 }
 
 /** "did you mean 'x'?" when one of `known` is close enough to be meant. */
@@ -98,12 +94,4 @@ function place(file: string, lines: LineCounter, offset: number): string {
   return `${file}:${Math.max(1, line)}:${Math.max(1, col)}`;
 }
 
-function valueAt(value: unknown, path: readonly PropertyKey[]): unknown {
-  return path.reduce<unknown>(
-    (at, part) => (typeof at === "object" && at !== null ? Reflect.get(at, part) : undefined),
-    value,
-  );
-}
-
-const abbreviate = (text: string): string => (text.length > 80 ? `${text.slice(0, 77)}…` : text);
 const firstLine = (text: string): string => text.split("\n")[0] ?? text;

@@ -1,4 +1,4 @@
-import type { z } from "zod";
+import { z } from "zod";
 import { configSchema } from "./schema.ts";
 
 /** How the text of an environment variable becomes a value. */
@@ -18,6 +18,10 @@ const map: FromText = (text) =>
       .filter((part) => part !== "")
       .map((part) => [part.slice(0, Math.max(0, part.indexOf("="))), part.slice(part.indexOf("=") + 1)]),
   );
+
+/** true, false, or 128Mi,2Gi/4 */
+const warm: FromText = (text) =>
+  text === "true" || text === "false" ? text === "true" : text.split(",").filter((part) => part !== "");
 
 /** Every setting by its path in the file, and how it is read from the environment. */
 const fromText: Readonly<Record<string, FromText>> = {
@@ -52,6 +56,12 @@ const fromText: Readonly<Record<string, FromText>> = {
   "trust.default": word,
   "trust.imports": word,
   "trust.tuf": map,
+  "microvm.memory": number,
+  "microvm.vcpus": number,
+  "microvm.warm": warm,
+  "microvm.templates.keep": number,
+  "microvm.templates.maxMemory": number,
+  "microvm.bootTimeoutSeconds": number,
 };
 
 export interface Setting {
@@ -64,11 +74,14 @@ export interface Setting {
 }
 
 /** All settings, in the order of the schema. */
-export const settings: readonly Setting[] = Object.entries(configSchema.shape).flatMap(([name, part]) =>
-  hasShape(part)
-    ? Object.entries(part.shape).map(([key, leaf]) => setting(`${name}.${key}`, leaf))
-    : [setting(name, part)],
-);
+export const settings: readonly Setting[] = settingsOf(configSchema.shape, "");
+
+function settingsOf(shape: Readonly<Record<string, z.core.$ZodType>>, prefix: string): Setting[] {
+  return Object.entries(shape).flatMap(([name, part]) => {
+    if (!(part instanceof z.ZodType)) return [];
+    return hasShape(part) ? settingsOf(part.shape, `${prefix}${name}.`) : [setting(`${prefix}${name}`, part)];
+  });
+}
 
 function setting(path: string, schema: z.ZodType): Setting {
   return { path, variable: variableOf(path), description: schema.description ?? "", fromText: fromText[path] ?? word };
@@ -83,4 +96,20 @@ function variableOf(path: string): string {
     .replaceAll(".", "_")
     .replaceAll(/([a-z])([A-Z])/g, "$1_$2")
     .toUpperCase()}`;
+}
+
+/** Puts a value into a tree of sections, at a path such as "log.level". */
+export function put(tree: Record<string, unknown>, path: string, value: unknown): void {
+  const [name = "", ...rest] = path.split(".");
+  if (rest.length === 0) {
+    tree[name] = value;
+    return;
+  }
+  const inner: Record<string, unknown> = { ...(isTree(tree[name]) ? tree[name] : {}) };
+  put(inner, rest.join("."), value);
+  tree[name] = inner;
+}
+
+function isTree(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }

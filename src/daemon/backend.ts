@@ -83,13 +83,13 @@ export function createBackend(parts: BackendParts): ApiBackend {
         .exec(state.sandbox.id, target.state.containerId, request, signal);
     },
     images: () => images.list(),
-    async importImage(from, name, signal) {
-      const image = await images.import(from, name, signal);
+    async importImage(from, name, signal, shownAs) {
+      const image = await images.import(from, name, signal, shownAs);
       reconciler.imagesChanged();
       return image;
     },
-    async importImages(from, signal) {
-      const brought = await images.importAll(from, signal);
+    async importImages(from, signal, shownAs) {
+      const brought = await images.importAll(from, signal, shownAs);
       reconciler.imagesChanged();
       return brought;
     },

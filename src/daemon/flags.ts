@@ -1,4 +1,4 @@
-import { type ConfigLayer, settings } from "../config/index.ts";
+import { type ConfigLayer, put, settings } from "../config/index.ts";
 import { GantryError } from "../system/errors.ts";
 import { nearestName } from "../system/nearest.ts";
 
@@ -19,10 +19,7 @@ export function flagLayer(flags: Readonly<Record<string, string>>, manifests: re
         hint: near === undefined ? "List them all: gantry config" : `Did you mean '${near}'?`,
       });
     }
-    const [section = "", key] = name.split(".");
-    const value = setting.fromText(text);
-    const inner = layer[section];
-    layer[section] = key === undefined ? value : { ...(typeof inner === "object" ? inner : {}), [key]: value };
+    put(layer, name, setting.fromText(text));
   }
   if (manifests.length > 0) layer["manifests"] = manifests;
   return layer;

@@ -39,18 +39,16 @@ async function collect(
   { drivers, volumes, supervisor, podLogs, observed }: GarbageParts,
   signal: AbortSignal,
 ): Promise<string[]> {
-  const removed = await Promise.all(drivers.map((driver) => driver.collectGarbage(signal)));
+  // One after the other: each also looks at the network, which they share.
+  const removed: string[] = [];
+  for (const driver of drivers) removed.push(...(await driver.collectGarbage(signal)));
   // Asked for after the slow part: a pod that was created meanwhile is known by now.
   const isKnown = (uid: string): boolean => supervisor.get(uid) !== undefined || observed().has(uid);
   const strayVolumes = (await volumes.list()).filter((uid) => !isKnown(uid));
   for (const uid of strayVolumes) await volumes.remove(uid, signal);
   const strayLogs = (await namesIn(podLogs)).filter((name) => !isKnown(name.slice(name.lastIndexOf("_") + 1)));
   for (const name of strayLogs) await rm(join(podLogs, name), { recursive: true, force: true });
-  return [
-    ...removed.flat(),
-    ...strayVolumes.map((uid) => `volumes of ${uid}`),
-    ...strayLogs.map((name) => `logs of ${name}`),
-  ];
+  return [...removed, ...strayVolumes.map((uid) => `volumes of ${uid}`), ...strayLogs.map((name) => `logs of ${name}`)];
 }
 
 /** What outlives the sandboxes of one pod: volumes and logs. */

@@ -1,7 +1,7 @@
 import { accessSync, constants, existsSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { dirname } from "node:path";
 import { DatabaseSync } from "node:sqlite";
-import { GantryError, messageOf } from "../system/errors.ts";
+import { errnoOf, GantryError, messageOf } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 
 export interface DaemonLock {
@@ -33,15 +33,19 @@ export function takeDaemonLock(paths: Paths): DaemonLock {
   return { release: () => database.close() };
 }
 
-/** Below what can't be written to, a recursive mkdir of Node.js says only that there is no such directory. */
+/**
+ * Level by level: where the kernel says ENOENT though the parent is there (/proc), a recursive mkdir of Node.js never
+ * ends, and below what can't be written to it says only that there is no such directory.
+ */
 function makeDirectory(path: string): void {
+  if (existsSync(path)) return;
+  const above = dirname(path);
+  if (existsSync(above)) accessSync(above, constants.W_OK);
+  else makeDirectory(above);
   try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
+    mkdirSync(path, { mode: 0o700 });
   } catch (error) {
-    let above = dirname(path);
-    while (!existsSync(above)) above = dirname(above);
-    accessSync(above, constants.W_OK);
-    throw error;
+    if (errnoOf(error) !== "EEXIST") throw error; // another daemon, starting at the same time
   }
 }
 

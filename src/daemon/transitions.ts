@@ -26,9 +26,20 @@ const TERMINATING = "Terminating";
 function wordsFor(pod: PodObject, now: number): string {
   if (pod.metadata.deletionTimestamp !== undefined) return TERMINATING;
   const { ready, status, restarts } = podSummary(pod, now);
+  const ended = status === "ContainerCreating" ? endedJustNow(pod) : undefined;
+  if (ended !== undefined) return `Restarting  ${ready}  ${ended}`;
   const times = Number.parseInt(restarts, 10);
   const address = status === "Running" ? (pod.status.podIP ?? "") : "";
   return [status, ready, address, times > 0 ? `${times} restart${times === 1 ? "" : "s"}` : ""]
     .filter((word) => word !== "")
     .join("  ");
+}
+
+/** How the container ended that is being started again: "web: Error (exit code 137)". */
+function endedJustNow({ status }: PodObject): string | undefined {
+  for (const { name, state, lastState } of status.containerStatuses) {
+    const end = lastState.terminated;
+    if (state.waiting !== undefined && end !== undefined) return `${name}: ${end.reason} (exit code ${end.exitCode})`;
+  }
+  return undefined;
 }

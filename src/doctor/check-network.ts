@@ -1,5 +1,5 @@
 import { type Check, fail, ok, warn } from "./check.ts";
-import type { HostFacts, KvmFacts } from "./facts.ts";
+import type { HostFacts } from "./facts.ts";
 
 export function checkNetwork({ network, uid }: HostFacts): Check[] {
   return [checkPlugins(network), checkConflist(network), checkForwarding(network, uid), ...checkRange(network)];
@@ -44,39 +44,6 @@ function checkRange({ subnet, conflictingRoute, conflist }: HostFacts["network"]
       "Set network.subnet in config.yaml to a free range, e.g. 10.78.0.0/16.",
     ),
   ];
-}
-
-/** For information: micro-VMs run without KVM too, slowly. */
-export function checkKvm({ kvm }: HostFacts): Check[] {
-  switch (kvm.device) {
-    case "usable":
-      return [ok("KVM", describe(kvm))];
-    case "denied":
-      return [warn("KVM", "/dev/kvm is there but can't be opened", "Run as root, or: usermod -aG kvm $USER")];
-    case "missing":
-      return [
-        warn("KVM", `no /dev/kvm: micro-VMs would be emulated, many times slower (${describe(kvm)})`, mendKvm(kvm)),
-      ];
-  }
-}
-
-function describe({ cpuFlag, modules, virtual }: KvmFacts): string {
-  const cpu = cpuFlag === undefined ? "no vmx or svm flag" : cpuFlag;
-  return [
-    cpu,
-    modules.length > 0 ? `modules ${modules.join(", ")}` : "no kvm module",
-    virtual ? "inside a virtual machine" : undefined,
-  ]
-    .filter(Boolean)
-    .join("; ");
-}
-
-function mendKvm({ cpuFlag, virtual }: KvmFacts): string {
-  if (cpuFlag === "vmx") return "modprobe kvm_intel";
-  if (cpuFlag === "svm") return "modprobe kvm_amd";
-  return virtual
-    ? "Turn on nested virtualization on the host of this machine."
-    : "Turn on VT-x or AMD-V in the firmware.";
 }
 
 export function checkDaemon({ daemon }: HostFacts): Check[] {

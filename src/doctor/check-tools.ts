@@ -9,8 +9,10 @@ const OPTIONAL: Readonly<Record<string, string>> = {
   iptables: "pods may not get past a firewall that drops forwarded packets",
   busybox: "the sample image can't be built",
   ps: "only people miss it",
-  git: "manifests can't come from Git",
   skopeo: "images in archives can't be imported",
+  xz: "images that are compressed with it can't be imported",
+  bzip2: "images that are compressed with it can't be imported",
+  modprobe: "kernel modules are not loaded when they are needed",
   conntrack: "UDP clients of a host port may lose their pod when it is replaced",
 };
 

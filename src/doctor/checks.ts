@@ -1,7 +1,8 @@
 import type { Check } from "./check.ts";
 import { checkCgroups, checkRuntimes } from "./check-cgroups.ts";
 import { checkKernel } from "./check-kernel.ts";
-import { checkDaemon, checkKvm, checkNetwork } from "./check-network.ts";
+import { checkMicrovm } from "./check-microvm.ts";
+import { checkDaemon, checkNetwork } from "./check-network.ts";
 import { checkDisks, checkLimits, checkPrivileges, checkTime } from "./check-process.ts";
 import { checkTools } from "./check-tools.ts";
 import type { HostFacts } from "./facts.ts";
@@ -16,7 +17,7 @@ const CHECKS: readonly ((facts: HostFacts) => Check[])[] = [
   checkLimits,
   checkDisks,
   checkTime,
-  checkKvm,
+  checkMicrovm,
   checkDaemon,
 ];
 

@@ -17,6 +17,7 @@ export interface HostFacts {
   readonly runtimes: readonly RuntimeFact[];
   readonly network: NetworkFacts;
   readonly kvm: KvmFacts;
+  readonly microvm: MicrovmFacts;
   readonly daemon: DaemonFacts;
 }
 
@@ -104,6 +105,23 @@ export interface KvmFacts {
   readonly modules: readonly string[];
   /** This host is a virtual machine itself. */
   readonly virtual: boolean;
+}
+
+export interface MicrovmFacts {
+  readonly qemu: { readonly path: string; readonly version: string } | undefined;
+  /** `microvm.qemu`, when it is set. */
+  readonly qemuSetting: string | undefined;
+  /** "absent": it is fetched when it is first needed. */
+  readonly kernel: { readonly name: string } | { readonly wrong: string; readonly mend: string } | "absent";
+  /** "compilable": it is not there yet, but a compiler is. */
+  readonly agent: "ready" | "compilable" | "no-compiler";
+  /** Whether the distribution's kernel can be fetched here: Debian's tools are there. */
+  readonly fetchable: boolean;
+  readonly accelerator: { readonly used: "kvm" | "tcg"; readonly why: string } | "untried";
+  /** /dev/net/tun is there. */
+  readonly tun: boolean;
+  /** Bytes that are free on the tmpfs for templates; undefined: there is none. */
+  readonly templateBytes: number | undefined;
 }
 
 export interface DaemonFacts {

@@ -8,7 +8,10 @@ import { text } from "./gather.ts";
 const ASK: Readonly<Record<string, readonly string[]>> = { ip: ["-V"], busybox: ["--help"] };
 
 export async function gatherTools(signal: AbortSignal): Promise<ToolFacts> {
-  const looked = REQUIREMENTS.filter(({ paths }) => paths === undefined); // the CNI plugins have a check of their own
+  // The CNI plugins and what micro-VMs need have checks of their own.
+  const looked = REQUIREMENTS.filter(
+    ({ paths, testsOnly, microvmOnly }) => paths === undefined && testsOnly !== true && microvmOnly !== true,
+  );
   const missing = findMissing(looked, process.env["PATH"] ?? "");
   const present = looked.filter((requirement) => !missing.includes(requirement));
   const versions = await Promise.all(
@@ -27,7 +30,7 @@ export async function gatherTools(signal: AbortSignal): Promise<ToolFacts> {
   };
 }
 
-async function versionOf(tool: string, signal: AbortSignal): Promise<string> {
+export async function versionOf(tool: string, signal: AbortSignal): Promise<string> {
   // Administrators' tools are not in a plain user's PATH.
   const env = { PATH: `${process.env["PATH"] ?? ""}:/usr/local/sbin:/usr/sbin:/sbin`, LANG: "C" };
   try {
@@ -37,7 +40,8 @@ async function versionOf(tool: string, signal: AbortSignal): Promise<string> {
       okCodes: "any",
       timeoutMs: 10_000,
     });
-    return /\d+(\.\d+)+[-+~\w.]*/.exec(`${stdout}\n${stderr}`)?.[0] ?? "version unknown";
+    const said = `${stdout}\n${stderr}`;
+    return /\d+(\.\d+)+[-+~\w.]*/.exec(said)?.[0] ?? /version (\d+)/.exec(said)?.[1] ?? "version unknown";
   } catch (error) {
     if (signal.aborted) throw error;
     return "does not start";

@@ -10,6 +10,7 @@ import type { Paths } from "../system/paths.ts";
 import type { CgroupFacts, DiskFacts, HostFacts, LimitFacts, RuntimeFact, ToolFacts } from "./facts.ts";
 import { gatherDaemon } from "./gather-daemon.ts";
 import { gatherFeatures, gatherKvm } from "./gather-kernel.ts";
+import { gatherMicrovm } from "./gather-microvm.ts";
 import { gatherNetwork } from "./gather-network.ts";
 import { gatherTools } from "./gather-tools.ts";
 
@@ -18,13 +19,14 @@ export async function gather(paths: Paths, config: Config, signal: AbortSignal):
   const uid = process.geteuid?.() ?? -1;
   const status = await text("/proc/self/status");
   const root = uid === 0;
-  const [features, limits, disks, tools, network, kvm, daemon] = await Promise.all([
+  const [features, limits, disks, tools, network, kvm, microvm, daemon] = await Promise.all([
     gatherFeatures(root, signal),
     gatherLimits(),
     gatherDisks(paths),
     gatherTools(signal),
     gatherNetwork(paths, config, root, signal),
     gatherKvm(),
+    gatherMicrovm(paths, config, signal),
     gatherDaemon(paths, root, signal),
   ]);
   return {
@@ -41,6 +43,7 @@ export async function gather(paths: Paths, config: Config, signal: AbortSignal):
     runtimes: root ? await tryRuntimes(paths, signal) : untriedRuntimes(tools),
     network,
     kvm,
+    microvm,
     daemon,
   };
 }

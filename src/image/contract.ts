@@ -5,10 +5,11 @@ export interface ImageStore {
   list(): Promise<Image[]>;
   /**
    * Brings in a docker-archive, OCI archive, OCI layout, plain rootfs tar or directory, told apart by content.
-   * @param from a path, or a stream (stdin). @throws image-invalid, name-invalid, disk-full,
-   *   not-found (no such file)
+   * @param from a path, or a stream
+   * @param shownAs what errors call a stream; default "the standard input"
+   * @throws image-invalid, name-invalid, disk-full, not-found (no such file)
    */
-  import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image>;
+  import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;
   /**
    * Brings in the image that its registry has under this name now; what is held already is not fetched again. Several
    * callers who want the same at once share the work; it is called off when none of them waits any more.
@@ -17,7 +18,7 @@ export interface ImageStore {
    */
   pull(name: string, options: PullOptions): Promise<Image>;
   /** Like `import`, for every image in an OCI archive, layout or docker-archive, each by its own names. */
-  importAll(from: string | NodeJS.ReadableStream, signal: AbortSignal): Promise<Image[]>;
+  importAll(from: string | NodeJS.ReadableStream, signal: AbortSignal, shownAs?: string): Promise<Image[]>;
   /** One OCI archive with these images. @throws not-found before anything is yielded; image-invalid (a file is missing) */
   export(names: readonly string[], signal: AbortSignal): AsyncIterable<Buffer>;
   /**
@@ -46,6 +47,8 @@ export interface ImageStore {
    * such files have one size. @throws image-missing, host-unsupported (this host keeps images as trees)
    */
   rootFile(digest: string, signal: AbortSignal): Promise<string>;
+  /** Resolves when no mount is in the making: one goes on when those who wanted it have given up. Never fails. */
+  settled(): Promise<void>;
   /**
    * Unmounts roots of images that no one in `used` needs; `used` must hold those of pods that are being set up too.
    * Never fails because something is busy.

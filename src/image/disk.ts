@@ -1,7 +1,8 @@
-import { mkdir, readdir, rename, rm, stat } from "node:fs/promises";
+import { readdir, rename, rm, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, messageOf, toGantryError } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
+import { makeDirectory } from "../system/make-directory.ts";
 import type { Paths } from "../system/paths.ts";
 import { sweepTempDirs } from "../system/temp-dirs.ts";
 import { syncPath, writeDurably } from "./durable.ts";
@@ -58,7 +59,7 @@ export async function openStore(
   before: (temp: string) => Promise<void>,
 ): Promise<void> {
   try {
-    for (const dir of [at.blobs, at.roots, at.temp, at.used]) await mkdir(dir, { recursive: true, mode: 0o700 });
+    for (const dir of [at.blobs, at.roots, at.temp, at.used]) await makeDirectory(dir, 0o700);
   } catch (error) {
     throw toGantryError(error, "internal", `cannot make the image store in ${at.dir}`);
   }

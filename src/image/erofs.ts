@@ -30,7 +30,10 @@ export async function makeErofs(tree: string, file: string, digest: string, sign
   });
   const { size } = await stat(file);
   if (size > IMAGE_FILE_BYTES)
-    throw tooBig(`the image's filesystem takes ${formatBytes(size)}`, formatBytes(IMAGE_FILE_BYTES));
+    throw tooBig(
+      `the image's filesystem takes more than ${formatBytes(IMAGE_FILE_BYTES)}`,
+      formatBytes(IMAGE_FILE_BYTES),
+    );
   const content = await sha256Of(file, signal);
   await truncate(file, IMAGE_FILE_BYTES);
   return { sizeBytes: size, digest: content };

@@ -58,7 +58,10 @@ export function parseReference(name: string): Reference {
     if (PATH_COMPONENT.test(component)) continue;
     if (component === "") return fail("a part between slashes is empty");
     if (component !== component.toLowerCase())
-      return fail("capital letters are not allowed in it", `Did you mean ${name.toLowerCase()}?`);
+      return fail(
+        "capital letters are not allowed in it",
+        PATH_COMPONENT.test(component.toLowerCase()) ? `Did you mean ${name.toLowerCase()}?` : undefined,
+      );
     return fail(
       `${JSON.stringify(component.slice(0, MAX_SHOWN))} must be lower-case letters and digits, joined by '.', '_', '__' or '-'`,
     );

@@ -23,16 +23,17 @@ const HEAD_BYTES = 4096;
 const TAR_BLOCK = 512;
 
 /**
- * Looks at `from`; a stream or a compressed file is first written to `temp` as a plain file.
+ * Looks at `from`, which errors call `shownAs` when it is a stream; a stream or a compressed file is first written to `temp` as a plain file.
  * @throws GantryError not-found, image-invalid, disk-full, cancelled
  */
 export async function openSource(
   from: string | NodeJS.ReadableStream,
+  shownAs: string,
   temp: string,
   limits: Limits,
   signal: AbortSignal,
 ): Promise<Source> {
-  if (typeof from !== "string") return await openStream(from, "the standard input", temp, limits, signal);
+  if (typeof from !== "string") return await openStream(from, shownAs, temp, limits, signal);
   const path = resolve(from);
   const stats = await stat(path).catch((error: unknown) => {
     if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") {

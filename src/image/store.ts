@@ -82,7 +82,12 @@ class LocalImageStore implements ImageStore {
     return images.sort((a, b) => compare(a.names[0] ?? "~", b.names[0] ?? "~") || compare(a.digest, b.digest));
   }
 
-  async import(from: string | NodeJS.ReadableStream, name: string, signal: AbortSignal): Promise<Image> {
+  async import(
+    from: string | NodeJS.ReadableStream,
+    name: string,
+    signal: AbortSignal,
+    shownAs = "the standard input",
+  ): Promise<Image> {
     if (parseReference(name).digest !== undefined) {
       throw new GantryError("name-invalid", `cannot import as ${name}: a digest is computed, not chosen`, {
         hint: "Give a name with a tag, e.g. localhost/hello:1.",
@@ -91,7 +96,7 @@ class LocalImageStore implements ImageStore {
     const full = normalizeName(name);
     await this.#shelf.open();
     return await this.#shelf.inTemp(async (temp) => {
-      const source = await openSource(from, temp, this.#shelf.limits, signal);
+      const source = await openSource(from, shownAs, temp, this.#shelf.limits, signal);
       const staged = await stage(source, {
         name: full,
         temp,
@@ -105,10 +110,14 @@ class LocalImageStore implements ImageStore {
     });
   }
 
-  async importAll(from: string | NodeJS.ReadableStream, signal: AbortSignal): Promise<Image[]> {
+  async importAll(
+    from: string | NodeJS.ReadableStream,
+    signal: AbortSignal,
+    shownAs = "the standard input",
+  ): Promise<Image[]> {
     await this.#shelf.open();
     return await this.#shelf.inTemp(async (temp) => {
-      const opened = await openSource(from, temp, this.#shelf.limits, signal);
+      const opened = await openSource(from, shownAs, temp, this.#shelf.limits, signal);
       const { source, images } = await listContents(opened, temp, signal);
       const records: ImageRecord[] = [];
       for (const [at, names] of images.entries()) {
@@ -236,6 +245,10 @@ class LocalImageStore implements ImageStore {
     throw new GantryError("host-unsupported", "this host cannot make EROFS files, which micro-VMs need", {
       hint: "Install erofs-utils, and see 'gantry doctor'; or use runtimeClassName: namespace.",
     });
+  }
+
+  async settled(): Promise<void> {
+    await Promise.allSettled(this.#mounting.values());
   }
 
   async unmountUnused(used: ReadonlySet<string>): Promise<void> {

@@ -10,6 +10,8 @@ interface Held {
 
 /** An app that never ends its line is not held in memory for ever. Bytes. */
 const MAX_HELD_BYTES = 1024 * 1024;
+/** Nor one that ends no line and writes nothing. Writers cut lines into pieces of some KiB, so that honest ones have few. */
+const MAX_HELD_PARTS = 1024;
 const NEWLINE = Buffer.from("\n");
 
 /**
@@ -34,7 +36,7 @@ export class LineJoiner {
       now.parts.push(line.text);
       now.bytes += line.text.length;
       this.#held.set(line.stream, now);
-      if (now.bytes > MAX_HELD_BYTES) this.#flush(line.stream, now);
+      if (now.bytes > MAX_HELD_BYTES || now.parts.length > MAX_HELD_PARTS) this.#flush(line.stream, now);
       return;
     }
     this.#held.delete(line.stream);

@@ -2,7 +2,7 @@ import { Changes } from "./changes.ts";
 import { type CriLine, parseCriLine, timeOf } from "./cri.ts";
 import { type LogFile, type LogSource, logFiles, openSource } from "./files.ts";
 import { LineJoiner } from "./joiner.ts";
-import { findTail } from "./tail.ts";
+import { findTail, MAX_LINE_BYTES } from "./tail.ts";
 
 export interface ReadLogOptions {
   /** The live file; the rotated ones beside it are read first. */
@@ -22,8 +22,6 @@ export interface ReadLogOptions {
 }
 
 const CHUNK_BYTES = 64 * 1024;
-/** Something without newlines is no log; it is shown in pieces of this. Bytes. */
-const MAX_LINE_BYTES = 1024 * 1024;
 const NEWLINE = 0x0a;
 
 /**

@@ -1,6 +1,9 @@
 import { parseCriLine } from "./cri.ts";
 import type { LogSource } from "./files.ts";
 
+/** Something without newlines is no log; it is shown in pieces of this. Bytes. */
+export const MAX_LINE_BYTES = 1024 * 1024;
+
 const CHUNK_BYTES = 64 * 1024;
 const NEWLINE = 0x0a;
 
@@ -43,6 +46,11 @@ export async function findTail(source: LogSource, lines: number): Promise<{ offs
     }
     rest = data.subarray(0, lineEnd);
     end = start;
+    if (rest.length <= MAX_LINE_BYTES) continue;
+    // Something without newlines: each piece counts as a line, as it is read as one.
+    if (endsLine(rest)) left -= 1;
+    if (left < 0) return { offset: start + rest.length };
+    rest = Buffer.alloc(0);
   }
   if (rest.length > 0 && endsLine(rest)) left -= 1;
   if (left < 0) return { offset: Math.min(rest.length + 1, size) };

@@ -27,6 +27,8 @@ export type ManifestObject = Pod | ConfigMap | Secret | RuntimeClass;
 export interface LoadedObject {
   readonly object: ManifestObject;
   readonly place: Place;
+  /** Of fields that a look at other objects or at the host may find fault with, by name: see places.ts. */
+  readonly places: ReadonlyMap<string, Place>;
   readonly warnings: readonly Problem[];
   /** True when the file is broken now and this is the last good version of it. */
   readonly stale: boolean;

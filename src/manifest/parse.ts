@@ -1,7 +1,8 @@
 /** Text of a manifest file to validated objects and problems. Never throws. */
-import type { LoadedObject, ManifestObject, ParseResult, Problem } from "./contract.ts";
+import type { LoadedObject, ManifestObject, ParseResult, Place, Problem } from "./contract.ts";
 import { type FieldPath, fieldName, type Issue } from "./issue.ts";
 import { kindOf } from "./kinds.ts";
+import { placesOf } from "./places.ts";
 import { byPosition } from "./problem.ts";
 import { cleaned, finished } from "./server-fields.ts";
 import { supportIssues } from "./support/index.ts";
@@ -92,7 +93,8 @@ function readObject(
   problems.push(...found);
   if (object === undefined || document.broken) return;
   const warnings = found.filter((problem) => problem.severity === "warning");
-  objects.push({ object, place: { file, ...document.locate(base) }, warnings, stale: false });
+  const locate = (path: FieldPath): Place => ({ file, ...document.locate([...base, ...path]) });
+  objects.push({ object, place: locate([]), places: placesOf(object, locate), warnings, stale: false });
 }
 
 /**

@@ -25,6 +25,11 @@ export function eventsBetween(before: PodContext, after: PodContext): ToldEvent[
     events.push({ type: "Warning", reason: failure.reason, message: failure.message });
   }
   events.push(...pullBackOffs(before, after));
+  for (const { id, state, problem } of after.known) {
+    if (problem === undefined || problem === before.known.find((one) => one.id === id)?.problem) continue;
+    const reason = state === "ready" ? "SandboxNotResponding" : "SandboxFailed";
+    events.push({ type: "Warning", reason, message: `Pod sandbox: ${problem}` });
+  }
   if (before.facts === after.facts) return events;
   const over =
     failure !== undefined || after.pod.deletionDeadline !== undefined || after.shutdownDeadline !== undefined;
@@ -39,7 +44,7 @@ export function eventsBetween(before: PodContext, after: PodContext): ToldEvent[
       events.push({
         type: "Warning",
         reason: "OOMKilling",
-        message: `Container ${name} was killed because it used more memory than its limit`,
+        message: `Container ${name} was killed because it used more memory than it may`,
       });
     }
   }

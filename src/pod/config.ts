@@ -2,6 +2,7 @@
 import type { Image } from "../image/contract.ts";
 import { isDigest, normalizeName } from "../image/name.ts";
 import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
+import { vmOptions } from "../manifest/vm.ts";
 import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
 import { GantryError } from "../system/errors.ts";
 import type { DesiredPod, NodeFacts } from "./contract.ts";
@@ -11,7 +12,7 @@ import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
 import { manifestEnv, mergeEnv } from "./rules/env.ts";
 import { fieldValue, resourceValue } from "./rules/fields.ts";
 import { containerId, podLogName, sandboxId } from "./rules/ids.ts";
-import { containerResources, podResources } from "./rules/resources.ts";
+import { containerResources, podDemand, podResources } from "./rules/resources.ts";
 import { securityOf, userOf } from "./rules/security.ts";
 import type { Slot } from "./rules/slots.ts";
 
@@ -27,6 +28,7 @@ export interface SandboxInput {
 
 export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: SandboxInput): SandboxConfig {
   const { metadata, spec } = desired.pod;
+  const vm = vmOptions(metadata.annotations);
   return {
     id: sandboxId(uid, attempt),
     pod: { namespace: metadata.namespace, name: metadata.name, uid },
@@ -45,6 +47,8 @@ export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: 
     sysctls: Object.fromEntries((spec.securityContext.sysctls ?? []).map(({ name, value }) => [name, value])),
     resources: podResources(desired.pod),
     volumes,
+    demand: podDemand(desired.pod),
+    ...(vm === undefined ? {} : { vm }),
   };
 }
 

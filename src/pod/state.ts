@@ -1,4 +1,5 @@
 /** What the machine's context says to the rest of Gantry. Pure. */
+import type { ObservedSandbox } from "../sandbox/driver.ts";
 import type { PodStage, PodState } from "./contract.ts";
 import { outlookIn, type PodContext, slotsIn } from "./machine/context.ts";
 import { containerStates } from "./rules/container-state.ts";
@@ -34,7 +35,7 @@ export function podState(context: PodContext, state: MachineState, now: number):
     desired: context.desired,
     createdAt: context.pod.createdAt,
     stage: stageOf(state, outlook.initialized),
-    problem: context.problem,
+    problem: context.problem ?? sandboxProblem(context, sandbox),
     failure: context.pod.failure,
     deletionDeadline: context.pod.deletionDeadline,
     sandbox: sandbox && { id: sandbox.id, createdAt: sandbox.createdAt, ips: sandbox.ips, detail: sandbox.detail },
@@ -50,6 +51,13 @@ export function podState(context: PodContext, state: MachineState, now: number):
       problem: context.problem?.message,
     }),
   };
+}
+
+/** One that is not ready is being replaced, so that is all there is to say of it. */
+function sandboxProblem({ known }: PodContext, current: ObservedSandbox | undefined): PodState["problem"] {
+  const message = (current ?? known[0])?.problem;
+  if (message === undefined) return undefined;
+  return { reason: current === undefined ? "SandboxFailed" : "SandboxNotResponding", message };
 }
 
 function stageOf(state: MachineState, initialized: boolean): PodStage {

@@ -5,9 +5,10 @@
  * at the sources, at the drivers, or at one key.
  */
 import { cpuUsage } from "node:process";
-import { buildDesired, type Desired, sharesHostPort } from "../desired.ts";
+import { buildDesired, type Desired, NOTHING_DESIRED, withholdBroken } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
 import { imageNamesIn } from "../gc/names.ts";
+import { sharesHostPort } from "../host-ports.ts";
 import { type Container, identityOf, type Pod, type Problem } from "../manifest/index.ts";
 import { type PlanStep, plan } from "../plan.ts";
 import type { DesiredPod, PodSupervisor } from "../pod/contract.ts";
@@ -71,18 +72,10 @@ export interface Reconciler {
   close(): Promise<void>;
 }
 
-const EMPTY: Desired = {
-  pods: new Map(),
-  withheld: new Set(),
-  configMaps: new Map(),
-  secrets: new Map(),
-  problems: [],
-};
-
 export function createReconciler(options: ReconcilerOptions): Reconciler {
   const { sources, drivers, supervisor, clock, log, store } = options;
   const stopping = new AbortController();
-  let desired = EMPTY;
+  let desired = NOTHING_DESIRED;
   /** The file that each object is taken from, by identity: of two sources, the one that was first goes on. */
   let owners: ReadonlyMap<string, string> = new Map();
   let synced = false;
@@ -126,8 +119,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const process = async (key: string): Promise<Outcome> => {
     const want = desired.pods.get(key);
     const slice: Desired = {
-      ...EMPTY,
-      pods: want === undefined ? EMPTY.pods : new Map([[key, want]]),
+      ...NOTHING_DESIRED,
+      pods: want === undefined ? NOTHING_DESIRED.pods : new Map([[key, want]]),
       withheld: desired.withheld,
     };
     const steps = decide(
@@ -194,14 +187,16 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const { objects, problems: rivals } = distinct(written, (identity) => owners.get(identity));
     owners = new Map(objects.map((loaded) => [identityOf(loaded.object), loaded.place.file]));
     const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
-    desired = buildDesired(objects, {
+    const found = [...states.flatMap(({ state }) => state.problems), ...rivals];
+    const built = buildDesired(objects, {
       accepted,
       drivers: drivers.map(({ runtimeClass }) => runtimeClass),
       defaultRuntimeClass: options.defaultRuntimeClass,
       handlers: options.handlers,
     });
+    desired = withholdBroken(built, found);
     report({
-      problems: [...states.flatMap(({ state }) => state.problems), ...rivals, ...desired.problems],
+      problems: [...found, ...desired.problems],
       held: new Map(
         states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
       ),

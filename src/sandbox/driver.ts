@@ -86,12 +86,39 @@ export interface SandboxConfig {
   /** Limits of the pod as a whole (its cgroup). */
   readonly resources: ContainerResources;
   readonly volumes: readonly PreparedVolume[];
+  /** What its containers may use together, for a driver that has to set it aside: limits, else requests. */
+  readonly demand?: PodDemand;
+  /** Only of use to a driver that makes virtual machines. */
+  readonly vm?: VmOptions;
   /**
    * Containers that will be created in it right away. A hint: a driver may create them while the network still comes
    * up. Whatever comes of that, each is asked for again by createContainer, unless `list` shows it created.
    */
   readonly begin?: readonly ContainerConfig[];
 }
+
+/** `open`: some container has neither limit nor request. */
+export interface PodDemand {
+  readonly memory: { readonly bytes: number; readonly open: boolean };
+  readonly cpu: { readonly milli: number; readonly open: boolean };
+}
+
+/** What a pod asks of its virtual machine; whatever is absent is for the node's settings to say. */
+export interface VmOptions {
+  /** Memory of the machine as a whole, in MiB. */
+  readonly memoryMiB?: number;
+  readonly vcpus?: number;
+  /** Absolute path of a kernel on the host. */
+  readonly kernel?: string;
+  /** Absolute path of an initramfs on the host, whose /init is the agent. */
+  readonly initramfs?: string;
+  /** QEMU's machine type. */
+  readonly machine?: VmMachine | "auto";
+  readonly accelerator?: VmAccelerator | "auto";
+}
+
+export type VmMachine = "q35" | "microvm";
+export type VmAccelerator = "kvm" | "tcg";
 
 export type DnsConfig =
   /** The host's own resolv.conf. */
@@ -111,6 +138,8 @@ export interface PreparedVolume {
   readonly hostPath: string;
   readonly medium?: "Memory";
   readonly sizeLimitBytes?: number;
+  /** No container of the pod writes to it. */
+  readonly readOnly?: boolean;
 }
 
 export interface ContainerMount {
@@ -222,6 +251,11 @@ export interface ObservedSandbox {
   /** `ready`: containers can run in it. `not-ready`: half-built, stopped, damaged, or from before a reboot. */
   readonly state: "ready" | "not-ready";
   readonly createdAt: number;
+  /**
+   * What is wrong with it, for people: why it is not ready although nobody stopped it, or that it does not answer.
+   * A clause without a full stop.
+   */
+  readonly problem?: string;
   /** Empty with hostNetwork. */
   readonly ips: readonly string[];
   readonly labels: Readonly<Record<string, string>>;

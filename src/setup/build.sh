@@ -7,3 +7,5 @@ tsc -p src/tsconfig.build.json
 # What the code reads beside itself (profiles, templates …).
 cd src
 find . -type f ! -name '*.ts' ! -name '*.sh' ! -name 'tsconfig*.json' -exec cp --parents {} ../dist \;
+# The programs of micro-VMs, so that an installed gantry needs no compiler.
+node setup/programs.ts ../dist/sandbox/microvm/programs

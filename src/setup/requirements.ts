@@ -21,6 +21,8 @@ export interface Requirement {
   readonly packages: Readonly<Record<Family, string | undefined>>;
   /** Only the tests run it. */
   readonly testsOnly?: true;
+  /** Pods in namespace sandboxes do without it. */
+  readonly microvmOnly?: true;
 }
 
 /** Where distributions put the CNI plugins. */
@@ -127,10 +129,29 @@ export const REQUIREMENTS: readonly Requirement[] = [
     version: "3.3",
     packages: { ...everywhere("procps-ng"), debian: "procps", suse: "procps" },
   },
+  {
+    tool: "xz",
+    purpose: "unpacks images that are compressed with it",
+    version: "5.4",
+    packages: { ...everywhere("xz"), debian: "xz-utils" },
+  },
+  {
+    tool: "bzip2",
+    purpose: "unpacks images that are compressed with it",
+    version: "1.0",
+    packages: everywhere("bzip2"),
+  },
+  {
+    tool: "modprobe",
+    purpose: "loads the EROFS driver where the kernel has it as a module",
+    version: "30",
+    packages: everywhere("kmod"),
+  },
+  { tool: "zstd", purpose: "is used by the tests", version: "1.5", packages: everywhere("zstd"), testsOnly: true },
   { tool: "git", purpose: "is used by the tests", version: "2.39", packages: everywhere("git"), testsOnly: true },
   {
     tool: "qemu-system-x86_64",
-    purpose: "runs micro-VMs (tests only, until pods can ask for one)",
+    purpose: "runs micro-VMs",
     version: "7.2",
     packages: {
       debian: "qemu-system-x86",
@@ -139,20 +160,20 @@ export const REQUIREMENTS: readonly Requirement[] = [
       alpine: "qemu-system-x86_64",
       suse: "qemu-x86",
     },
-    testsOnly: true,
+    microvmOnly: true,
   },
   {
     tool: "gcc",
-    purpose: "compiles the micro-VM's agent",
+    purpose: "compiles the agent and the jailer of micro-VMs",
     version: "12",
     packages: everywhere("gcc"),
-    testsOnly: true,
+    microvmOnly: true,
   },
   {
     tool: "C library",
     paths: ["/usr/include/stdio.h"],
     isData: true,
-    purpose: "is linked into the micro-VM's agent",
+    purpose: "is linked into the agent of micro-VMs",
     version: "2.36",
     packages: {
       debian: "libc6-dev",
@@ -161,7 +182,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
       alpine: "musl-dev",
       suse: "glibc-devel-static",
     },
-    testsOnly: true,
+    microvmOnly: true,
   },
   {
     tool: "docker-registry",
@@ -187,10 +208,9 @@ export const REQUIREMENTS: readonly Requirement[] = [
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },
   {
     tool: "mkfs.ext4",
-    purpose: "is used by the tests",
+    purpose: "makes the disks that micro-VMs write to",
     version: "1.46",
     packages: everywhere("e2fsprogs"),
-    testsOnly: true,
   },
 ];
 

@@ -2,6 +2,7 @@ import { readFileSync } from "node:fs";
 import { parseArgs } from "node:util";
 import { canInstall, install } from "./apt.ts";
 import { findMissing } from "./find.ts";
+import { readyMicrovm } from "./microvm.ts";
 import { familyOf, instructions, packagesFor, REQUIREMENTS, type Requirement } from "./requirements.ts";
 import { readySampleImage } from "./sample.ts";
 
@@ -18,7 +19,10 @@ function say(...lines: readonly string[]): void {
 }
 
 function missingTools(): Requirement[] {
-  const wanted = REQUIREMENTS.filter(({ testsOnly }) => values["for-tests"] || testsOnly !== true);
+  const wanted = REQUIREMENTS.filter(
+    ({ testsOnly, microvmOnly }) =>
+      (values["for-tests"] || testsOnly !== true) && (microvmOnly !== true || process.arch === "x64"),
+  );
   return findMissing(wanted, process.env["PATH"] ?? "");
 }
 
@@ -30,10 +34,15 @@ function osRelease(): string {
   }
 }
 
-/** @returns false when tools are still missing, after saying which and how to get them */
+/** @returns false when tools that every pod needs are still missing, after saying which and how to get them */
 function readyTools(): boolean {
   const missing = missingTools();
   if (missing.length === 0) return true;
+  /** Without QEMU and a compiler everything runs but micro-VMs. */
+  const enough = (left: readonly Requirement[]): boolean =>
+    !values["for-tests"] && left.every(({ microvmOnly }) => microvmOnly === true);
+  const consequence = (left: readonly Requirement[]): string[] =>
+    enough(left) ? ["only micro-VM pods need them and wait; all others run."] : [];
   const family = familyOf(osRelease());
   if (family === "debian" && canInstall()) {
     const packages = packagesFor(missing, family);
@@ -46,12 +55,14 @@ function readyTools(): boolean {
       return true;
     }
     say(...(problem ?? "apt-get installed the packages, but some tools are still not there").split("\n"));
-    say("could not be installed:", ...instructions(left, family));
+    say("could not be installed:", ...instructions(left, family), ...consequence(left));
+    return enough(left);
   } else {
     const why = family === "debian" ? "it takes root to install packages" : "this is not a Debian system";
     say(`these tools are missing, and ${why}. Install them, then try again:`, ...instructions(missing, family));
+    say(...consequence(missing));
+    return enough(missing);
   }
-  return false;
 }
 
 if (process.platform !== "linux") {
@@ -64,4 +75,5 @@ if (process.platform !== "linux") {
   process.exitCode = 1;
 } else if (values.root !== undefined) {
   await readySampleImage(values.root, say);
+  await readyMicrovm(values.root, say);
 }

@@ -1,5 +1,5 @@
 /** Two manifests of the same object: one stays, both are told. Pure. */
-import { formatPlace, identityOf, type LoadedObject, type Problem } from "../manifest/index.ts";
+import { formatPlace, identityOf, type LoadedObject, type Problem, placeOfField } from "../manifest/index.ts";
 
 export interface Distinct {
   readonly objects: readonly LoadedObject[];
@@ -41,7 +41,7 @@ export function distinct(objects: readonly LoadedObject[], owner: (identity: str
 function rivalry(at: LoadedObject, object: string, message: string): Problem {
   return {
     severity: "error",
-    place: at.place,
+    place: placeOfField(at, "metadata.name"),
     field: "metadata.name",
     message,
     hint: "rename or remove one of them",

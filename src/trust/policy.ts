@@ -45,17 +45,20 @@ function hasOneKey(rule: { keyPath?: unknown; keyPaths?: unknown; keyData?: unkn
   return [rule.keyPath, rule.keyPaths, rule.keyData].filter((key) => key !== undefined).length === 1;
 }
 
-export const requirementSchema = z.union([
-  z.strictObject({ type: z.literal("insecureAcceptAnything") }),
-  z.strictObject({ type: z.literal("reject") }),
-  signedBy,
-  sigstoreSigned,
-]);
+export const requirementSchema = z.discriminatedUnion(
+  "type",
+  [
+    z.strictObject({ type: z.literal("insecureAcceptAnything") }),
+    z.strictObject({ type: z.literal("reject") }),
+    signedBy,
+    sigstoreSigned,
+  ],
+  { error: "must be insecureAcceptAnything, reject, signedBy or sigstoreSigned" },
+);
 export type Requirement = z.infer<typeof requirementSchema>;
 export type SignatureRequirement = Extract<Requirement, { readonly type: "signedBy" | "sigstoreSigned" }>;
 
 const requirements = z.array(requirementSchema).min(1, "must hold at least one requirement");
-const REQUIREMENT_TYPES = ["insecureAcceptAnything", "reject", "signedBy", "sigstoreSigned"];
 
 /** Scopes of transports other than "docker" are kept as they are: only registries concern us. */
 const policySchema = z.strictObject({
@@ -66,14 +69,6 @@ export type Policy = z.infer<typeof policySchema>;
 
 export const ACCEPT: Requirement = { type: "insecureAcceptAnything" };
 export const REJECT: Requirement = { type: "reject" };
-
-/** Says what is wrong with a requirement better than a union of schemas can. */
-function requirementProblem(value: unknown): string | undefined {
-  if (typeof value !== "object" || value === null || !("type" in value)) return undefined;
-  const { type } = value;
-  if (typeof type === "string" && REQUIREMENT_TYPES.includes(type)) return undefined;
-  return `must be one of ${REQUIREMENT_TYPES.join(", ")}, not ${JSON.stringify(type)}`;
-}
 
 /**
  * Reads a policy.
@@ -94,52 +89,13 @@ export function parsePolicy(text: string, file: string): Policy {
   const where = (path: readonly PropertyKey[]): string => locate(document, lines, file, path);
   const result = policySchema.safeParse(value);
   if (result.success) return result.data;
-  const found = schemaProblems(result.error, value, where, ["default", "transports"]);
-  const better = requirementPaths(value).flatMap(({ path, requirement }) => {
-    const why = requirementProblem(requirement);
-    return why === undefined
-      ? []
-      : [{ where: where([...path, "type"]), field: path.join("."), message: why, hint: undefined }];
-  });
-  throw policyError(better.length > 0 ? better : refined(found, value));
+  throw policyError(schemaProblems(result.error, policySchema, value, where, ["default", "transports"]));
 }
 
 function policyError(problems: readonly ConfigProblem[]): GantryError {
   const { message, details } = configError(problems);
   const hint = "Correct it: containers-policy.json(5) tells the format; 'gantry trust add' and 'rm' write it for you.";
   return new GantryError("invalid-config", message, { details, hint });
-}
-
-/** Of a union zod only says that nothing matched: the requirement is checked again by the schema of its type. */
-function refined(found: ReturnType<typeof schemaProblems>, value: unknown): ReturnType<typeof schemaProblems> {
-  return found.map((problem) => {
-    const at = requirementPaths(value).find(({ path }) => path.join(".") === problem.field);
-    if (at === undefined) return problem;
-    const schema = typeOf(at.requirement) === "sigstoreSigned" ? sigstoreSigned : signedBy;
-    const issue = schema.safeParse(at.requirement).error?.issues[0];
-    if (issue === undefined) return problem;
-    const field = issue.path.length === 0 ? "" : `${issue.path.join(".")}: `;
-    return { ...problem, message: `${field}${issue.message}` };
-  });
-}
-
-function typeOf(value: unknown): unknown {
-  return typeof value === "object" && value !== null && "type" in value ? value.type : undefined;
-}
-
-function requirementPaths(value: unknown): { readonly path: PropertyKey[]; readonly requirement: unknown }[] {
-  const lists: [PropertyKey[], unknown][] = [[["default"], get(value, "default")]];
-  const docker = get(get(value, "transports"), "docker");
-  if (typeof docker === "object" && docker !== null) {
-    for (const [scope, list] of Object.entries(docker)) lists.push([["transports", "docker", scope], list]);
-  }
-  return lists.flatMap(([path, list]) =>
-    Array.isArray(list) ? list.map((requirement, at) => ({ path: [...path, at], requirement })) : [],
-  );
-}
-
-function get(value: unknown, key: string): unknown {
-  return typeof value === "object" && value !== null ? Reflect.get(value, key) : undefined;
 }
 
 /** One spelling for every policy: known order of keys, scopes sorted, two spaces, a newline at the end. */

@@ -1,8 +1,9 @@
 import type { Stats } from "node:fs";
-import { chmod, mkdir, open, stat } from "node:fs/promises";
+import { chmod, open, stat } from "node:fs/promises";
 import { isAbsolute } from "node:path";
 import type { Pod } from "../manifest/index.ts";
 import { errnoOf, GantryError, toGantryError } from "../system/errors.ts";
+import { makeDirectory } from "../system/make-directory.ts";
 
 type HostPathSource = NonNullable<NonNullable<Pod["spec"]["volumes"]>[number]["hostPath"]>;
 type HostPathType = HostPathSource["type"];
@@ -95,7 +96,7 @@ async function look(volume: string, path: string): Promise<Stats | undefined> {
 async function create(volume: string, path: string, type: HostPathType): Promise<Stats | undefined> {
   try {
     if (type === "DirectoryOrCreate") {
-      await mkdir(path, { recursive: true, mode: 0o755 });
+      await makeDirectory(path, 0o755);
       await chmod(path, 0o755);
     } else if (type === "FileOrCreate") {
       const file = await open(path, "a", 0o644);

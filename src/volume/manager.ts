@@ -116,8 +116,10 @@ class LocalVolumeManager implements VolumeManager {
     signal: AbortSignal,
   ): Promise<PreparedVolume> {
     const { name } = volume;
-    if (volume.hostPath !== undefined)
-      return { name, kind: "hostPath", hostPath: await prepareHostPath(name, volume.hostPath) };
+    if (volume.hostPath !== undefined) {
+      const hostPath = await prepareHostPath(name, volume.hostPath);
+      return { name, kind: "hostPath", hostPath, ...(hasWriter(pod, name) ? {} : { readOnly: true }) };
+    }
     if (volume.emptyDir !== undefined) {
       await this.#makePodDir(uid);
       return await prepareEmptyDir(name, volume.emptyDir, pod, this.#volumeDir(uid, "emptyDir", name), signal);
@@ -209,4 +211,12 @@ function ignore(...codes: string[]): (error: unknown) => void {
   return (error) => {
     if (!codes.includes(errnoOf(error) ?? "")) throw error;
   };
+}
+
+/** Whether some container may write to it. */
+function hasWriter(pod: Pod, volume: string): boolean {
+  const containers = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  return containers.some(({ volumeMounts }) =>
+    volumeMounts?.some((mount) => mount.name === volume && mount.readOnly !== true),
+  );
 }

@@ -102,6 +102,22 @@ describe("status", () => {
     );
   });
 
+  test("-o wide and describe say how the VM of a micro-VM pod came up, and why it runs as it does", async () => {
+    const why = "software emulation: no vmx";
+    const detail = { accelerator: "tcg", why, machine: "q35", boot: "clone, 62 ms", kernel: "6.1.0" };
+    backend.set({ name: "vm", annotations: { "gantry.dev/sandbox": JSON.stringify(detail) } });
+    backend.set({ name: "web" });
+    const { stdout } = await gantry("status", "-o", "wide");
+    expect(stdout).toMatch(/VM +KERNEL +IMAGES/);
+    expect(stdout).toMatch(/^vm .* tcg, clone, 62 ms +6\.1\.0 /m);
+    expect(stdout).toMatch(/^web .* <none> +<none> /m);
+    expect(stdout).toContain("Micro-VMs:\n  tcg: software emulation: no vmx\n");
+    expect((await gantry("status")).stdout).not.toContain("no vmx");
+    const described = (await gantry("describe", "vm")).stdout;
+    expect(described).toContain("accelerator tcg (software emulation: no vmx)");
+    expect(described).toMatch(/boot clone, 62 ms\n +kernel 6\.1\.0/);
+  });
+
   test.each([
     ["all ready", () => backend.set({ name: "web" }), 0],
     ["succeeded", () => backend.set({ name: "job", phase: "Succeeded" }), 0],

@@ -122,3 +122,28 @@ test("below the table: broken manifests, held sources, and how many warnings", (
     "1 warning: 'gantry validate' shows them, 'gantry describe' those of a pod.",
   ]);
 });
+
+test("a file with many mistakes does not bury the others", () => {
+  const problems = [..."abcde"].map(
+    (field, index): Problem => ({
+      severity: "error",
+      place: { file: "many.yaml", line: index + 1, column: 1 },
+      field,
+      message: "is wrong",
+      hint: undefined,
+      object: undefined,
+    }),
+  );
+  const more = { hint: undefined, object: undefined };
+  const place = { file: "b.yaml", line: 1, column: 1 };
+  const other: Problem = { severity: "error", place, field: "", message: "bad", ...more };
+  const section = problemSection({ problems: [...problems, other], held: [] }, colorsFor({}, true, {}));
+  expect(section).toEqual([
+    "6 manifest errors (what runs stays as it is):",
+    "  many.yaml:1:1: error: a: is wrong",
+    "  many.yaml:2:1: error: b: is wrong",
+    "  many.yaml:3:1: error: c: is wrong",
+    "  many.yaml: 2 more: gantry validate many.yaml",
+    "  b.yaml:1:1: error: bad",
+  ]);
+});

@@ -95,10 +95,10 @@ describe("errors say where, what and what instead", () => {
       "logs:\n  maxFiles: many\n  maxSizeBytes: 3 apples\nlog: {level: loud}\nmanifests: [rel]\n",
     );
     expect(text.split("\n")).toEqual([
-      `${paths.configFile}:5:13: manifests.0: must be an absolute path, not "rel"`,
-      `${paths.configFile}:3:3: logs.maxSizeBytes: must be a number of bytes or a quantity such as 512Ki, 10Mi or 1Gi, not "3 apples"`,
-      `${paths.configFile}:2:3: logs.maxFiles: expected number, not "many"`,
-      `${paths.configFile}:4:7: log.level: expected one of "debug"|"info"|"warn"|"error", not "loud"`,
+      `${paths.configFile}:2:3: logs.maxFiles: must be a number, not the string "many"`,
+      `${paths.configFile}:3:3: logs.maxSizeBytes: "3 apples" must be a number of bytes or a quantity such as 512Ki, 10Mi or 1Gi`,
+      `${paths.configFile}:4:7: log.level: "loud" is not one of "debug", "info", "warn", "error"`,
+      `${paths.configFile}:5:13: manifests.0: "rel" must be an absolute path`,
     ]);
   });
   test.each([
@@ -113,9 +113,9 @@ describe("errors say where, what and what instead", () => {
     ["log: {level: info", ":1:"],
     ["log:\n\tlevel: info", ":2:"],
     ["log: {level: info}\nlog: {level: warn}", "unique"],
-    ["- a\n- b", "expected object"],
-    ["just text", "expected object"],
-    ["log: !!js/function x", "expected object"],
+    ["- a\n- b", "must be an object"],
+    ["just text", "must be an object"],
+    ["log: !!js/function x", "must be an object"],
   ])("%j is refused with %j", async (text, expected) => {
     const message = await errorOf(text);
     expect(message).not.toBe("no error");
@@ -124,7 +124,7 @@ describe("errors say where, what and what instead", () => {
   });
   test("the environment's variable is named", async () => {
     expect(await errorOf("", { GANTRY_LOGS_MAX_FILES: "many" })).toBe(
-      'GANTRY_LOGS_MAX_FILES: logs.maxFiles: expected number, not "many"',
+      'GANTRY_LOGS_MAX_FILES: logs.maxFiles: must be a number, not the string "many"',
     );
   });
   test("a file that was asked for has to be there; a folder is no file", async () => {
@@ -136,5 +136,39 @@ describe("errors say where, what and what instead", () => {
   test("an alias bomb is refused", async () => {
     const levels = Array.from({ length: 12 }, (_, i) => `l${i + 1}: &l${i + 1} [${Array(9).fill(`*l${i}`).join(",")}]`);
     expect(await errorOf(`l0: &l0 [x]\n${levels.join("\n")}\n`)).not.toBe("no error");
+  });
+});
+
+describe("microvm", () => {
+  test("is read whole from the file, from variables and in three levels", async () => {
+    const text = "microvm: {memory: 256Mi, warm: true, templates: {keep: 2}}";
+    const { microvm } = await load(text, { GANTRY_MICROVM_TEMPLATES_MAX_MEMORY: "2Gi", GANTRY_MICROVM_VCPUS: "3" });
+    expect(microvm).toMatchObject({
+      memory: 256 * 2 ** 20,
+      vcpus: 3,
+      warm: true,
+      templates: { keep: 2, maxMemory: 2 ** 31 },
+      machine: "auto",
+    });
+    expect((await load("", { GANTRY_MICROVM_WARM: "128Mi,2Gi/4" })).microvm.warm).toEqual(["128Mi", "2Gi/4"]);
+    expect((await load("", { GANTRY_MICROVM_WARM: "true" })).microvm.warm).toBe(true);
+  });
+
+  test.each([
+    ["microvm: {memory: 64Mi}", /:1:11: microvm\.memory: "64Mi" must be from 96Mi to 1Ti/],
+    ["microvm: {warm: [128Mi, 1Gi/900]}", /microvm\.warm\.1: "1Gi\/900" must be MEMORY or MEMORY\/VCPUS/],
+    [
+      "microvm: {templates: {kepe: 1}}",
+      /:1:23: microvm\.templates\.kepe: unknown setting \(did you mean 'microvm\.templates\.keep'/,
+    ],
+    ["microvm: {machin: q35}", /microvm\.machin: unknown setting \(did you mean 'microvm\.machine'/],
+    [
+      "microvm: {machine: microvm, accelerator: tcg}",
+      /:1:11: microvm\.machine: "microvm" needs hardware virtualization/,
+    ],
+    ["microvm: {kernel: vmlinuz}", /microvm\.kernel: "vmlinuz" must be an absolute path/],
+    ["microvm: {bootTimeoutSeconds: 0}", /microvm\.bootTimeoutSeconds/],
+  ])("%s is refused", async (text, message) => {
+    expect(await errorOf(text)).toMatch(message);
   });
 });

@@ -1,9 +1,11 @@
 import { text } from "node:stream/consumers";
 import { expect, test } from "vitest";
+import { testWhere } from "../support/test-where.ts";
 import { type Bench, until } from "./harness.ts";
 
 export function execution(bench: Bench): void {
   const { signal } = bench;
+  const fromInside = testWhere(bench.features.inside);
   const running = async (): Promise<[string, string]> => {
     const { id } = await bench.sandbox();
     return [id, await bench.start(id, { does: "run" })];
@@ -46,7 +48,7 @@ export function execution(bench: Bench): void {
     await expect(bench.driver.exec(id, container, request, signal)).rejects.toMatchObject({ code: "runtime-failed" });
   });
 
-  test.runIf(bench.features.inside)("127 where there is no such command, 126 where it may not be run", async () => {
+  fromInside("127 where there is no such command, 126 where it may not be run", async () => {
     const [id, container] = await running();
     expect(await bench.exec(id, container, ["no-such-command"])).toMatchObject({ code: 127 });
     expect(await bench.exec(id, container, ["/not-executable"])).toMatchObject({ code: 126 });
@@ -55,7 +57,7 @@ export function execution(bench: Bench): void {
     expect(await bench.exec(id, container, ["sh", "-c", "exit 255"])).toMatchObject({ code: 255 });
   });
 
-  test.runIf(bench.features.inside)("a terminal: its size, its input, one stream, the exit code", async () => {
+  fromInside("a terminal: its size, its input, one stream, the exit code", async () => {
     const [id, container] = await running();
     const command = [
       "sh",
@@ -74,31 +76,28 @@ export function execution(bench: Bench): void {
     expect(session.stderr).toBeUndefined();
   });
 
-  test.runIf(bench.features.inside)(
-    "it runs as the app does: user, environment, directory, rights, cgroup",
-    async () => {
-      const { id } = await bench.sandbox();
-      const container = await bench.start(
-        id,
-        { does: "run" },
-        {
-          user: { name: "app", supplementalGroups: [3000] },
-          env: [{ name: "GREETING", value: "a b=c" }],
-          workingDir: "/tmp",
-        },
-      );
-      const script =
-        "id; pwd; echo $GREETING; grep -E '^(NoNewPrivs|CapEff|CapBnd|Seccomp):' /proc/self/status; cat /proc/self/cgroup";
-      const { stdout } = await bench.exec(id, container, ["sh", "-c", script]);
-      expect(stdout).toContain("uid=1000(app) gid=1001(app)");
-      expect(stdout).toContain("3000");
-      expect(stdout).toContain("\n/tmp\na b=c\n");
-      expect(stdout).toMatch(/NoNewPrivs:\t1\n/);
-      expect(stdout).toMatch(/CapEff:\t0+\n/);
-      expect(stdout).toMatch(/CapBnd:\t00000000a80425fb\n/);
-      expect(stdout).toMatch(/Seccomp:\t2\n/);
-      const app = await bench.exec(id, container, ["cat", "/proc/1/cgroup"]);
-      expect(stdout).toContain(app.stdout.trim());
-    },
-  );
+  fromInside("it runs as the app does: user, environment, directory, rights, cgroup", async () => {
+    const { id } = await bench.sandbox();
+    const container = await bench.start(
+      id,
+      { does: "run" },
+      {
+        user: { name: "app", supplementalGroups: [3000] },
+        env: [{ name: "GREETING", value: "a b=c" }],
+        workingDir: "/tmp",
+      },
+    );
+    const script =
+      "id; pwd; echo $GREETING; grep -E '^(NoNewPrivs|CapEff|CapBnd|Seccomp):' /proc/self/status; cat /proc/self/cgroup";
+    const { stdout } = await bench.exec(id, container, ["sh", "-c", script]);
+    expect(stdout).toContain("uid=1000(app) gid=1001(app)");
+    expect(stdout).toContain("3000");
+    expect(stdout).toContain("\n/tmp\na b=c\n");
+    expect(stdout).toMatch(/NoNewPrivs:\t1\n/);
+    expect(stdout).toMatch(/CapEff:\t0+\n/);
+    expect(stdout).toMatch(/CapBnd:\t00000000a80425fb\n/);
+    expect(stdout).toMatch(/Seccomp:\t2\n/);
+    const app = await bench.exec(id, container, ["cat", "/proc/1/cgroup"]);
+    expect(stdout).toContain(app.stdout.trim());
+  });
 }

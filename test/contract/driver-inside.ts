@@ -3,11 +3,12 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import type { ContainerConfig, ContainerSecurity, PreparedVolume } from "../../src/sandbox/driver.ts";
+import { testWhere } from "../support/test-where.ts";
 import type { Bench } from "./harness.ts";
 
 /** What the app sees of its container. */
 export function insideViews(bench: Bench): void {
-  const onHostKernel = test.runIf(bench.features.hostKernel);
+  const onHostKernel = testWhere(bench.features.hostKernel);
   /** What `script` prints in a fresh container, errors too. */
   const look = async (script: string, more?: Partial<ContainerConfig>, pod = {}): Promise<string> => {
     const { id } = await bench.sandbox(pod);

@@ -26,6 +26,38 @@ export function logging(bench: Bench): void {
     expect(long).toBe(`${"0".repeat(19_999)}7`);
   });
 
+  test("what has no end of line yet is there, and the rest of the line follows", async () => {
+    const { id } = await bench.sandbox();
+    const config = bench.containerConfig([
+      "sh",
+      "-c",
+      "printf begun; until [ -e /go ]; do sleep 0.02; done; echo ' ended'",
+    ]);
+    await bench.driver.createContainer(id, config, bench.signal);
+    await bench.driver.startContainer(id, config.id, bench.signal);
+    const log = async (): Promise<string> => await readFile(config.logPath, "utf8");
+    await until("the beginning is there", async () => (await log()).endsWith(" stdout P begun\n"));
+    await bench.exec(id, config.id, ["touch", "/go"]);
+    await bench.exited(id, config.id);
+    expect(wholeLines(await log())).toEqual(["begun ended"]);
+  });
+
+  test("what an app writes last is there when its end shows", async () => {
+    const { id } = await bench.sandbox();
+    for (let round = 0; round < 5; round++) {
+      const config = bench.containerConfig(["sh", "-c", "seq 1 500; echo last"]);
+      const { promise: log, resolve } = Promise.withResolvers<string>();
+      const unwatch = bench.driver.watch(async () => {
+        if ((await bench.container(id, config.id))?.state === "exited") resolve(await readFile(config.logPath, "utf8"));
+      });
+      await bench.driver.createContainer(id, config, bench.signal);
+      await bench.driver.startContainer(id, config.id, bench.signal);
+      expect((await log).slice(-7)).toBe(" F last\n".slice(-7));
+      unwatch();
+      await bench.driver.removeContainer(id, config.id, bench.signal);
+    }
+  });
+
   test("reopening loses no line of an app that writes fast", async () => {
     const { id } = await bench.sandbox();
     const count = 60_000;

@@ -2,6 +2,7 @@ import { chmod, mkdtemp, readFile, readlink, rm, stat } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import { testWhere } from "../support/test-where.ts";
 import type { Bench } from "./harness.ts";
 
 const NAMESPACES = ["net", "ipc", "uts", "pid", "mnt"] as const;
@@ -15,7 +16,7 @@ export function sharing(bench: Bench): void {
     );
     return Object.fromEntries(await Promise.all(entries));
   };
-  const onHostKernel = test.runIf(bench.features.hostKernel);
+  const onHostKernel = testWhere(bench.features.hostKernel);
   const ours = async (name: string): Promise<string> => await readlink(`/proc/self/ns/${name}`);
 
   onHostKernel("two containers of a pod share net, ipc and uts, and no pids", async () => {

@@ -9,6 +9,7 @@ import { systemClock } from "../../src/system/clock.ts";
 import { exec } from "../../src/system/exec.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import { layout, type Paths } from "../../src/system/paths.ts";
+import { BOOT_CACHE } from "../support/boot-cache.ts";
 import { busyboxRoot } from "./busybox-root.ts";
 import type { Harness } from "./harness.ts";
 import { shellCommand, shellProgram } from "./namespace-harness.ts";
@@ -16,9 +17,6 @@ import { shellCommand, shellProgram } from "./namespace-harness.ts";
 export interface MicrovmHarness extends Harness {
   readonly paths: Paths;
 }
-
-/** Kept between runs: the kernel is a download of 26 MB. */
-export const BOOT_CACHE = process.env["GANTRY_TEST_BOOT_CACHE"] ?? join(tmpdir(), "gantry-test-boot");
 
 /** The real driver with real virtual machines, the real image store and network. */
 export async function microvmHarness(): Promise<MicrovmHarness> {

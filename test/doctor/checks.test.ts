@@ -33,6 +33,8 @@ describe("hosts", () => {
       "fail conmon",
       "warn mkfs.erofs",
       "fail CNI plugins",
+      "warn QEMU",
+      "warn micro-VM agent",
       "warn KVM",
     ]);
     expect(find(bare, "conmon")?.mend).toBe("apt-get install conmon erofs-utils");
@@ -47,7 +49,7 @@ describe("hosts", () => {
 });
 
 const disk = { use: "x", path: "/x", freeBytes: 2 ** 40, freeInodes: 1e6, totalInodes: 2e6, writable: true };
-const { network, limits, cgroups } = healthy;
+const { network, limits, cgroups, microvm } = healthy;
 
 /** One change each, and the problems that it makes. */
 const changes: readonly (readonly [string, Partial<HostFacts>, readonly string[]])[] = [
@@ -81,7 +83,24 @@ const changes: readonly (readonly [string, Partial<HostFacts>, readonly string[]
     { network: { ...network, conflist: { file: "/x", name: "x", own: false }, conflictingRoute: "x" } },
     [],
   ],
-  ["kvm module not loaded", { kvm: { ...healthy.kvm, device: "missing" } }, ["warn KVM"]],
+  [
+    "no QEMU where the setting says",
+    { microvm: { ...microvm, qemu: undefined, qemuSetting: "/opt/q" } },
+    ["warn QEMU"],
+  ],
+  [
+    "a kernel that is none",
+    { microvm: { ...microvm, kernel: { wrong: "no kernel", mend: "x" } } },
+    ["warn micro-VM kernel"],
+  ],
+  ["no kernel yet", { microvm: { ...microvm, kernel: "absent" } }, []],
+  ["no kernel, not Debian", { microvm: { ...microvm, kernel: "absent", fetchable: false } }, ["warn micro-VM kernel"]],
+  ["a compiler, no agent yet", { microvm: { ...microvm, agent: "compilable" } }, []],
+  ["KVM not tried yet", { microvm: { ...microvm, accelerator: "untried" } }, []],
+  ["KVM that runs no guest", { microvm: { ...microvm, accelerator: { used: "tcg", why: "x" } } }, ["warn KVM"]],
+  ["no tap devices", { microvm: { ...microvm, tun: false } }, ["warn tap devices"]],
+  ["a small /dev/shm", { microvm: { ...microvm, templateBytes: 2 ** 26 } }, ["warn micro-VM templates"]],
+  ["another processor", { machine: "arm64" }, ["warn micro-VMs"]],
   ["daemon runs", { daemon: { pid: 7, answers: true, leftovers: [] } }, []],
   ["daemon hangs", { daemon: { pid: 7, answers: false, leftovers: [] } }, ["warn daemon"]],
   ["daemon died", { daemon: { pid: undefined, answers: false, leftovers: ["bridge gantry0"] } }, ["warn daemon"]],

@@ -8,6 +8,7 @@ import { defaultConfig } from "../../src/config/index.ts";
 import { diagnose, runDoctor } from "../../src/doctor/index.ts";
 import { exec } from "../../src/system/exec.ts";
 import { layout, type Paths } from "../../src/system/paths.ts";
+import { cgroups } from "../setup/leftovers.ts";
 
 let paths: Paths;
 
@@ -24,6 +25,8 @@ test("this host is looked at; what the tests need is there", async () => {
   expect(checks.map((check) => check.name)).toEqual(
     expect.arrayContaining(["privileges", "kernel", "cgroups", "KVM", "daemon", "time"]),
   );
+  for (const name of ["git", "socat", "gcc"]) expect(checks.map((check) => check.name)).not.toContain(name);
+  expect(cgroups().filter((cgroup) => cgroup.includes(paths.rootId))).toEqual([]);
 });
 
 test("a broken configuration is one of the findings", async () => {

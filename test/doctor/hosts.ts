@@ -44,6 +44,16 @@ export const healthy: HostFacts = {
     conflictingRoute: undefined,
   },
   kvm: { device: "usable", cpuFlag: "vmx", modules: ["kvm", "kvm_intel"], virtual: false },
+  microvm: {
+    qemu: { path: "/usr/bin/qemu-system-x86_64", version: "7.2.22" },
+    qemuSetting: undefined,
+    kernel: { name: "linux-image-6.1.0-50-cloud-amd64_6.1.176-1" },
+    agent: "ready",
+    fetchable: true,
+    accelerator: { used: "kvm", why: "hardware virtualization: a guest came up in 180 ms" },
+    tun: true,
+    templateBytes: 2 ** 33,
+  },
   daemon: { pid: undefined, answers: false, leftovers: [] },
 };
 
@@ -76,6 +86,15 @@ export const hybrid: HostFacts = {
     { name: "runc", version: "1.1.5", usable: "yes", why: undefined },
   ],
   kvm: { device: "missing", cpuFlag: undefined, modules: [], virtual: true },
+  microvm: {
+    ...healthy.microvm,
+    kernel: "absent",
+    agent: "compilable",
+    accelerator: {
+      used: "tcg",
+      why: "software emulation: the CPU shows no hardware virtualization (neither vmx nor svm)",
+    },
+  },
 };
 
 /** A fresh minimal installation, seen by a plain user. */
@@ -105,4 +124,10 @@ export const bare: HostFacts = {
   ],
   network: { ...healthy.network, plugins: [] },
   kvm: { device: "denied", cpuFlag: "svm", modules: ["kvm", "kvm_amd"], virtual: false },
+  microvm: {
+    ...healthy.microvm,
+    qemu: undefined,
+    agent: "no-compiler",
+    accelerator: { used: "tcg", why: "software emulation: /dev/kvm cannot be opened" },
+  },
 };

@@ -11,10 +11,13 @@ import {
   filesOfPods,
   freePort,
   isRunning,
+  knock,
   type PodView,
   pidOf,
   pidsWith,
   podText,
+  RUNTIME_CLASSES,
+  runOf,
   shell,
   type TestHost,
   testHost,
@@ -31,9 +34,9 @@ async function ready(host: TestHost, name: string): Promise<PodView> {
   return host.waitReady(name);
 }
 
-describe("while no daemon runs", () => {
+describe.each(RUNTIME_CLASSES)("while no daemon runs, on %s", (runtimeClass) => {
   test("pods go on, lose no line, and are taken over as they are", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     const hostPort = await freePort();
     host.write(
@@ -49,19 +52,20 @@ describe("while no daemon runs", () => {
       podText("count", [shell("main", COUNTER)], { initContainers: [shell("init", "echo init ran")] }),
     );
     const before = await Promise.all([ready(host, "web"), ready(host, "count")]);
-    process.kill(pidOf(before[0], "web"), "SIGKILL");
+    process.kill(runOf(before[0], "web").pid, "SIGKILL");
     const web = await host.waitFor("web", (pod) => restartsOf(pod, "web") === 1 && isReadyNow(pod), "restarted once");
-    const pids = [pidOf(web, "web"), pidOf(before[1], "main")];
+    const runs = [runOf(web, "web"), runOf(before[1], "main")];
 
     await host.stopDaemon("SIGKILL");
     const seen = readFileSync(logFileOf(host, before[1], "main", 0), "utf8").split("\n").length;
     // The pods serve and log while nobody watches.
-    expect(await (await fetch(`http://127.0.0.1:${hostPort}/`)).text()).toBe("up\n");
+    const page = async (): Promise<string> => (await fetch(`http://127.0.0.1:${hostPort}/`)).text();
+    expect(await eventually(page, { what: "the page" })).toBe("up\n");
     await eventually(() => readFileSync(logFileOf(host, before[1], "main", 0), "utf8").split("\n").length > seen + 5);
 
     await host.startDaemon();
     const after = await Promise.all([ready(host, "web"), ready(host, "count")]);
-    expect([pidOf(after[0], "web"), pidOf(after[1], "main")]).toEqual(pids);
+    expect([runOf(after[0], "web"), runOf(after[1], "main")]).toEqual(runs);
     expect(restartsOf(after[0], "web")).toBe(1);
     expect(after.map(({ metadata }) => metadata.uid)).toEqual(before.map(({ metadata }) => metadata.uid));
     expect(after[1].status.podIP).toBe(before[1].status.podIP);
@@ -74,21 +78,26 @@ describe("while no daemon runs", () => {
   });
 
   test("an app that ends gets its exit code, and its policy's restart", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
-    const wait = (code: number): string => `while [ ! -e /ctl/go ]; do usleep 20000; done; exit ${code}`;
-    const volumes = [{ name: "ctl", hostPath: { path: join(host.directory, "ctl"), type: "DirectoryOrCreate" } }];
-    const mounted = { volumeMounts: [{ name: "ctl", mountPath: "/ctl" }] };
-    host.write("always.yaml", podText("always", [shell("main", wait(3), mounted)], { volumes }));
+    // What it waits for is a connection, so that nothing but the app itself has to be there.
+    const wait = (code: number): string => `nc -l -p 9000 > /dev/null; echo over; exit ${code}`;
+    host.write("always.yaml", podText("always", [shell("main", wait(3))]));
     for (const code of [0, 4]) {
-      const spec = { volumes, restartPolicy: "Never" };
-      host.write(`never-${code}.yaml`, podText(`never-${code}`, [shell("main", wait(code), mounted)], spec));
+      host.write(
+        `never-${code}.yaml`,
+        podText(`never-${code}`, [shell("main", wait(code))], { restartPolicy: "Never" }),
+      );
     }
     const pods = await Promise.all(["always", "never-0", "never-4"].map((name) => host.waitReady(name)));
-    const pids = pods.map((pod) => pidOf(pod, "main"));
     await host.stopDaemon("SIGKILL");
-    writeFileSync(join(host.directory, "ctl/go"), "");
-    await eventually(() => pids.every((pid) => !isRunning(pid)), { what: "the end of all apps" });
+    for (const pod of pods) {
+      await eventually(() => knock(`${pod.status.podIP}`, 9000), { what: `${pod.metadata.name} listens` });
+      const log = logFileOf(host, pod, "main", 0);
+      await eventually(() => readFileSync(log, "utf8").endsWith(" over\n"), {
+        what: `the end of ${pod.metadata.name}`,
+      });
+    }
 
     await host.startDaemon();
     const done = await host.waitPhase("never-0", "Succeeded");
@@ -100,7 +109,7 @@ describe("while no daemon runs", () => {
   });
 
   test("a backoff goes on where it was, and init containers are not run again", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write(
       "crash.yaml",
@@ -122,7 +131,7 @@ describe("while no daemon runs", () => {
   });
 
   test("manifests that change, come and go are found at the next start", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write("settings.yaml", configMapText("settings", { key: "old" }));
     const settings = {
@@ -138,8 +147,8 @@ describe("while no daemon runs", () => {
     const pods = await Promise.all(names.map((name) => host.waitReady(name)));
     const [, kept, edited, rebuilt, config] = pods;
     if (!kept || !edited || !rebuilt || !config) throw new Error("a pod is missing");
-    const two = pidOf(edited, "two");
-    const pids = { kept: pidOf(kept, "main"), one: pidOf(edited, "one"), reader: pidOf(config, "reader") };
+    const two = runOf(edited, "two");
+    const runs = { kept: runOf(kept, "main"), one: runOf(edited, "one"), reader: runOf(config, "reader") };
     await host.stopDaemon("SIGKILL");
 
     host.remove("gone.yaml");
@@ -152,8 +161,12 @@ describe("while no daemon runs", () => {
 
     await host.waitGone("gone");
     await host.waitReady("new");
-    const after = await host.waitFor("edited", (pod) => isReadyNow(pod) && pidOf(pod, "two") !== two, "two restarted");
-    expect(pidOf(after, "one")).toBe(pids.one);
+    const after = await host.waitFor(
+      "edited",
+      (pod) => isReadyNow(pod) && runOf(pod, "two").id !== two.id,
+      "two restarted",
+    );
+    expect(runOf(after, "one")).toEqual(runs.one);
     const anew = await host.waitFor(
       "rebuilt",
       (pod) => isReadyNow(pod) && pod.metadata.uid !== rebuilt.metadata.uid,
@@ -163,27 +176,27 @@ describe("while no daemon runs", () => {
     expect(anew.status.podIP).toBeDefined();
     const value = async (): Promise<string> => (await host.gantry("exec", "config", "--", "cat", "/config/key")).stdout;
     await eventually(async () => (await value()) === "new", { what: "the new value" });
-    expect(pidOf(await host.waitReady("config"), "reader")).toBe(pids.reader);
-    expect(pidOf(await host.waitReady("kept"), "main")).toBe(pids.kept);
+    expect(runOf(await host.waitReady("config"), "reader")).toEqual(runs.reader);
+    expect(runOf(await host.waitReady("kept"), "main")).toEqual(runs.kept);
   });
 
   test("a folder that is gone at the next start changes nothing", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write("web.yaml", podText("web", [shell("main", FOREVER)]));
     const before = await host.waitReady("web");
-    const pid = pidOf(before, "main");
+    const run = runOf(before, "main");
     await host.stopDaemon("SIGKILL");
     const away = join(host.directory, "away");
     renameSync(host.manifests, away);
 
     await host.startDaemon();
     const after = await host.waitReady("web");
-    expect([after.metadata.uid, pidOf(after, "main")]).toEqual([before.metadata.uid, pid]);
+    expect([after.metadata.uid, runOf(after, "main")]).toEqual([before.metadata.uid, run]);
     const status = await host.gantry("status");
     expect(status.stdout + status.stderr).toContain(host.manifests);
     // It is supervised all the same.
-    process.kill(pid, "SIGKILL");
+    process.kill(run.pid, "SIGKILL");
     await host.waitFor("web", (pod) => restartsOf(pod, "main") === 1 && isReadyNow(pod), "restarted");
 
     renameSync(away, host.manifests);
@@ -192,28 +205,50 @@ describe("while no daemon runs", () => {
   });
 
   test("a state database that was overwritten is set aside, and what runs is taken over from observation", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write("web.yaml", podText("web", [shell("main", FOREVER)], { initContainers: [shell("init", "true")] }));
     const before = await host.waitReady("web");
-    const pid = pidOf(before, "main");
+    const run = runOf(before, "main");
     await host.stopDaemon("SIGKILL");
     for (const suffix of ["", "-wal"]) writeFileSync(host.paths.database + suffix, "no database ".repeat(1000));
 
     await host.startDaemon();
     const after = await host.waitReady("web");
-    expect([after.metadata.uid, pidOf(after, "main")]).toEqual([before.metadata.uid, pid]);
+    expect([after.metadata.uid, runOf(after, "main")]).toEqual([before.metadata.uid, run]);
     expect(restartsOf(after, "init")).toBe(0);
     const events = await host.gantry("events");
     expect(events.stdout).toMatch(/StateDamaged/);
     expect(host.daemon?.log()).toContain("damaged");
   });
 
+  test("a database lost while a manifest is broken: its pod runs on, and is taken over when the manifest is mended", async () => {
+    await using host = testHost({ runtimeClass });
+    await host.startDaemon();
+    const text = podText("web", [shell("main", FOREVER)]);
+    host.write("web.yaml", text);
+    const before = await host.waitReady("web");
+    const run = runOf(before, "main");
+    await host.stopDaemon("SIGKILL");
+    for (const suffix of ["", "-wal", "-shm"]) rmSync(host.paths.database + suffix, { force: true });
+    host.write("web.yaml", text.replace('"command"', '"comand"'));
+    await host.startDaemon();
+    // Another pod's whole start: time enough to end the first.
+    host.write("other.yaml", podText("other", [shell("main", FOREVER)]));
+    await host.waitReady("other");
+    expect(isRunning(run.pid)).toBe(true);
+    expect((await host.gantry("status")).stdout).toContain("did you mean 'command'?");
+
+    host.write("web.yaml", text);
+    const after = await host.waitReady("web");
+    expect([after.metadata.uid, runOf(after, "main")]).toEqual([before.metadata.uid, run]);
+  });
+
   test("a database lost together with the manifest: the pod is ended, politely", async () => {
-    await using host = testHost();
+    await using host = testHost({ runtimeClass });
     await host.startDaemon();
     host.write("web.yaml", podText("web", [shell("main", FOREVER)]));
-    const pid = pidOf(await host.waitReady("web"), "main");
+    const { pid } = runOf(await host.waitReady("web"), "main");
     await host.stopDaemon("SIGKILL");
     for (const suffix of ["", "-wal", "-shm"]) rmSync(host.paths.database + suffix, { force: true });
     host.remove("web.yaml");

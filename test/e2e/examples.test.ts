@@ -1,17 +1,26 @@
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ExampleFile, readExamples } from "../support/examples.ts";
-import { eventually, type PodView, type TestHost, testHost } from "./harness.ts";
+import { eventually, type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
 
-/** Every file of examples/ through one daemon: it does what its header says. */
+/** Every file of examples/ through one daemon: it does what its header says, on every runtime class. */
 let host: TestHost;
-beforeAll(async () => {
-  host = testHost();
-  await host.startDaemon();
-});
-afterAll(() => host.dispose());
 
-describe.each(readExamples())("$name", (example) => {
-  test(`ends up ${example.phase}`, async () => {
+describe.each(RUNTIME_CLASSES)("on %s", (runtimeClass) => {
+  beforeAll(async () => {
+    host = testHost({ runtimeClass });
+    await host.startDaemon();
+  });
+  afterAll(() => host.dispose());
+
+  for (const example of readExamples()) {
+    const { microvm } = example;
+    if (runtimeClass === "namespace" || microvm === undefined) works(example);
+    else if ("refused" in microvm) isRefused(example, microvm.refused);
+  }
+});
+
+function works(example: ExampleFile): void {
+  test(`${example.name} ends up ${example.phase}`, async () => {
     host.write(example.name, example.text);
     expect(example.pods.length).toBeGreaterThan(0);
     for (const name of example.pods) {
@@ -25,7 +34,20 @@ describe.each(readExamples())("$name", (example) => {
       expect((await host.pods()).filter(({ metadata }) => metadata.name === name)).toEqual([]);
     }
   });
-});
+}
+
+function isRefused(example: ExampleFile, why: string): void {
+  test(`${example.name} is refused: ${why}`, async () => {
+    host.write(example.name, example.text);
+    for (const name of example.pods) {
+      const saysWhy = ({ status }: PodView): boolean =>
+        status.phase === "Pending" && status.message?.includes(why) === true;
+      await host.waitFor(name, saysWhy, `refused: ${why}`);
+    }
+    host.remove(example.name);
+    for (const name of example.pods) await host.waitGone(name);
+  });
+}
 
 function accepts(example: ExampleFile, { status }: PodView): boolean {
   if (status.phase !== example.phase) return false;

@@ -141,9 +141,11 @@ describe("what is no image", () => {
   };
   test.each(cases)("%s", async (_name, source, message) => {
     const before = await names();
-    const { code, stderr } = await host.gantry("image", "import", source(), "localhost/e2e/bad:1");
+    const from = source();
+    const { code, stderr } = await host.gantry("image", "import", from, "localhost/e2e/bad:1");
     expect(code).not.toBe(0);
     expect(stderr).toMatch(/^error: /m);
+    expect(stderr).toContain(from);
     expect(stderr).toMatch(message);
     expect(stderr).not.toContain("fault of Gantry");
     expect(await names()).toEqual(before);

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
+import { accessSync, constants, existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, expect, test } from "vitest";
@@ -62,6 +62,15 @@ test("it checks manifests", () => {
   const { code, stdout, stderr } = run(["validate", bad]);
   expect(code).toBe(1);
   expect(stdout + stderr).toContain("imaeg");
+});
+
+test("the programs of micro-VMs are in it, compiled, so that no compiler is needed", () => {
+  const programs = join(directory, "prefix/lib/node_modules/gantry/dist/sandbox/microvm/programs", process.arch);
+  const names = readdirSync(programs).sort();
+  expect(names.map((name) => name.replace(/-[0-9a-f]{16}$/, ""))).toEqual(["agent", "jailer", "readonly-memory"]);
+  for (const name of names) accessSync(join(programs, name), constants.X_OK);
+  const { checks } = JSON.parse(run(["doctor", "-o", "json"]).stdout);
+  expect(checks).toContainEqual({ name: "micro-VM agent", status: "ok", message: "compiled" });
 });
 
 test("neither tests nor the set-up of a checkout are in it, and the licence is", () => {

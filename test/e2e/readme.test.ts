@@ -4,8 +4,9 @@ import { expect, test } from "vitest";
 import { testHost } from "./harness.ts";
 
 /**
- * The lines of README.md that call gantry, in their order, against one daemon with the two pods that its reader has
- * running: each works as it stands there. Left out are those that go on until Ctrl-C, that need a terminal, Docker or a registry, and
+ * The lines of README.md that call gantry, in their order, against one daemon with the three pods that its reader has
+ * running: each works as it stands there. Left out are those that go on until Ctrl-C, that need a terminal, Docker or a
+ * registry, and
  * the installation (package.test.ts).
  */
 const ENDLESS = / -w\b| logs -f | -it |docker |npm install|image rm|image pull/;
@@ -24,8 +25,13 @@ test("every line of README.md works when pasted", async () => {
   await using host = testHost();
   await host.startDaemon();
   host.write("hello.yaml", readFileSync("manifests/hello.yaml", "utf8").replace("hostPort: 8080", "hostPort: 18082"));
+  host.write(
+    "hello-vm.yaml",
+    readFileSync("manifests/hello-vm.yaml", "utf8").replace("hostPort: 8090", "hostPort: 18092"),
+  );
   host.write("multi-container.yaml", readFileSync("examples/multi-container.yaml", "utf8"));
   await host.waitReady("hello");
+  await host.waitReady("hello-vm");
   const lines = readmeLines();
   expect(lines.length).toBeGreaterThan(15);
   for (const line of lines) {

@@ -13,14 +13,18 @@ import {
   freePort,
   isReady,
   isRunning,
-  pidOf,
   pidsInCgroup,
   pidsWith,
   podText,
+  RUNTIME_CLASSES,
+  runOf,
   shell,
   type TestHost,
   testHost,
 } from "./harness.ts";
+
+/** Where a driver has a directory for each sandbox. */
+const SANDBOXES = { namespace: "sandboxes", microvm: "vms" } as const;
 
 /** What a reboot does to one root: everything that only the kernel holds is gone, files are as they were. */
 async function reboot(host: TestHost): Promise<void> {
@@ -57,66 +61,71 @@ async function reboot(host: TestHost): Promise<void> {
   }
 }
 
-test("after a reboot every pod is brought back, once, and nothing of before is left", async () => {
-  await using host = testHost();
-  await host.startDaemon();
-  const hostPort = await freePort();
-  const serve = "cat /data/count > /tmp/index.html; exec httpd -f -p 8080 -h /tmp";
-  const data = { volumes: [{ name: "data", emptyDir: {} }] };
-  const mounted = { volumeMounts: [{ name: "data", mountPath: "/data" }] };
-  host.write(
-    "web.yaml",
-    podText("web", [shell("web", serve, { ...mounted, ports: [{ containerPort: 8080, hostPort }] })], {
-      ...data,
-      initContainers: [shell("init", "echo x >> /data/count", mounted)],
-    }),
-  );
-  host.write(
-    "memory.yaml",
-    podText(
-      "memory",
-      [shell("main", FOREVER, { volumeMounts: [{ name: "memory", mountPath: "/memory" }] }), shell("other", FOREVER)],
-      { volumes: [{ name: "memory", emptyDir: { medium: "Memory" } }], shareProcessNamespace: true },
-    ),
-  );
-  host.write("mapped.yaml", podText("mapped", [shell("main", FOREVER)], { hostUsers: false }));
-  host.write("done.yaml", podText("done", [shell("main", "exit 0")], { restartPolicy: "Never" }));
-  host.write("job.yaml", podText("job", [shell("main", "sleep 100000")], { restartPolicy: "OnFailure" }));
-  host.write("gone.yaml", podText("gone", [shell("main", FOREVER)]));
-  const running = ["web", "memory", "mapped", "job", "gone"];
-  const before = await Promise.all(running.map((name) => host.waitReady(name)));
-  const done = await host.waitPhase("done", "Succeeded");
+test.each(RUNTIME_CLASSES)(
+  "%s: after a reboot every pod is brought back, once, and nothing of before is left",
+  async (runtimeClass) => {
+    await using host = testHost({ runtimeClass });
+    await host.startDaemon();
+    const hostPort = await freePort();
+    const serve = "cat /data/count > /tmp/index.html; exec httpd -f -p 8080 -h /tmp";
+    const data = { volumes: [{ name: "data", emptyDir: {} }] };
+    const mounted = { volumeMounts: [{ name: "data", mountPath: "/data" }] };
+    host.write(
+      "web.yaml",
+      podText("web", [shell("web", serve, { ...mounted, ports: [{ containerPort: 8080, hostPort }] })], {
+        ...data,
+        initContainers: [shell("init", "echo x >> /data/count", mounted)],
+      }),
+    );
+    host.write(
+      "memory.yaml",
+      podText(
+        "memory",
+        [shell("main", FOREVER, { volumeMounts: [{ name: "memory", mountPath: "/memory" }] }), shell("other", FOREVER)],
+        { volumes: [{ name: "memory", emptyDir: { medium: "Memory" } }], shareProcessNamespace: true },
+      ),
+    );
+    host.write("mapped.yaml", podText("mapped", [shell("main", FOREVER)], { hostUsers: false }));
+    host.write("done.yaml", podText("done", [shell("main", "exit 0")], { restartPolicy: "Never" }));
+    host.write("job.yaml", podText("job", [shell("main", "sleep 100000")], { restartPolicy: "OnFailure" }));
+    host.write("gone.yaml", podText("gone", [shell("main", FOREVER)]));
+    const running = ["web", "memory", "mapped", "job", "gone"];
+    const before = await Promise.all(running.map((name) => host.waitReady(name)));
+    const done = await host.waitPhase("done", "Succeeded");
 
-  await reboot(host);
-  host.remove("gone.yaml");
-  await host.startDaemon();
+    await reboot(host);
+    host.remove("gone.yaml");
+    await host.startDaemon();
 
-  await host.waitGone("gone");
-  const names = running.filter((name) => name !== "gone");
-  const after = await Promise.all(names.map((name) => host.waitReady(name)));
-  // They are the same pods, in new sandboxes.
-  expect(after.map(({ metadata }) => metadata.uid)).toEqual(before.slice(0, 4).map(({ metadata }) => metadata.uid));
-  for (const pod of after) for (const { name } of pod.status.containerStatuses) pidOf(pod, name);
-  const [web] = after;
-  if (web === undefined) throw new Error("no web");
-  // A new sandbox runs the init containers again; an emptyDir on disk has lived through it.
-  const page = async (): Promise<string> => (await fetch(`http://127.0.0.1:${hostPort}/`)).text();
-  expect(await eventually(page)).toBe("x\nx\n");
-  expect(containerOf(web, "web").lastState?.terminated?.reason).toBe("ContainerStatusUnknown");
-  // What had ended is not run again.
-  const still = await host.waitPhase("done", "Succeeded");
-  expect(still.metadata.uid).toBe(done.metadata.uid);
-  expect(containerOf(still, "main").restartCount).toBe(0);
+    await host.waitGone("gone");
+    const names = running.filter((name) => name !== "gone");
+    const after = await Promise.all(names.map((name) => host.waitReady(name)));
+    // They are the same pods, in new sandboxes.
+    expect(after.map(({ metadata }) => metadata.uid)).toEqual(before.slice(0, 4).map(({ metadata }) => metadata.uid));
+    for (const pod of after) for (const { name } of pod.status.containerStatuses) runOf(pod, name);
+    const [web] = after;
+    if (web === undefined) throw new Error("no web");
+    // A new sandbox runs the init containers again; an emptyDir on disk has lived through it, one in a guest has not.
+    const page = async (): Promise<string> => (await fetch(`http://127.0.0.1:${hostPort}/`)).text();
+    expect(await eventually(page)).toBe(runtimeClass === "namespace" ? "x\nx\n" : "x\n");
+    expect(containerOf(web, "web").lastState?.terminated?.reason).toBe("ContainerStatusUnknown");
+    // What had ended is not run again.
+    const still = await host.waitPhase("done", "Succeeded");
+    expect(still.metadata.uid).toBe(done.metadata.uid);
+    expect(containerOf(still, "main").restartCount).toBe(0);
 
-  // Nothing twice, no lease lost: one sandbox and one lease per running pod, and one log directory per pod.
-  const { run, podLogs } = host.paths;
-  const count = (directory: string): number =>
-    filesOfPods(host.paths).filter((file) => file.startsWith(`file ${directory}/`)).length;
-  await eventually(
-    () => count(join(run, "cni-leases")) === names.length && count(join(run, "sandboxes")) <= names.length + 1,
-    { what: "one sandbox and one lease per pod", explain: () => filesOfPods(host.paths).join("\n") },
-  );
-  expect(count(podLogs)).toBe(names.length + 1);
-  expect(new Set(after.map(({ status }) => status.podIP)).size).toBe(names.length);
-  expect(after.every(isReady)).toBe(true);
-});
+    // Nothing twice, no lease lost: one sandbox and one lease per running pod, and one log directory per pod.
+    const { run, podLogs } = host.paths;
+    const count = (directory: string): number =>
+      filesOfPods(host.paths).filter((file) => file.startsWith(`file ${directory}/`)).length;
+    await eventually(
+      () =>
+        count(join(run, "cni-leases")) === names.length &&
+        count(join(run, SANDBOXES[runtimeClass])) <= names.length + 1,
+      { what: "one sandbox and one lease per pod", explain: () => filesOfPods(host.paths).join("\n") },
+    );
+    expect(count(podLogs)).toBe(names.length + 1);
+    expect(new Set(after.map(({ status }) => status.podIP)).size).toBe(names.length);
+    expect(after.every(isReady)).toBe(true);
+  },
+);

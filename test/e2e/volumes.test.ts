@@ -3,209 +3,232 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { FOREVER, objectText, pidsOf, podOf, podText } from "./harness/sketch.ts";
-import { eventually, type TestHost, testHost } from "./harness.ts";
+import { FOREVER, objectText, podOf, podText } from "./harness/sketch.ts";
+import { eventually, type PodView, RUNTIME_CLASSES, runOf, type TestHost, testHost } from "./harness.ts";
 
-let host: TestHost;
-/** Shared with the pods. */
-let shared: string;
-beforeAll(async () => {
-  shared = mkdtempSync(join(tmpdir(), "shared-"));
-  host = testHost();
-  await host.startDaemon();
-});
-afterAll(async () => {
-  await host.dispose();
-  rmSync(shared, { recursive: true });
-});
+describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
+  let host: TestHost;
+  /** Shared with the pods. */
+  let shared: string;
+  beforeAll(async () => {
+    shared = mkdtempSync(join(tmpdir(), "shared-"));
+    host = testHost({ runtimeClass });
+    await host.startDaemon();
+  });
+  afterAll(async () => {
+    await host.dispose();
+    rmSync(shared, { recursive: true });
+  });
 
-async function inside(pod: string, script: string, container = "app"): Promise<string> {
-  const { code, stdout, stderr } = await host.gantry("exec", pod, "-c", container, "--", "sh", "-c", script);
-  expect([code, stderr]).toEqual([0, ""]);
-  return stdout;
-}
+  async function inside(pod: string, script: string, container = "app"): Promise<string> {
+    const { code, stdout, stderr } = await host.gantry("exec", pod, "-c", container, "--", "sh", "-c", script);
+    expect([code, stderr]).toEqual([0, ""]);
+    return stdout;
+  }
 
-async function remove(name: string): Promise<void> {
-  host.remove(`${name}.yaml`);
-  await host.waitGone(name);
-}
+  async function remove(name: string): Promise<void> {
+    host.remove(`${name}.yaml`);
+    await host.waitGone(name);
+  }
 
-describe("emptyDir", () => {
-  test("is shared by the containers of a pod, outlives them, and goes with the pod", async () => {
-    const volumeMounts = [
-      { name: "disk", mountPath: "/disk" },
-      { name: "memory", mountPath: "/memory" },
-    ];
-    const text = podOf(
-      "empty",
-      [
-        { name: "app", volumeMounts },
-        { name: "other", volumeMounts: [{ name: "disk", mountPath: "/seen", readOnly: true }] },
-      ],
-      {
-        volumes: [
-          { name: "disk", emptyDir: {} },
-          { name: "memory", emptyDir: { medium: "Memory", sizeLimit: "8Mi" } },
+  describe("emptyDir", () => {
+    test("is shared by the containers of a pod, outlives them, and goes with the pod", async () => {
+      const volumeMounts = [
+        { name: "disk", mountPath: "/disk" },
+        { name: "memory", mountPath: "/memory" },
+      ];
+      const text = podOf(
+        "empty",
+        [
+          { name: "app", volumeMounts },
+          { name: "other", volumeMounts: [{ name: "disk", mountPath: "/seen", readOnly: true }] },
         ],
-      },
-    );
-    host.write("empty.yaml", text);
-    await host.waitReady("empty");
-    await inside("empty", "echo disk > /disk/file; echo memory > /memory/file; chmod 1777 /disk");
-    expect(await inside("empty", "cat /seen/file; touch /seen/x 2>&1 || true", "other")).toMatch(
-      /^disk\n.*Read-only file system/,
-    );
-    expect(await inside("empty", "grep ' /memory ' /proc/mounts; df -k /memory | tail -1")).toMatch(
-      /^tmpfs \/memory tmpfs .*size=8192k.*\n\S+\s+8192\s/,
-    );
-    expect(await inside("empty", "dd if=/dev/zero of=/memory/big bs=1M count=9 2>&1 || true")).toContain(
-      "No space left",
-    );
-    const before = pidsOf(host.root, "empty");
-    const restarted = await host.gantry("restart", "empty");
-    expect(restarted.code).toBe(0);
-    await host.waitReady("empty");
-    expect(pidsOf(host.root, "empty").some((pid) => before.includes(pid))).toBe(false);
-    expect(await inside("empty", "cat /disk/file /memory/file")).toBe("disk\nmemory\n");
-    await remove("empty");
-  });
-
-  test("more than its sizeLimit: the pod is evicted", async () => {
-    const container = {
-      command: ["sh", "-c", `dd if=/dev/zero of=/v/big bs=1M count=4; ${FOREVER[2]}`],
-      volumeMounts: [{ name: "v", mountPath: "/v" }],
-    };
-    host.write(
-      "evicted.yaml",
-      podText("evicted", container, { volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }] }),
-    );
-    const { status } = await host.waitFor("evicted", (pod) => pod.status.phase === "Failed", "evicted", 60_000);
-    expect(status.reason).toBe("Evicted");
-    expect(status.message).toContain('EmptyDir volume "v" exceeds the limit');
-    expect((await host.gantry("status")).stdout).toMatch(/evicted\s+0\/1\s+Evicted/);
-    await remove("evicted");
-  });
-});
-
-describe("hostPath", () => {
-  const mounting = (name: string, path: string, type: string, script = "true"): string =>
-    podText(
-      name,
-      { command: ["sh", "-c", script], volumeMounts: [{ name: "v", mountPath: "/v" }] },
-      { restartPolicy: "Never", volumes: [{ name: "v", hostPath: { path, type } }] },
-    );
-
-  test("of every type, there or made", async () => {
-    mkdirSync(join(shared, "dir"));
-    writeFileSync(join(shared, "file"), "from the host\n");
-    const socket = createServer().listen(join(shared, "socket"));
-    const cases = [
-      ["dir", join(shared, "dir"), "Directory", "echo here > /v/from-pod"],
-      ["made-dir", join(shared, "new/dir"), "DirectoryOrCreate", "echo here > /v/from-pod"],
-      ["file", join(shared, "file"), "File", "cat /v"],
-      ["made-file", join(shared, "new-file"), "FileOrCreate", "echo written > /v"],
-      ["socket", join(shared, "socket"), "Socket", "test -S /v"],
-      ["char", "/dev/null", "CharDevice", "test -c /v"],
-    ] as const;
-    for (const [name, path, type, script] of cases)
-      host.write(`path-${name}.yaml`, mounting(`path-${name}`, path, type, script));
-    for (const [name] of cases) await host.waitPhase(`path-${name}`, "Succeeded");
-    expect((await host.gantry("logs", "path-file")).stdout).toBe("from the host\n");
-    expect(readFileSync(join(shared, "dir/from-pod"), "utf8")).toBe("here\n");
-    expect(readFileSync(join(shared, "new-file"), "utf8")).toBe("written\n");
-    expect(statSync(join(shared, "new/dir")).mode & 0o777).toBe(0o755);
-    expect(statSync(join(shared, "new-file")).mode & 0o777).toBe(0o644);
-    for (const [name] of cases) host.remove(`path-${name}.yaml`);
-    for (const [name] of cases) await host.waitGone(`path-${name}`);
-    // What is the host's stays.
-    expect(readFileSync(join(shared, "file"), "utf8")).toBe("from the host\n");
-    socket.close();
-  });
-
-  test("of another type than it is, and mended later", async () => {
-    mkdirSync(join(shared, "later"));
-    host.write("path-wrong.yaml", mounting("path-wrong", join(shared, "later"), "File"));
-    const isTold = async (): Promise<boolean> =>
-      /path-wrong: .*is a directory, not a file/.test((await host.gantry("status")).stdout);
-    await eventually(isTold, { explain: () => host.explain() });
-    rmSync(join(shared, "later"), { recursive: true });
-    writeFileSync(join(shared, "later"), "");
-    await host.waitPhase("path-wrong", "Succeeded");
-    await remove("path-wrong");
-  });
-
-  test("readOnly", async () => {
-    writeFileSync(join(shared, "leaf"), "leaf\n");
-    const volumeMounts = [{ name: "v", mountPath: "/ro", readOnly: true }];
-    const text = podText("path-ro", { volumeMounts }, { volumes: [{ name: "v", hostPath: { path: shared } }] });
-    host.write("path-ro.yaml", text);
-    await host.waitReady("path-ro");
-    expect(await inside("path-ro", "cat /ro/leaf; touch /ro/x 2>&1 || true")).toMatch(/^leaf\n.*Read-only file system/);
-    await remove("path-ro");
-  });
-});
-
-describe("ConfigMap and Secret as files", () => {
-  const config = (word: string): string =>
-    objectText("ConfigMap", "files", {
-      data: { "a.txt": word, "b.txt": "b" },
-      binaryData: { raw: Buffer.from([0, 255, 10]).toString("base64") },
+        {
+          volumes: [
+            { name: "disk", emptyDir: {} },
+            { name: "memory", emptyDir: { medium: "Memory", sizeLimit: "8Mi" } },
+          ],
+        },
+      );
+      host.write("empty.yaml", text);
+      const before = runOf(await host.waitReady("empty"), "app");
+      await inside("empty", "echo disk > /disk/file; echo memory > /memory/file; chmod 1777 /disk");
+      expect(await inside("empty", "cat /seen/file; touch /seen/x 2>&1 || true", "other")).toMatch(
+        /^disk\n.*Read-only file system/,
+      );
+      expect(await inside("empty", "grep ' /memory ' /proc/mounts; df -k /memory | tail -1")).toMatch(
+        /^tmpfs \/memory tmpfs .*size=8192k.*\n\S+\s+8192\s/,
+      );
+      expect(await inside("empty", "dd if=/dev/zero of=/memory/big bs=1M count=9 2>&1 || true")).toContain(
+        "No space left",
+      );
+      const restarted = await host.gantry("restart", "empty");
+      expect(restarted.code).toBe(0);
+      expect(runOf(await host.waitReady("empty"), "app")).not.toEqual(before);
+      expect(await inside("empty", "cat /disk/file /memory/file")).toBe("disk\nmemory\n");
+      await remove("empty");
     });
-  const volumeMounts = [
-    { name: "all", mountPath: "/all" },
-    { name: "some", mountPath: "/some" },
-    { name: "secret", mountPath: "/secret" },
-    { name: "none", mountPath: "/none" },
-  ];
-  const volumes = [
-    { name: "all", configMap: { name: "files" } },
-    {
-      name: "some",
-      configMap: {
-        name: "files",
-        defaultMode: 0o440,
-        items: [
-          { key: "a.txt", path: "deep/er.txt" },
-          { key: "b.txt", path: "b", mode: 0o600 },
-        ],
-      },
-    },
-    { name: "secret", secret: { secretName: "cred", defaultMode: 0o400 } },
-    { name: "none", configMap: { name: "absent", optional: true } },
-  ];
 
-  test("items, modes, optional ones; an update comes without a restart, all at once", async () => {
-    host.write("files.yaml", config("first"));
-    host.write("cred.yaml", objectText("Secret", "cred", { stringData: { token: "s3cret" } }));
-    host.write("reader.yaml", podText("reader", { volumeMounts }, { volumes }));
-    await host.waitReady("reader");
-    const modes = "stat -L -c %a /all/a.txt /some/deep/er.txt /some/b /secret/token; ls /none | wc -l";
-    expect(
-      await inside("reader", `cat /all/a.txt /some/deep/er.txt /secret/token; ${modes}; od -An -tx1 /all/raw`),
-    ).toBe("firstfirsts3cret644\n440\n600\n400\n0\n 00 ff 0a\n");
-    expect(await inside("reader", "touch /all/x 2>&1 || true")).toContain("Read-only");
-    const before = pidsOf(host.root, "reader");
-    host.write("files.yaml", config("second"));
-    await eventually(async () => (await inside("reader", "cat /all/a.txt /some/deep/er.txt")) === "secondsecond", {
-      explain: () => host.explain(),
-    });
-    expect(pidsOf(host.root, "reader")).toEqual(before);
-    await remove("reader");
+    if (runtimeClass === "microvm")
+      test("more than its sizeLimit: there is no room for it", async () => {
+        const container = { volumeMounts: [{ name: "v", mountPath: "/v" }] };
+        const volumes = [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }];
+        host.write("bounded.yaml", podText("bounded", container, { volumes }));
+        await host.waitReady("bounded");
+        expect(await inside("bounded", "dd if=/dev/zero of=/v/big bs=1M count=4 2>&1 || true")).toContain(
+          "quota exceeded",
+        );
+        await remove("bounded");
+      });
+    else
+      test("more than its sizeLimit: the pod is evicted", async () => {
+        const container = {
+          command: ["sh", "-c", `dd if=/dev/zero of=/v/big bs=1M count=4; ${FOREVER[2]}`],
+          volumeMounts: [{ name: "v", mountPath: "/v" }],
+        };
+        host.write(
+          "evicted.yaml",
+          podText("evicted", container, { volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }] }),
+        );
+        const { status } = await host.waitFor("evicted", (pod) => pod.status.phase === "Failed", "evicted", 60_000);
+        expect(status.reason).toBe("Evicted");
+        expect(status.message).toContain('EmptyDir volume "v" exceeds the limit');
+        expect((await host.gantry("status")).stdout).toMatch(/evicted\s+0\/1\s+Evicted/);
+        await remove("evicted");
+      });
   });
 
-  test("a missing one holds the pod until it comes", async () => {
-    host.write(
-      "waits.yaml",
+  describe("hostPath", () => {
+    const mounting = (name: string, path: string, type: string, script = "true"): string =>
       podText(
-        "waits",
-        { volumeMounts: [{ name: "v", mountPath: "/v" }] },
-        { volumes: [{ name: "v", secret: { secretName: "not-yet" } }] },
-      ),
-    );
-    await eventually(async () => /waits: .*not-yet/.test((await host.gantry("status")).stdout));
-    host.write("not-yet.yaml", objectText("Secret", "not-yet", { stringData: { k: "v" } }));
-    await host.waitReady("waits");
-    expect(await inside("waits", "cat /v/k")).toBe("v");
-    await remove("waits");
+        name,
+        { command: ["sh", "-c", script], volumeMounts: [{ name: "v", mountPath: "/v" }] },
+        { restartPolicy: "Never", volumes: [{ name: "v", hostPath: { path, type } }] },
+      );
+
+    test("of every type, there or made", async () => {
+      mkdirSync(join(shared, "dir"));
+      writeFileSync(join(shared, "file"), "from the host\n");
+      const socket = createServer().listen(join(shared, "socket"));
+      const cases = [
+        ["dir", join(shared, "dir"), "Directory", "echo here > /v/from-pod"],
+        ["made-dir", join(shared, "new/dir"), "DirectoryOrCreate", "echo here > /v/from-pod"],
+        ["file", join(shared, "file"), "File", "cat /v"],
+        ["made-file", join(shared, "new-file"), "FileOrCreate", "echo written > /v"],
+      ] as const;
+      // Their other end is in the host's kernel, which a micro-VM does not share.
+      const special = [
+        ["socket", join(shared, "socket"), "Socket", "test -S /v"],
+        ["char", "/dev/null", "CharDevice", "test -c /v"],
+      ] as const;
+      const all = [...cases, ...special];
+      const shareable = runtimeClass === "namespace" ? all : cases;
+      const refused = runtimeClass === "namespace" ? [] : special;
+      for (const [name, path, type, script] of all)
+        host.write(`path-${name}.yaml`, mounting(`path-${name}`, path, type, script));
+      for (const [name] of refused) {
+        const saysWhy = ({ status }: PodView): boolean => status.message?.includes("a socket, a device") === true;
+        await host.waitFor(`path-${name}`, saysWhy, "why it is refused");
+      }
+      for (const [name] of shareable) await host.waitPhase(`path-${name}`, "Succeeded");
+      expect((await host.gantry("logs", "path-file")).stdout).toBe("from the host\n");
+      expect(readFileSync(join(shared, "dir/from-pod"), "utf8")).toBe("here\n");
+      expect(readFileSync(join(shared, "new-file"), "utf8")).toBe("written\n");
+      expect(statSync(join(shared, "new/dir")).mode & 0o777).toBe(0o755);
+      expect(statSync(join(shared, "new-file")).mode & 0o777).toBe(0o644);
+      for (const [name] of all) host.remove(`path-${name}.yaml`);
+      for (const [name] of all) await host.waitGone(`path-${name}`);
+      // What is the host's stays.
+      expect(readFileSync(join(shared, "file"), "utf8")).toBe("from the host\n");
+      socket.close();
+    });
+
+    test("of another type than it is, and mended later", async () => {
+      mkdirSync(join(shared, "later"));
+      host.write("path-wrong.yaml", mounting("path-wrong", join(shared, "later"), "File"));
+      const isTold = async (): Promise<boolean> =>
+        /path-wrong: .*is a directory, not a file/.test((await host.gantry("status")).stdout);
+      await eventually(isTold, { explain: () => host.explain() });
+      rmSync(join(shared, "later"), { recursive: true });
+      writeFileSync(join(shared, "later"), "");
+      await host.waitPhase("path-wrong", "Succeeded");
+      await remove("path-wrong");
+    });
+
+    test("readOnly", async () => {
+      writeFileSync(join(shared, "leaf"), "leaf\n");
+      const volumeMounts = [{ name: "v", mountPath: "/ro", readOnly: true }];
+      const text = podText("path-ro", { volumeMounts }, { volumes: [{ name: "v", hostPath: { path: shared } }] });
+      host.write("path-ro.yaml", text);
+      await host.waitReady("path-ro");
+      expect(await inside("path-ro", "cat /ro/leaf; touch /ro/x 2>&1 || true")).toMatch(
+        /^leaf\n.*Read-only file system/,
+      );
+      await remove("path-ro");
+    });
+  });
+
+  describe("ConfigMap and Secret as files", () => {
+    const config = (word: string): string =>
+      objectText("ConfigMap", "files", {
+        data: { "a.txt": word, "b.txt": "b" },
+        binaryData: { raw: Buffer.from([0, 255, 10]).toString("base64") },
+      });
+    const volumeMounts = [
+      { name: "all", mountPath: "/all" },
+      { name: "some", mountPath: "/some" },
+      { name: "secret", mountPath: "/secret" },
+      { name: "none", mountPath: "/none" },
+    ];
+    const volumes = [
+      { name: "all", configMap: { name: "files" } },
+      {
+        name: "some",
+        configMap: {
+          name: "files",
+          defaultMode: 0o440,
+          items: [
+            { key: "a.txt", path: "deep/er.txt" },
+            { key: "b.txt", path: "b", mode: 0o600 },
+          ],
+        },
+      },
+      { name: "secret", secret: { secretName: "cred", defaultMode: 0o400 } },
+      { name: "none", configMap: { name: "absent", optional: true } },
+    ];
+
+    test("items, modes, optional ones; an update comes without a restart, all at once", async () => {
+      host.write("files.yaml", config("first"));
+      host.write("cred.yaml", objectText("Secret", "cred", { stringData: { token: "s3cret" } }));
+      host.write("reader.yaml", podText("reader", { volumeMounts }, { volumes }));
+      const before = runOf(await host.waitReady("reader"), "app");
+      const modes = "stat -L -c %a /all/a.txt /some/deep/er.txt /some/b /secret/token; ls /none | wc -l";
+      expect(
+        await inside("reader", `cat /all/a.txt /some/deep/er.txt /secret/token; ${modes}; od -An -tx1 /all/raw`),
+      ).toBe("firstfirsts3cret644\n440\n600\n400\n0\n 00 ff 0a\n");
+      expect(await inside("reader", "touch /all/x 2>&1 || true")).toContain("Read-only");
+      host.write("files.yaml", config("second"));
+      await eventually(async () => (await inside("reader", "cat /all/a.txt /some/deep/er.txt")) === "secondsecond", {
+        explain: () => host.explain(),
+      });
+      expect(runOf(await host.waitReady("reader"), "app")).toEqual(before);
+      await remove("reader");
+    });
+
+    test("a missing one holds the pod until it comes", async () => {
+      host.write(
+        "waits.yaml",
+        podText(
+          "waits",
+          { volumeMounts: [{ name: "v", mountPath: "/v" }] },
+          { volumes: [{ name: "v", secret: { secretName: "not-yet" } }] },
+        ),
+      );
+      await eventually(async () => /waits: .*not-yet/.test((await host.gantry("status")).stdout));
+      host.write("not-yet.yaml", objectText("Secret", "not-yet", { stringData: { k: "v" } }));
+      await host.waitReady("waits");
+      expect(await inside("waits", "cat /v/k")).toBe("v");
+      await remove("waits");
+    });
   });
 });

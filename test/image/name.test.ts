@@ -26,6 +26,7 @@ describe("image names", () => {
   test.each([
     ["", "empty"],
     ["Busybox", "capital letters"],
+    ["Bad Name", "capital letters"],
     ["a//b", "empty"],
     ["busybox:", "tag"],
     ["busybox:-x", "tag"],

@@ -171,6 +171,19 @@ describe("mounting", () => {
     expect(await mountsOf(dir)).toBe(0);
   });
 
+  test("a mount whose caller has given up is waited for, and can be taken away then", async () => {
+    const image = await store.import(await tree("a"), "hello", signal);
+    const abort = new AbortController();
+    const mounting = store.rootfs(image.digest, abort.signal);
+    abort.abort();
+    await expect(mounting).rejects.toMatchObject({ code: "cancelled" });
+    await store.settled();
+    const dir = join(root, "gantry/run/images", image.digest.slice("sha256:".length));
+    expect(await mountsOf(dir)).toBe(1);
+    await store.unmountUnused(new Set());
+    expect(await mountsOf(dir)).toBe(0);
+  });
+
   test("other mount namespaces don't see the mounts, where the mount around is shared", async () => {
     await exec("mount", ["-t", "tmpfs", "tmpfs", root]);
     await exec("mount", ["--make-shared", root]);

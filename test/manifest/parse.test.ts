@@ -116,6 +116,11 @@ describe("places", () => {
       "7:5: error: spec.containers: must be a list, not an object (start each entry with '- ')",
     ],
     [
+      "a capability that is none",
+      `${POD}    securityContext: {capabilities: {drop: [ALL], add: [NET_ADMN]}}\n`,
+      "9:57: error: spec.containers[0].securityContext.capabilities.add[0]: \"NET_ADMN\" is not a capability (did you mean 'NET_ADMIN'?)",
+    ],
+    [
       "an empty list",
       "apiVersion: v1\nkind: Pod\nmetadata: {name: a}\nspec:\n  containers: []\n",
       "5:15: error: spec.containers: must have at least one entry",
@@ -169,11 +174,6 @@ describe("places", () => {
       "probes",
       `${POD}    livenessProbe: {exec: {command: [a]}}\n`,
       "9:5: error: spec.containers[0].livenessProbe: probes are not supported yet (remove it)",
-    ],
-    [
-      "a micro-VM",
-      `${POD}  runtimeClassName: microvm\n`,
-      "9:3: error: spec.runtimeClassName: microvm comes with the micro-VM driver, which is not there yet (remove it)",
     ],
     [
       "a storage system",
@@ -318,4 +318,37 @@ describe("YAML", () => {
     expect(again.objects.map((loaded) => loaded.object)).toEqual(objects.map((loaded) => loaded.object));
     expect(objects).toHaveLength(3);
   });
+});
+
+it("fields that only a look beyond the file can find fault with have places", () => {
+  const text = [
+    "apiVersion: v1",
+    "kind: List",
+    "items:",
+    "  - apiVersion: v1",
+    "    kind: Pod",
+    "    metadata:",
+    "      name: web",
+    "    spec:",
+    "      runtimeClassName: special",
+    "      containers:",
+    "        - name: a",
+    "          image: b",
+    "          env: [{ name: A, valueFrom: { secretKeyRef: { name: s, key: k } } }]",
+    "          envFrom: [{ configMapRef: { name: c } }]",
+    "          ports: [{ containerPort: 80 }, { containerPort: 81, hostPort: 8081 }]",
+    "      volumes: [{ name: v, hostPath: { path: /x } }, { name: w, configMap: { name: c } }]",
+  ].join("\n");
+  const [pod] = parseManifestText("web.yaml", text).objects;
+  const places = [...(pod?.places ?? [])].map(([field, { line, column }]) => `${field} ${line}:${column}`);
+  expect(places).toEqual([
+    "metadata.name 7:13",
+    "spec.runtimeClassName 9:25",
+    "spec.containers[0].image 12:18",
+    "spec.containers[0].env[0].valueFrom.secretKeyRef 13:55",
+    "spec.containers[0].envFrom[0].configMapRef 14:37",
+    "spec.containers[0].ports[1].hostPort 15:73",
+    "spec.volumes[0].hostPath.path 16:46",
+    "spec.volumes[1].configMap.name 16:84",
+  ]);
 });

@@ -129,6 +129,7 @@ export class Harness {
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,
+      settled: async () => {},
       unmountUnused: async () => {},
       importAll: () => Promise.reject(new Error("not here")),
       export: () => {

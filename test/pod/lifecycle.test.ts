@@ -203,6 +203,26 @@ describe("what goes wrong behind our back", () => {
     expect(h.container("app").state.type).toBe("running");
   });
 
+  it("what is wrong with a sandbox is in events and status, once", async () => {
+    await h.ensure(desiredPod());
+    const [{ id } = { id: "" }] = await h.observed();
+    h.driver.troubleSandbox(id, "it does not answer");
+    h.look();
+    await h.settle();
+    expect(h.pod().problem).toEqual({ reason: "SandboxNotResponding", message: "it does not answer" });
+    h.driver.troubleSandbox(id, undefined);
+    h.look();
+    await h.settle();
+    expect(h.pod()).toMatchObject({ problem: undefined, stage: "running" });
+    h.driver.troubleSandbox(id, "its kernel crashed");
+    h.driver.breakSandbox(id);
+    h.look();
+    await h.settle();
+    expect(h.pod()).toMatchObject({ problem: undefined, stage: "running" });
+    const told = h.reasons().filter((reason) => reason.startsWith("Sandbox"));
+    expect(told.toSorted()).toEqual(["SandboxChanged", "SandboxFailed", "SandboxNotResponding"]);
+  });
+
   it("is not repaired under Never: the pod fails", async () => {
     await h.ensure(desiredPod({ restartPolicy: "Never" }));
     h.driver.vanishSandbox((await h.observed())[0]?.id ?? "");

@@ -1,5 +1,6 @@
 import { readyCgroups } from "./cgroups.ts";
 import { leftoversSince, takeInventory } from "./leftovers.ts";
+import { watchNamedNamespaces } from "./named-namespaces.ts";
 
 /**
  * Runs once around all tests. Under `npm test` it also compares the host before and after: whatever the tests left
@@ -7,9 +8,11 @@ import { leftoversSince, takeInventory } from "./leftovers.ts";
  */
 export default async function setup(): Promise<() => Promise<void>> {
   const undo = readyCgroups();
+  const forgetNamespaces = watchNamedNamespaces();
   const strict = process.env["GANTRY_CHECK_LEFTOVERS"] === "1";
   const before = strict ? await takeInventory() : undefined;
   return async () => {
+    forgetNamespaces();
     const leftovers = before === undefined ? [] : await leftoversSince(before);
     undo();
     if (leftovers.length > 0)

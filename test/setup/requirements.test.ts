@@ -1,3 +1,5 @@
+import { readdirSync, readFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { familyOf, instructions, packagesFor, REQUIREMENTS, type Requirement } from "../../src/setup/requirements.ts";
 
@@ -44,4 +46,47 @@ test("an unknown distribution gets no command, but every name", () => {
   const text = instructions(REQUIREMENTS, undefined).join("\n");
   expect(text).not.toContain("As root");
   for (const { packages } of REQUIREMENTS) expect(text).toContain(packages.debian);
+});
+
+/** Commands of packages that every Debian has (priority "required"). */
+const ALWAYS_THERE = new Set(
+  (
+    "bash cat chmod chown chroot cp dd dpkg-deb du env find findmnt flock sync getconf mkdir mkfifo mv nsenter rm sh sleep stat stty " +
+    "tar truncate umount apt-get base64 setpriv"
+  ).split(" "),
+);
+/** Tools of the same packages as those of the list, by name. */
+const COME_ALONG = new Map([
+  ["iptables-save", "iptables"],
+  ["tc", "ip"],
+  ["pkill", "ps"],
+  ["gpgconf", "gpg"],
+]);
+/** Asked only where they are installed, or come with Node.js. */
+const OPTIONAL = new Set(["npm", "podman", "firewall-cmd"]);
+
+/** What `directory` runs by a name that stands in its text. */
+function commandsIn(directory: string): string[] {
+  const files = readdirSync(directory, { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+  return files.flatMap((name) => {
+    const text = readFileSync(join(directory, name), "utf8");
+    const calls = text.matchAll(
+      /\b(?:exec|run|runTool|execFileSync|execFile|spawnSync|spawn)\(\s*"([a-z][\w.+-]*)",\s*\[/g,
+    );
+    return [...calls].map(([, command]) => command ?? "");
+  });
+}
+
+test.each([
+  ["src", REQUIREMENTS.filter(({ testsOnly }) => testsOnly !== true)],
+  ["test", REQUIREMENTS],
+])("a fresh Debian gets every command that %s runs", (directory, requirements) => {
+  const installed = new Set(requirements.map(({ tool }) => tool));
+  const commands = new Set(commandsIn(directory));
+  expect(commands.size).toBeGreaterThan(10);
+  const unknown = [...commands].filter((command) => {
+    const tool = COME_ALONG.get(command) ?? command;
+    return !installed.has(tool) && !ALWAYS_THERE.has(tool) && !OPTIONAL.has(tool);
+  });
+  expect(unknown).toEqual([]);
 });

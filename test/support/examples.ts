@@ -17,6 +17,8 @@ export interface ExampleFile {
   readonly restarts: number | undefined;
   /** URL to fetch from the host, and text in the answer. */
   readonly http: { readonly url: string; readonly text: string } | undefined;
+  /** Why a micro-VM does not run it: part of what the pod's status says then; or why there is no point in trying. */
+  readonly microvm: { readonly refused: string } | { readonly skipped: string } | undefined;
 }
 
 const DIRECTORY = "examples";
@@ -45,7 +47,17 @@ function readExample(name: string): ExampleFile {
     reason: expected("expect-reason"),
     restarts: restarts === undefined ? undefined : Number(restarts),
     http: url === undefined ? undefined : { url, text: words.join(" ") },
+    microvm: microvmOf(expected("microvm")),
   };
+}
+
+function microvmOf(line: string | undefined): ExampleFile["microvm"] {
+  if (line === undefined) return undefined;
+  const [verb = "", ...words] = line.split(" ");
+  const why = words.join(" ");
+  if (verb === "refused") return { refused: why };
+  if (verb === "skipped") return { skipped: why };
+  throw new Error(`"# microvm: ${line}" is neither "refused TEXT" nor "skipped WHY"`);
 }
 
 function podNames(text: string): string[] {

@@ -43,5 +43,5 @@ export function makePod(sketch: PodSketch): Pod {
 }
 
 export function loaded(object: LoadedObject["object"], file = `${object.metadata.name}.yaml`): LoadedObject {
-  return { object, place: { file, line: 1, column: 1 }, warnings: [], stale: false };
+  return { object, place: { file, line: 1, column: 1 }, places: new Map(), warnings: [], stale: false };
 }

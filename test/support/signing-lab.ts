@@ -1,5 +1,5 @@
 import { createHash, createSign, generateKeyPairSync, type KeyObject } from "node:crypto";
-import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { exec } from "../../src/system/exec.ts";
@@ -64,7 +64,7 @@ export async function startLab(): Promise<Lab> {
       mkdirSync(join(root, "bin"), { recursive: true });
       cpSync("/bin/busybox", join(root, "bin/busybox"));
       for (const applet of ["sh", "cat", "sleep", "echo", "test", "true", "false"])
-        await exec("ln", ["-s", "busybox", join(root, "bin", applet)]);
+        symlinkSync("busybox", join(root, "bin", applet));
       writeFileSync(join(root, broken ? "other" : "word"), word);
       await exec("tar", ["-C", root, "--mtime=@0", "-cf", join(work, "layer.tar"), "."]);
       const image = ["--image", `${work}/layout:it`];

@@ -20,15 +20,18 @@ function problem(text: string): string {
 
 describe("policy.json", () => {
   test.each([
-    ['{"default":[]}', "policy.json:1:2: default: must hold at least one requirement"],
+    ['{"default":[]}', "policy.json:1:2: default: must have at least one"],
     ["{}", "policy.json:1:1: default"],
     [
       '{\n  "default": [\n    {"type": "allow"}\n  ]\n}',
-      'policy.json:3:6: default.0: must be one of insecureAcceptAnything, reject, signedBy, sigstoreSigned, not "allow"',
+      'policy.json:3:6: default.0.type: "allow" must be insecureAcceptAnything, reject, signedBy or sigstoreSigned',
     ],
     ['{"default":[{"type":"signedBy","keyType":"GPGKeys"}]}', "needs exactly one of keyPath, keyPaths and keyData"],
     ['{"default":[{"type":"signedBy","keyType":"PGP","keyPath":"/k"}]}', "keyType"],
-    ['{"default":[{"type":"sigstoreSigned","keyPath":"key.pub"}]}', "keyPath: must be an absolute path"],
+    [
+      '{"default":[{"type":"sigstoreSigned","keyPath":"key.pub"}]}',
+      'default.0.keyPath: "key.pub" must be an absolute path',
+    ],
     ['{"default":[{"type":"reject"}],"transport":{}}', "transport: unknown setting (did you mean 'transports'?)"],
     ['{"default":[{"type":"reject"}], /* no */ }', "policy.json"],
     ['{"default":[{"type":"reject"}],"default":[{"type":"reject"}]}', "unique"],

@@ -155,8 +155,9 @@ function importImage(backend: ApiBackend): (call: Call) => Promise<unknown> {
     reply.raw.on("close", onClose);
     try {
       const body = shielded(request.raw);
-      if (name !== undefined) return await backend.importImage(body, name, gone.signal);
-      return { apiVersion, kind: "ImageList", items: await backend.importImages(body, gone.signal) };
+      const shownAs = query.text("source");
+      if (name !== undefined) return await backend.importImage(body, name, gone.signal, shownAs);
+      return { apiVersion, kind: "ImageList", items: await backend.importImages(body, gone.signal, shownAs) };
     } finally {
       reply.raw.off("close", onClose);
     }

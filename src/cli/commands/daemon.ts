@@ -1,6 +1,8 @@
 import { resolve } from "node:path";
 import type { PodObject } from "../../api/contract.ts";
+import { isGantryError } from "../../system/errors.ts";
 import type { Context } from "../context.ts";
+import { EXIT } from "../exit.ts";
 import { podTable, sortPods } from "../output/pod-table.ts";
 import { settingsOf } from "../settings.ts";
 import type { Call, CommandSpec } from "../spec.ts";
@@ -42,16 +44,32 @@ function readyTable({ out, now }: Context): (pods: readonly PodObject[]) => void
   return (pods) => out.write(`\n${podTable(sortPods(pods), out, now())}\n`);
 }
 
+/**
+ * A signal that came while modules were loaded is only told in the next poll phase of the event loop, and to nobody when
+ * its listener has gone by then. The first turn may have its poll phase behind it already.
+ */
+async function signalsArrive(): Promise<void> {
+  for (let turn = 0; turn < 2; turn++) await new Promise((resolve) => setImmediate(resolve));
+}
+
 async function run({ flags, context }: Call): Promise<number> {
   const manifests = flags.texts("manifests");
   const settings = settingsOf(flags);
   const { runDaemon } = await import("../../daemon.ts");
+  await signalsArrive();
   context.releaseSignals();
-  return runDaemon({
+  // Ctrl-C while the program was loading: nothing is begun yet.
+  context.signal.throwIfAborted();
+  const running = runDaemon({
     ...(context.root !== undefined && { root: context.root }),
     ...(manifests.length > 0 && { manifests: manifests.map((path) => resolve(path)) }),
     flags: settings,
     stopPodsOnExit: flags.on("stopPodsOnExit"),
     ...(!flags.on("quiet") && { onLine: (line: string) => context.out.line(line), onReady: readyTable(context) }),
+  });
+  return running.catch((error: unknown) => {
+    // Stopped while it was starting: it has let go of everything, and there is nothing to complain of.
+    if (isGantryError(error, "cancelled")) return EXIT.ok;
+    throw error;
   });
 }

@@ -1,4 +1,5 @@
 import type { Image } from "../../image/contract.ts";
+import { normalizeName } from "../../image/name.ts";
 import { openImages } from "../images.ts";
 import { withProgress } from "../output/progress.ts";
 import { formatBytes } from "../output/text.ts";
@@ -35,7 +36,7 @@ async function run({ args, context }: Call): Promise<undefined> {
   }
   const image = await withProgress(`importing ${name}`, images.import(source, name, context.signal));
   if (structured) await out.structured(image);
-  else out.line(lineOf(image.names.at(-1) ?? name, image));
+  else out.line(lineOf(normalizeName(name), image));
   return undefined;
 }
 

@@ -11,6 +11,7 @@ import { count } from "../output/text.ts";
 import { updateSection } from "../output/updates.ts";
 import { waitingSection } from "../output/waiting.ts";
 import { findPod, keyOfPod } from "../pods.ts";
+import { acceleratorReasons } from "../sandbox-detail.ts";
 import type { Call, CommandSpec } from "../spec.ts";
 
 export const status: CommandSpec = {
@@ -77,7 +78,9 @@ async function printStatus({ context }: Call, client: ApiClient, pods: readonly 
   const { out } = context;
   if (pods.length === 0) await noteNoPods(context, client);
   else out.write(podTable(pods, out, context.now()));
+  const reasons = out.format === "wide" ? acceleratorReasons(pods) : [];
   const sections = [
+    reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
     waitingSection(pods, out.colors),
     updateSection(pods, out.colors),
     problemSection(report, out.colors),

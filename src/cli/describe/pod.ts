@@ -10,6 +10,7 @@ import { problemLines } from "../output/problems.ts";
 import { signersOf } from "../output/signers.ts";
 import { renderTable } from "../output/table.ts";
 import { namespaceOf } from "../pods.ts";
+import { sandboxDetail } from "../sandbox-detail.ts";
 import { describeContainer } from "./container.ts";
 import { timeAndAge } from "./time.ts";
 import { describeVolume } from "./volume.ts";
@@ -85,12 +86,12 @@ function headOf(pod: PodObject, now: number): Field[] {
 }
 
 /** What the driver tells about the sandbox: OCI runtime, network namespace … */
-function sandboxOf({ metadata }: PodObject): string[] | undefined {
-  const text = metadata.annotations?.["gantry.dev/sandbox"];
-  if (text === undefined) return undefined;
-  const detail: unknown = JSON.parse(text);
-  if (typeof detail !== "object" || detail === null) return undefined;
-  return Object.entries(detail).map(([name, value]) => `${name} ${String(value)}`);
+function sandboxOf(pod: PodObject): string[] | undefined {
+  const { why = "", ...detail } = sandboxDetail(pod);
+  const lines = Object.entries(detail).map(([name, value]) =>
+    name === "accelerator" && why !== "" ? `${name} ${value} (${why})` : `${name} ${value}`,
+  );
+  return lines.length === 0 ? undefined : lines;
 }
 
 function containersOf(

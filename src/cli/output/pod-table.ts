@@ -2,6 +2,7 @@ import type { PodObject } from "../../api/contract.ts";
 // Not through status.ts: that would load the schema of manifests, and `status` is to be quick.
 import { podSummary } from "../../pod/rules/summary.ts";
 import { namespaceOf } from "../pods.ts";
+import { sandboxDetail, vmOf } from "../sandbox-detail.ts";
 import { type Colors, paintStatus } from "./color.ts";
 import type { Out } from "./out.ts";
 import { signersOf } from "./signers.ts";
@@ -27,7 +28,7 @@ export function podHeader({ namespaces, wide }: Pick<PodTableOptions, "namespace
     "AGE",
     "IP",
     "RUNTIME",
-    ...(wide ? ["IMAGES", "SIGNED BY", "MANIFEST"] : []),
+    ...(wide ? ["VM", "KERNEL", "IMAGES", "SIGNED BY", "MANIFEST"] : []),
   ];
 }
 
@@ -54,6 +55,7 @@ export function podRow(pod: PodObject, options: PodTableOptions, status?: string
     summary.age,
     pod.status.podIP ?? NONE,
     runtimeOf(pod),
+    ...(options.wide ? [vmOf(pod) ?? NONE, sandboxDetail(pod)["kernel"] ?? NONE] : []),
     ...(options.wide ? [imagesOf(pod), signedBy(pod), manifestOf(pod) ?? NONE] : []),
   ];
 }

@@ -19,6 +19,21 @@ export function problemLines(problem: Problem, colors: Colors, indent = ""): str
   return lines;
 }
 
+/** More than this many of one file would bury the table and the other files. */
+const SHOWN_PER_FILE = 3;
+
+/** The first few problems of each file, and how many more it has. */
+function inShort(problems: readonly Problem[], colors: Colors): string[] {
+  const byFile = Map.groupBy(problems, ({ place }) => place.file);
+  return [...byFile].flatMap(([file, all]) => {
+    // One more takes no more room than saying so.
+    const shown = all.length === SHOWN_PER_FILE + 1 ? all : all.slice(0, SHOWN_PER_FILE);
+    const lines = shown.flatMap((problem) => problemLines(problem, colors, "  "));
+    if (shown.length === all.length) return lines;
+    return [...lines, `  ${oneLine(file)}: ${all.length - shown.length} more: gantry validate ${oneLine(file)}`];
+  });
+}
+
 /** What stands below the table of pods: broken manifests, sources that hold, and how many warnings there are. */
 export function problemSection(report: ProblemReport, colors: Colors): string[] {
   const broken = report.problems.filter((problem) => problem.severity === "error");
@@ -27,7 +42,7 @@ export function problemSection(report: ProblemReport, colors: Colors): string[] 
   if (broken.length > 0) {
     sections.push([
       colors.bold(`${count(broken.length, "manifest error")} (what runs stays as it is):`),
-      ...broken.flatMap((problem) => problemLines(problem, colors, "  ")),
+      ...inShort(broken, colors),
     ]);
   }
   if (report.held.length > 0) {

@@ -105,8 +105,7 @@ const spec: Fields<PodSpec> = {
   resourceClaims: later("resource claims"),
   resources: { refused: "resources of a whole pod are not supported yet; set them in the containers" },
   restartPolicy: "supported",
-  runtimeClassName: (value) =>
-    value === "microvm" ? { refused: "microvm comes with the micro-VM driver, which is not there yet" } : "supported",
+  runtimeClassName: "supported",
   schedulerName: oneNode,
   schedulingGates: { refused: "nothing here would ever open a scheduling gate" },
   schedulingGroup: oneNode,

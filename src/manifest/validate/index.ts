@@ -1,6 +1,7 @@
 /** Checks across fields, as the API server makes them once every field by itself is right. Pure. */
 import type { ManifestObject } from "../contract.ts";
 import type { FieldPath, Issue } from "../issue.ts";
+import { vmIssues } from "../vm.ts";
 import { validateMetadata } from "./metadata.ts";
 import { validatePod } from "./pod.ts";
 
@@ -16,6 +17,7 @@ export function validate(object: ManifestObject): Issue[] {
   switch (object.kind) {
     case "Pod":
       validatePod(object, report);
+      issues.push(...vmIssues(object.metadata.annotations));
       break;
     case "ConfigMap":
       for (const key of Object.keys(object.binaryData ?? {})) {

@@ -101,6 +101,8 @@ const stopping = podSetup.createStateConfig({
 export const podMachine = podSetup.createMachine({
   id: "pod",
   context: ({ input }) => input,
+  // States that send each other round in a circle are an error of this one pod's machine, not a daemon that hangs.
+  options: { maxIterations: 1000 },
   initial: "routing",
   on: {
     desired: { actions: [assign(({ context, event }) => update.desiredChanged(context, event.desired)), "digest"] },

@@ -21,7 +21,9 @@ export function isSame(known: readonly ObservedSandbox[], seen: readonly Observe
     known,
     seen,
     (before, now) =>
-      before.state === now.state && sameIds(before.containers, now.containers, (a, b) => a.state === b.state),
+      before.state === now.state &&
+      before.problem === now.problem &&
+      sameIds(before.containers, now.containers, (a, b) => a.state === b.state),
   );
 }
 

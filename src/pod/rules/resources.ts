@@ -1,6 +1,6 @@
 /** From requests and limits to cgroup numbers (k8s.io/kubernetes/pkg/kubelet/cm/helpers_linux.go, qos/policy.go). */
 import { type Container, type Pod, parseBytes, parseMilliCpu } from "../../manifest/index.ts";
-import type { ContainerResources } from "../../sandbox/driver.ts";
+import type { ContainerResources, PodDemand } from "../../sandbox/driver.ts";
 import { type QosClass, qosClassOf } from "./qos.ts";
 
 const PERIOD_US = 100_000;
@@ -67,13 +67,8 @@ export function podResources(pod: Pod): ContainerResources {
   if (pod.spec.resources !== undefined && (pod.spec.resources.limits ?? pod.spec.resources.requests) !== undefined) {
     return numbers(asked(pod.spec.resources));
   }
-  const init = pod.spec.initContainers ?? [];
-  const isSidecar = ({ restartPolicy }: Container): boolean => restartPolicy === "Always";
-  const together = [...init.filter(isSidecar), ...pod.spec.containers].map(({ resources }) => asked(resources));
-  const alone = init.filter((container) => !isSidecar(container)).map(({ resources }) => asked(resources));
-  // Init containers run one at a time, so the hungriest of them counts, not their sum.
-  const need = (field: keyof Asked): number =>
-    Math.max(sum(together.map((one) => one[field])), ...alone.map((one) => one[field]));
+  const { together, alone } = containersOf(pod);
+  const need = (field: keyof Asked): number => most({ together, alone }, (one) => one[field]);
   const limit = (field: "cpuLimit" | "memoryLimit"): number =>
     [...together, ...alone].every((one) => one[field] > 0) ? need(field) : 0;
   return numbers({
@@ -82,6 +77,39 @@ export function podResources(pod: Pod): ContainerResources {
     cpuLimit: limit("cpuLimit"),
     memoryLimit: limit("memoryLimit"),
   });
+}
+
+/** What a virtual machine for this pod has to have room for. */
+export function podDemand(pod: Pod): PodDemand {
+  const all = containersOf(pod);
+  const each = [...all.together, ...all.alone];
+  const memory = ({ memoryLimit, memoryRequest }: Asked): number => memoryLimit || memoryRequest;
+  const cpu = ({ cpuLimit, cpuRequest }: Asked): number => cpuLimit || cpuRequest;
+  return {
+    memory: { bytes: most(all, memory), open: each.some((one) => memory(one) === 0) },
+    cpu: { milli: most(all, cpu), open: each.some((one) => cpu(one) === 0) },
+  };
+}
+
+interface Running {
+  /** Those that run side by side. */
+  readonly together: readonly Asked[];
+  /** Init containers: one at a time, before the others. */
+  readonly alone: readonly Asked[];
+}
+
+function containersOf({ spec }: Pod): Running {
+  const init = spec.initContainers ?? [];
+  const isSidecar = ({ restartPolicy }: Container): boolean => restartPolicy === "Always";
+  return {
+    together: [...init.filter(isSidecar), ...spec.containers].map(({ resources }) => asked(resources)),
+    alone: init.filter((container) => !isSidecar(container)).map(({ resources }) => asked(resources)),
+  };
+}
+
+/** What is needed at any time: of init containers the hungriest counts, not their sum. */
+function most({ together, alone }: Running, need: (one: Asked) => number): number {
+  return Math.max(sum(together.map(need)), ...alone.map(need));
 }
 
 function numbers({ cpuRequest, cpuLimit, memoryLimit }: Asked): ContainerResources {

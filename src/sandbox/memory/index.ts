@@ -38,6 +38,8 @@ export interface MemoryDriver extends SandboxDriver {
   vanishSandbox(id: string): void;
   /** The sandbox is there but of no use, as after a reboot; its containers lose their exit codes. */
   breakSandbox(id: string): void;
+  /** Something is wrong with it, or (undefined) no more. */
+  troubleSandbox(id: string, problem: string | undefined): void;
   /** The container is lost together with its exit code. */
   loseContainer(containerId: string): void;
   /** The next call of `method` throws this, `times` times (default 1). */
@@ -271,6 +273,13 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       const sandbox = sandboxOf(id);
       stopAll(sandbox);
       for (const container of sandbox.containers.values()) lose(container);
+    },
+
+    troubleSandbox(id, problem) {
+      const sandbox = sandboxOf(id);
+      delete sandbox.problem;
+      if (problem !== undefined) sandbox.problem = problem;
+      changed(id);
     },
 
     loseContainer(containerId) {

@@ -41,6 +41,7 @@ export interface MemorySandbox {
   readonly createdAt: number;
   readonly address: string;
   state: ObservedSandbox["state"];
+  problem?: string;
   readonly containers: Map<string, MemoryContainer>;
 }
 
@@ -82,6 +83,7 @@ export function observeSandbox(runtimeClass: string, sandbox: MemorySandbox): Ob
     pod: config.pod,
     attempt: config.attempt,
     state: sandbox.state,
+    ...(sandbox.problem === undefined ? {} : { problem: sandbox.problem }),
     createdAt: sandbox.createdAt,
     ips: config.hostNetwork || sandbox.state !== "ready" ? [] : [sandbox.address],
     labels: config.labels,

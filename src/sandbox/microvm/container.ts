@@ -66,7 +66,7 @@ async function build(
   config: ContainerConfig,
   signal: AbortSignal,
 ): Promise<void> {
-  refuseContainer(config);
+  refuseContainer(config, sandbox.config.volumes);
   const sandboxId = sandbox.config.id;
   const [root, image, used] = await Promise.all([
     ctx.images.rootfs(config.imageDigest, signal),
@@ -94,9 +94,9 @@ async function build(
   await rename(temporary, files.root);
 
   const machine = ctx.machines.get(sandboxId);
-  const qmp = await machine.qmp(signal);
-  if (!used.some((use) => use.disk === slots.disk)) await insertImage(qmp, slots.disk, image);
-  await logTo(qmp, slots.logPort, config.logPath);
+  const controls = { qmp: await machine.qmp(signal), jailer: sandboxFiles(ctx.dirs, sandboxId).jailer };
+  if (!used.some((use) => use.disk === slots.disk)) await insertImage(controls, slots.disk, image);
+  await logTo(controls, slots.logPort, config.logPath);
   await provideVolumes(ctx, sandbox, config, signal);
   const body = createRequest(sandbox.config, config, process, slots);
   await machine.guest.request({ type: "create", body }, signal);

@@ -1,28 +1,32 @@
 import { existsSync } from "node:fs";
+import { open } from "node:fs/promises";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
-import { killQemus, lastWords } from "./qemu/process.ts";
+import { killQemus } from "./qemu/process.ts";
 import type { EndRecord, SandboxRecord } from "./records.ts";
 import { isRunning } from "./sandbox.ts";
+
+/** Of what guest and QEMU have printed: a panic comes with the state of the CPU and what was called. */
+const TAIL_BYTES = 16 * 1024;
+const MAX_REASON = 300;
 
 /**
  * When and why a VM that should run has ended: written down by whoever sees it first, the same for all who ask later.
  * Undefined while it runs, or when it was stopped on purpose.
  */
 export async function endOf(ctx: Context, sandbox: SandboxRecord): Promise<EndRecord | undefined> {
-  if (sandbox.phase !== "ready" || sandbox.bootId !== ctx.bootId || isRunning(ctx, sandbox)) return undefined;
+  if (isRunning(ctx, sandbox)) return undefined;
   const files = sandboxFiles(ctx.dirs, sandbox.config.id);
   const known = await ctx.records.end(files.end).catch(() => undefined);
-  if (known !== undefined) return known;
-  const said = panicIn(await lastWords(files.console)) ?? (await lastWords(files.log));
-  const reason = said === "" ? "QEMU ended and said nothing; it may have been killed" : said;
+  if (known !== undefined || sandbox.phase !== "ready" || sandbox.bootId !== ctx.bootId) return known;
+  const reason = reasonOfEnd(await tailOf(files.console), await tailOf(files.log));
   ctx.machines.drop(sandbox.config.id);
   return await write(ctx, sandbox.config.id, reason);
 }
 
-/** Ends a VM whose agent does not answer any more. */
-export async function endSilentVm(ctx: Context, id: string): Promise<void> {
-  await write(ctx, id, "the agent in the micro-VM did not answer any more");
+/** Ends a VM that nothing else ends. @param reason for people, as in "the micro-VM ended: …" */
+export async function endVm(ctx: Context, id: string, reason: string): Promise<void> {
+  await write(ctx, id, reason.slice(0, MAX_REASON));
   await killQemus(sandboxFiles(ctx.dirs, id).root);
 }
 
@@ -34,7 +38,45 @@ async function write(ctx: Context, id: string, reason: string): Promise<EndRecor
   return end;
 }
 
-function panicIn(text: string): string | undefined {
-  const panic = /Kernel panic - not syncing: [^·\r\n]*/.exec(text)?.[0];
-  return panic?.trim() ?? (text === "" ? undefined : text);
+/** Why a VM has ended, from the last words of its guest's kernel and of QEMU. Both are shown to people. Pure. */
+export function reasonOfEnd(console: string, qemu: string): string {
+  const panic = /Kernel panic - not syncing: ([^\r\n]*)/.exec(console)?.[1];
+  if (panic !== undefined) return `${causeOf(panic)} (kernel panic: ${printable(panic)})`;
+  const said = qemu
+    .split("\n")
+    .map((line) => line.trim())
+    .findLast((line) => line !== "");
+  if (said !== undefined) return `QEMU ended: ${printable(said)}`;
+  return "QEMU ended without a word: it was killed, or the guest switched itself off";
+}
+
+function causeOf(panic: string): string {
+  if (/deadlocked on memory|out of memory/i.test(panic)) return "the guest has run out of memory";
+  if (/attempted to kill init/i.test(panic)) return "the agent in the guest has died";
+  return "the guest's kernel has crashed";
+}
+
+/** What a guest has written may hold anything, also what moves a terminal's cursor. */
+function printable(text: string): string {
+  return text
+    .trim()
+    .replaceAll(/[^ -~]/g, "?")
+    .slice(0, MAX_REASON);
+}
+
+/** The last bytes of a file, which may be of any size; nothing for one that cannot be read. */
+async function tailOf(path: string): Promise<string> {
+  try {
+    await using file = await open(path, "r");
+    const { size } = await file.stat();
+    const { buffer, bytesRead } = await file.read(
+      Buffer.alloc(TAIL_BYTES),
+      0,
+      TAIL_BYTES,
+      Math.max(0, size - TAIL_BYTES),
+    );
+    return buffer.toString("latin1", 0, bytesRead);
+  } catch {
+    return "";
+  }
 }

@@ -8,8 +8,12 @@ export interface Dirs {
   readonly sandboxes: string;
   /** Kernel, agent and initramfs; survives a reboot. */
   readonly boot: string;
+  /** Scratch disks, which lose their names when their VM starts. On disk, since /run eats memory. */
+  readonly scratch: string;
   /** What disks without an image are. */
   readonly emptyDisk: string;
+  /** The parent of all cgroups of this root, as seen from the root of each hierarchy. */
+  readonly cgroup: string;
   /** Memory and state of templates. On tmpfs wherever there is one: clones map them. */
   readonly templates: string;
 }
@@ -18,10 +22,20 @@ export function driverDirs(paths: Paths): Dirs {
   return {
     sandboxes: join(paths.run, "vms"),
     boot: join(paths.lib, "microvm"),
+    scratch: join(paths.lib, "scratch"),
     emptyDisk: join(paths.run, "empty-disk"),
+    cgroup: paths.rootId === "" ? "/gantry" : `/gantry-${paths.rootId}`,
     templates: join("/dev/shm", paths.rootId === "" ? "gantry-templates" : `gantry-templates-${paths.rootId}`),
   };
 }
+
+/** The cgroup of a VM, from the root of each hierarchy. */
+export function vmCgroup(dirs: Dirs, sandboxId: string): string {
+  return `${dirs.cgroup}/${VM_CGROUP}${sandboxId}`;
+}
+
+/** What the names of those cgroups begin with. */
+export const VM_CGROUP = "vm-";
 
 export interface SandboxFiles {
   readonly root: string;
@@ -29,9 +43,12 @@ export interface SandboxFiles {
   readonly net: string;
   readonly qmp: string;
   readonly agent: string;
+  /** Where files are passed on to QEMU. */
+  readonly jailer: string;
   readonly console: string;
   /** How the VM ended that was not stopped. */
   readonly end: string;
+  /** QEMU's process id, as the host sees it. */
   readonly pid: string;
   /** What QEMU itself has to say. */
   readonly log: string;
@@ -46,10 +63,11 @@ export function sandboxFiles(dirs: Dirs, id: string): SandboxFiles {
     net: join(root, "net"),
     qmp: join(root, VM_FILES.qmp),
     agent: join(root, VM_FILES.agent),
+    jailer: join(root, VM_FILES.jailer),
     console: join(root, VM_FILES.console),
     end: join(root, "end.json"),
     pid: join(root, VM_FILES.pid),
-    log: join(root, "qemu.log"),
+    log: join(root, VM_FILES.log),
     containers: join(root, "containers"),
   };
 }

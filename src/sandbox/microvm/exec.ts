@@ -1,7 +1,7 @@
 import { Readable, Writable } from "node:stream";
 import { GantryError } from "../../system/errors.ts";
 import type { ExecRequest, ExecSession } from "../driver.ts";
-import type { AgentLink, SessionListener } from "./channel/link.ts";
+import { type AgentLink, type SessionListener, violation } from "./channel/link.ts";
 import { isRefusal } from "./channel/push.ts";
 import { noSuchContainer } from "./container.ts";
 import type { Context } from "./context.ts";
@@ -71,11 +71,13 @@ const requestOf = (body: Extract<Parameters<AgentLink["begin"]>[0], { type: "exe
   ({ type: "exec", body }) as const;
 
 /** One exec on a link: streams with flow control both ways. */
-class Session implements ExecSession, SessionListener {
+export class Session implements ExecSession, SessionListener {
   readonly #link: AgentLink;
   readonly #id: number;
   readonly #exit = Promise.withResolvers<number>();
   #window = EXEC_STDIN_WINDOW;
+  /** Bytes of output that the agent may still send. */
+  #allowed = OUTPUT_WINDOW;
   #resumeInput: (() => void) | undefined;
   readonly stdout: Readable;
   readonly stderr?: Readable;
@@ -107,11 +109,13 @@ class Session implements ExecSession, SessionListener {
   }
 
   output(data: Buffer, stderr: boolean): void {
+    this.#allowed -= data.length;
+    if (this.#allowed < 0) throw violation("more output of a command than it was allowed");
     (stderr && this.stderr ? this.stderr : this.stdout).push(data);
   }
 
   stdinCredit(bytes: number): void {
-    this.#window += bytes;
+    this.#window = Math.min(this.#window + bytes, EXEC_STDIN_WINDOW);
     this.#resumeInput?.();
   }
 
@@ -144,6 +148,7 @@ class Session implements ExecSession, SessionListener {
       highWaterMark: OUTPUT_WINDOW,
       read: () => {
         if (owed === 0) return;
+        this.#allowed += owed;
         this.#link.send({ type: "execCredit", body: { bytes: owed } }, this.#id);
         owed = 0;
       },

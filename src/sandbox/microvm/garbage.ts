@@ -1,14 +1,20 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { cgroupsIn, killCgroup, removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
 import { sandboxIds } from "../sandbox-ids.ts";
+import { PRIVATE_MEMORY } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
+import { VM_CGROUP, vmCgroup } from "./dirs.ts";
+import { reclaimVmIds } from "./jail/ids.ts";
 import { killQemus, qemusBelow } from "./qemu/process.ts";
+import { collectScratch } from "./scratch.ts";
+import { isAbandoned } from "./template/stage.ts";
 
 /**
  * Called while nothing is being created. Removes what belongs to no sandbox that has a directory: QEMUs, mounts,
- * leases. @returns what was removed, one line each
+ * cgroups, user ids, leases. @returns what was removed, one line each
  */
 export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise<string[]> {
   const { dirs } = ctx;
@@ -25,16 +31,26 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     done.push(`QEMU of ${directory}`);
   }
   for (const name of await namesIn(dirs.templates)) {
-    if (!name.startsWith(".new-")) continue; // of a daemon that was killed while it built one
+    if (name.startsWith(PRIVATE_MEMORY)) await removeTree(join(dirs.templates, name));
+    if (!isAbandoned(dirs.templates, name)) continue;
     await killQemus(join(dirs.templates, name));
     await removeTree(join(dirs.templates, name));
     done.push(`unfinished template ${name}`);
   }
+  done.push(...(await collectScratch(dirs.scratch)));
   for (const path of mountsBelow(dirs.sandboxes)) {
     const [id] = path.slice(dirs.sandboxes.length + 1).split("/");
     if (id === undefined || id === "" || sandboxes.has(id)) continue;
     await unmountBelow(path, signal);
     done.push(`mount ${path}`);
   }
+  for (const name of cgroupsIn(ctx.cgroups, dirs.cgroup)) {
+    const id = name.startsWith(VM_CGROUP) ? name.slice(VM_CGROUP.length) : undefined;
+    if (id === undefined || sandboxes.has(id)) continue;
+    await killCgroup(ctx.cgroups, vmCgroup(dirs, id));
+    await removeCgroup(ctx.cgroups, vmCgroup(dirs, id));
+    done.push(`cgroup ${vmCgroup(dirs, id)}`);
+  }
+  for (const id of await reclaimVmIds()) done.push(`user id ${id}`);
   return [...done, ...(await ctx.network.collectGarbage(await sandboxIds(ctx.paths), signal))];
 }

@@ -7,32 +7,37 @@ import type { Clock } from "../../system/clock.ts";
 import { GantryError, messageOf } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
+import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
+import { detectCgroups } from "../cgroup/host.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
 import { makeDirectory, namesIn } from "../namespace/files.ts";
 import { createGate, keyedLock } from "../namespace/locks.ts";
 import { privateBase, releaseBase } from "../namespace/pins.ts";
 import { bootId } from "../namespace/proc.ts";
-import { findBinary } from "../namespace/runtime.ts";
-import { detectAccelerator } from "./accelerator/detect.ts";
+import type { Decision } from "./accelerator/decide.ts";
+import { acceleratorFile, detectAccelerator } from "./accelerator/detect.ts";
 import { kvmTrial } from "./accelerator/trial.ts";
-import { ensureBootFiles } from "./boot/index.ts";
-import { vmArguments } from "./boot-vm.ts";
+import { ensureBootFiles, type OwnFiles } from "./boot/index.ts";
+import { templateFacts, vmArguments } from "./boot-vm.ts";
 import { abortable } from "./channel/guest.ts";
 import { beginContainers, createContainer, noSuchContainer, startContainer } from "./container.ts";
 import type { Context } from "./context.ts";
-import { endSilentVm } from "./death.ts";
+import { endVm } from "./death.ts";
 import { containerFiles, driverDirs, sandboxFiles } from "./dirs.ts";
 import { execInContainer } from "./exec.ts";
 import { collectGarbage } from "./garbage.ts";
 import { listSandboxes } from "./list.ts";
 import { createMachines } from "./machines.ts";
-import type { Accelerator } from "./qemu/args.ts";
+import { type PlanPorts, planFor, planVm, type VmDefaults } from "./plan.ts";
+import { findQemu } from "./qemu/find.ts";
 import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
 import { reopenLog } from "./reopen.ts";
 import { runSandbox } from "./sandbox.ts";
+import { emptyScratch, SCRATCH_BYTES } from "./scratch.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
+import { LEAST_MEMORY_MIB, type ShapeDefaults } from "./shape.ts";
 import { readStats } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { buildTemplate } from "./template/build.ts";
@@ -47,61 +52,92 @@ export interface MicrovmDriverOptions {
   readonly clock: Clock;
   /** Default: qemu-system-x86_64 in PATH. */
   readonly qemu?: string;
-  /** Default: what is found to work here. */
-  readonly accelerator?: Accelerator;
+  /** What VMs are like unless their pods say otherwise. Default: 128 MiB, one CPU, whatever works here. */
+  readonly defaults?: VmDefaults;
+  /** Templates that are built at the start, by the shape of their VMs. */
+  readonly warm?: readonly ShapeDefaults[];
+  /** How many templates are kept, and what they may take together. */
+  readonly templates?: { readonly keep: number; readonly maxBytes: number };
   /** Where kernel and initramfs are kept. Default: <lib>/microvm. */
   readonly bootCache?: string;
   /** How long a guest may take to boot, in ms. Default 30,000. */
   readonly bootTimeoutMs?: number;
+  /** What the containers of a pod may write in all, in bytes. Default 8 GiB. */
+  readonly scratchBytes?: number;
 }
 
 const BOOT_TIMEOUT_MS = 30_000;
-const KEPT_TEMPLATES = 4;
-const NEVER: AbortSignal = new AbortController().signal;
+const TEMPLATES = { keep: 4, maxBytes: 2 ** 30 };
+const DEFAULTS: VmDefaults = { memoryMiB: LEAST_MEMORY_MIB, vcpus: 1, machine: "auto", accelerator: "auto" };
+/** What is tried in order to find out whether KVM works. */
+const TRIAL: Decision = { accelerator: "kvm", why: "a trial" };
 
 /** The driver for `runtimeClassName: microvm`: one QEMU per pod, with a kernel of its own and our agent as process 1. */
 export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDriver {
   const { paths, images, network, log, clock } = options;
   const dirs = { ...driverDirs(paths), ...(options.bootCache === undefined ? {} : { boot: options.bootCache }) };
   const records = createRecords();
-  const machines = createMachines(dirs, records, log, (id) => {
-    endSilentVm(ctx, id).catch((error: unknown) =>
-      log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"),
-    );
+  const machines = createMachines(dirs, records, log, (id, why) => {
+    endVm(ctx, id, why).catch((error: unknown) => log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"));
   });
   const volumes = createVolumeSync();
   const compileSeccomp = createSeccompCompiler(join(paths.run, "seccomp"), log);
   const bootTimeoutMs = options.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
+  const warm = options.warm ?? [];
+  const { keep, maxBytes } = options.templates ?? TEMPLATES;
   const templates = new Templates({
     directory: dirs.templates,
-    keep: KEPT_TEMPLATES,
+    keep: keep === 0 ? 0 : Math.max(keep, warm.length),
+    maxBytes,
     log,
-    build: async (directory, template, { shape, qemu }) => {
-      const vm = await vmArguments(ctx, shape, await ctx.accelerator(NEVER), NEVER);
-      await buildTemplate({ qemu, vm, directory, template, timeoutMs: bootTimeoutMs });
+    build: async (directory, template, { plan, qemu }, signal) => {
+      const options = { qemu, jailer: plan.boot.jailer, vm: vmArguments(ctx, plan), directory, template };
+      const empty = await emptyScratch(dirs.scratch, ctx.scratchBytes, signal);
+      await buildTemplate({ ...options, emptyScratch: empty, timeoutMs: bootTimeoutMs, signal });
     },
   });
-  const accelerator = memoised(() =>
-    detectAccelerator({
-      cacheFile: join(paths.lib, "accelerator.json"),
-      bootId: ctx.bootId,
-      trial: () => kvmTrial(ctx),
-    }),
-  );
+  const closing = new AbortController();
+  const ensureFiles = (own: OwnFiles) => ensureBootFiles({ cacheDir: dirs.boot, signal: closing.signal }, own);
+  const ourFiles = memoised(() => ensureFiles({}));
+  const ports: PlanPorts = {
+    defaults: options.defaults ?? DEFAULTS,
+    // Files of the user's may be others the next time.
+    bootFiles: (own) => (own.kernel === undefined && own.initramfs === undefined ? ourFiles() : ensureFiles(own)),
+    detect: memoised(() =>
+      detectAccelerator({
+        cacheFile: acceleratorFile(paths),
+        bootId: ctx.bootId,
+        trial: async () => kvmTrial(ctx, await planFor(ports, { resources: {} }, TRIAL), closing.signal),
+      }),
+    ),
+  };
   const ctx: Context = {
     ...{ paths, dirs, images, network, log, clock, records, machines, volumes },
+    cgroups: detectCgroups(),
     bootId: bootId(),
-    qemu: options.qemu ?? findBinary("qemu-system-x86_64") ?? "qemu-system-x86_64",
-    bootFiles: memoised(() => ensureBootFiles({ cacheDir: dirs.boot })),
-    accelerator: async () => options.accelerator ?? (await accelerator()).accelerator,
+    qemu: () => findQemu(options.qemu),
+    plan: async (asked, signal) => await abortable(planVm(ports, asked), signal),
     template: async (facts, signal) => await abortable(templates.get(facts), signal),
     discardTemplate: (template) => templates.discard(template),
     seccomp: async ({ security }, capabilities, signal) =>
       security.seccomp.type === "Unconfined" ? undefined : await compileSeccomp(capabilities, signal),
     bootTimeoutMs,
+    scratchBytes: options.scratchBytes ?? SCRATCH_BYTES,
     lock: keyedLock(),
     gate: createGate(),
   };
+  /** One after the other, and beside everything else: whoever needs one sooner builds it himself. */
+  const warmUp = async (): Promise<void> => {
+    try {
+      for (const shape of warm) {
+        const plan = await planVm({ ...ports, defaults: { ...ports.defaults, ...shape } }, { resources: {} });
+        await templates.get(templateFacts(ctx, plan));
+      }
+    } catch (error) {
+      if (!closing.signal.aborted) log.warn({ reason: messageOf(error) }, "no templates of micro-VMs ahead of need");
+    }
+  };
+  let warming: Promise<void> = Promise.resolve();
   let started = false; // one that only looks, as the CLI does, takes nothing away
   const sandboxRecord = (id: string) => records.sandbox(sandboxFiles(dirs, id).record).catch(() => undefined);
 
@@ -114,14 +150,18 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       await truncate(dirs.emptyDisk, IMAGE_FILE_BYTES);
       await privateBase(dirs, signal);
       started = true;
+      warming = warmUp();
     },
 
     async close() {
       machines.close();
+      closing.abort();
+      await Promise.all([templates.close(), warming]);
       if (!started) return;
       started = false;
       if ((await namesIn(dirs.sandboxes)).length === 0) await templates.clear();
       await releaseBase(dirs);
+      removeEmptyCgroup(ctx.cgroups, dirs.cgroup);
     },
 
     async runSandbox(config, signal) {
@@ -191,8 +231,8 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return await readStats(ctx, sandboxId, containerId);
     },
 
-    async list() {
-      const found = await listSandboxes(ctx);
+    async list(wanted = () => true) {
+      const found = await listSandboxes(ctx, wanted);
       for (const { id, state } of found) {
         const record = started && state === "ready" ? await sandboxRecord(id) : undefined;
         if (record) volumes.check(ctx, record);

@@ -3,7 +3,7 @@ import type { ObservedContainer, ObservedSandbox } from "../driver.ts";
 import { namesIn } from "../namespace/files.ts";
 import type { Context } from "./context.ts";
 import { endOf } from "./death.ts";
-import { containerFiles, sandboxFiles } from "./dirs.ts";
+import { containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { exitOf } from "./machines.ts";
 import type { GuestContainer } from "./protocol/index.ts";
 import type { ContainerRecord, EndRecord, ExitRecord, SandboxRecord } from "./records.ts";
@@ -13,9 +13,12 @@ import type { SlotUse } from "./slots.ts";
 /** How long `list` may wait for an agent that we have no connection to. */
 const CONNECT_TIMEOUT_MS = 2000;
 
-/** Every sandbox that has a directory. Reads files and what agents have told; asks them only after a new connection. */
-export async function listSandboxes(ctx: Context): Promise<ObservedSandbox[]> {
-  const ids = (await namesIn(ctx.dirs.sandboxes)).filter((name) => !name.startsWith("."));
+/**
+ * Every wanted sandbox that has a directory. Reads files and what agents have told; asks them only after a new
+ * connection.
+ */
+export async function listSandboxes(ctx: Context, wanted: (id: string) => boolean): Promise<ObservedSandbox[]> {
+  const ids = (await namesIn(ctx.dirs.sandboxes)).filter((name) => !name.startsWith(".") && wanted(name));
   const found = await Promise.all(ids.map((id) => observeSandbox(ctx, id)));
   return found.filter((sandbox) => sandbox !== undefined);
 }
@@ -36,6 +39,7 @@ export async function observeSandbox(ctx: Context, id: string): Promise<Observed
     pod: config.pod,
     attempt: config.attempt,
     state: ready ? "ready" : "not-ready",
+    ...problemOf(end, ready && ctx.machines.silent(id)),
     createdAt: record.createdAt,
     ips: ready ? record.ips : [],
     labels: config.labels,
@@ -47,12 +51,28 @@ export async function observeSandbox(ctx: Context, id: string): Promise<Observed
       vcpus: String(shape.vcpus),
       ...(boot === undefined
         ? {}
-        : { accelerator: boot.accelerator, boot: `${boot.how}, ${boot.ms} ms`, kernel: boot.kernel }),
-      ...(end === undefined ? {} : { ended: end.reason }),
-      ...(ctx.machines.silent(id) ? { agent: "silent" } : {}),
+        : {
+            accelerator: boot.accelerator,
+            why: boot.why,
+            machine: boot.machine,
+            boot: `${boot.how}, ${boot.ms} ms`,
+            kernel: boot.kernel,
+          }),
       ...(record.process === undefined ? {} : { qemuPid: String(record.process.pid) }),
+      ...(record.uid === undefined ? {} : { uid: String(record.uid) }),
+      cgroup: vmCgroup(ctx.dirs, id),
     },
   };
+}
+
+function problemOf(end: EndRecord | undefined, silent: boolean): Pick<ObservedSandbox, "problem"> {
+  if (end !== undefined) return { problem: endedBecause(end) };
+  return silent ? { problem: "the agent in the micro-VM does not answer; the VM is ended if that goes on" } : {};
+}
+
+/** Pure. */
+function endedBecause({ reason }: EndRecord): string {
+  return `the micro-VM ended: ${reason}`;
 }
 
 /** The containers of a sandbox. Those that nobody can tell about any more are exited when their VM is. */
@@ -93,7 +113,9 @@ export async function slotUses(ctx: Context, sandbox: SandboxRecord): Promise<Sl
 
 async function knownContainers(ctx: Context, id: string): Promise<ReadonlyMap<string, GuestContainer> | undefined> {
   const { guest } = ctx.machines.get(id);
-  if (guest.known === undefined) await guest.link(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => undefined);
+  // One that is known to be silent is not waited for: others want to be looked at, too.
+  if (guest.known === undefined && !ctx.machines.silent(id))
+    await guest.link(AbortSignal.timeout(CONNECT_TIMEOUT_MS)).catch(() => undefined);
   return guest.known;
 }
 
@@ -145,8 +167,7 @@ export function stateOf(record: ContainerRecord, { exit, guest, running, end, sa
 /** What ran in a VM that ended is as dead as if it had been killed. */
 function endedWith(record: ContainerRecord, end: EndRecord | undefined): ExitRecord | undefined {
   if (end === undefined || record.phase === "creating") return undefined;
-  const terminationMessage = `the micro-VM ended: ${end.reason}`;
-  return { exitCode: 137, finishedAt: end.at, oomKilled: false, terminationMessage };
+  return { exitCode: 137, finishedAt: end.at, oomKilled: false, terminationMessage: endedBecause(end) };
 }
 
 function factsOf(record: ContainerRecord): Omit<ObservedContainer, "state"> {

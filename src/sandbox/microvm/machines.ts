@@ -1,6 +1,8 @@
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
 import { toGantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
+import { isAlive } from "../namespace/proc.ts";
 import { Guest } from "./channel/guest.ts";
 import { containerFiles, type Dirs, sandboxFiles } from "./dirs.ts";
 import type { GuestContainer } from "./protocol/index.ts";
@@ -12,7 +14,11 @@ export interface Machine {
   readonly guest: Guest;
   /** Connects at first use, and again when the connection was lost. */
   qmp(signal: AbortSignal): Promise<Qmp>;
+  close(): void;
 }
+
+/** How often to look whether a QEMU is gone whose agent cannot be reached. */
+const [FIRST_LOOK_MS, LAST_LOOK_MS] = [2, 250];
 
 /** The VMs that this process has connections to. The VMs themselves do not care. */
 export interface Machines {
@@ -21,20 +27,22 @@ export interface Machines {
   silent(sandboxId: string): boolean;
   /** Lets go of the sockets. */
   drop(sandboxId: string): void;
+  /** The QEMU behind `machine` has ended: whoever waits for its answers is told, and whoever watches. */
+  ended(sandboxId: string, machine: Machine): void;
   /** Something may have changed in a sandbox. */
   changed(sandboxId: string): void;
   watch(listener: (sandboxId: string) => void): () => void;
   close(): void;
 }
 
-/** @param onDead called when an agent does not answer any more */
+/** @param onDead called when an agent is of no more use */
 export function createMachines(
   dirs: Dirs,
   records: Records,
   log: Logger,
-  onDead: (sandboxId: string) => void,
+  onDead: (sandboxId: string, why: string) => void,
 ): Machines {
-  const machines = new Map<string, Machine & { close(): void }>();
+  const machines = new Map<string, Machine>();
   const listeners = new Set<(sandboxId: string) => void>();
   const silent = new Set<string>();
   const changed = (sandboxId: string): void => {
@@ -53,7 +61,31 @@ export function createMachines(
     );
   };
 
-  const open = (sandboxId: string): Machine & { close(): void } => {
+  const ended = (sandboxId: string, machine: Machine): void => {
+    if (machines.get(sandboxId) === machine) {
+      silent.delete(sandboxId);
+      machines.delete(sandboxId);
+    }
+    machine.close();
+    changed(sandboxId);
+  };
+
+  /**
+   * A QEMU that another daemon started tells us of its end by its sockets only, a moment before it is gone. Of one
+   * that is booted just now nothing is written down yet: whoever boots it watches it.
+   */
+  const noticeEnd = async (sandboxId: string): Promise<void> => {
+    const machine = machines.get(sandboxId);
+    const record = await records.sandbox(sandboxFiles(dirs, sandboxId).record).catch(() => undefined);
+    if (machine === undefined || record?.process === undefined) return;
+    for (let waitMs = FIRST_LOOK_MS; machines.get(sandboxId) === machine; waitMs = Math.min(waitMs * 2, LAST_LOOK_MS)) {
+      if (!isAlive(record.process)) ended(sandboxId, machine);
+      else if (machine.guest.known !== undefined) return;
+      else await sleep(waitMs, undefined, { ref: false });
+    }
+  };
+
+  const open = (sandboxId: string): Machine => {
     const files = sandboxFiles(dirs, sandboxId);
     let qmp: Promise<Qmp> | undefined;
     const guest = new Guest({
@@ -65,7 +97,9 @@ export function createMachines(
         else silent.delete(sandboxId);
         changed(sandboxId);
       },
-      onDead: () => onDead(sandboxId),
+      onDead: () => onDead(sandboxId, "the agent in the guest did not answer any more"),
+      onHostile: (why) => onDead(sandboxId, `the agent in the guest broke the protocol: ${why}`),
+      onLost: () => void noticeEnd(sandboxId),
     });
     return {
       guest,
@@ -97,6 +131,7 @@ export function createMachines(
       machines.get(sandboxId)?.close();
       machines.delete(sandboxId);
     },
+    ended,
     changed,
     watch(listener) {
       listeners.add(listener);

@@ -1,5 +1,5 @@
+import { weightOfShares } from "../cgroup/cgroup.ts";
 import type { ContainerConfig, SandboxConfig } from "../driver.ts";
-import { weightOfShares } from "../namespace/cgroup.ts";
 import { hostFacts } from "../namespace/host.ts";
 import { ALL_CAPABILITIES, effectiveCapabilities } from "../namespace/oci/capabilities.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../namespace/oci/mounts.ts";
@@ -7,6 +7,7 @@ import type { ResolvedUser } from "../namespace/users.ts";
 import { etcMounts } from "./etc-volume.ts";
 import type { CreateRequest, GuestMount, GuestProcess } from "./protocol/index.ts";
 import type { ProcessRecord } from "./records.ts";
+import { SHARE_VOLUME } from "./volumes.ts";
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -66,7 +67,8 @@ export function createRequest(
   const own = config.mounts.map((mount): GuestMount => {
     const volume = sandbox.volumes.find((candidate) => candidate.name === mount.volume);
     const files = volume?.kind === "configMap" || volume?.kind === "secret";
-    return { target: normalise(mount.mountPath), volume: mount.volume, readOnly: mount.readOnly || files };
+    const from = volume?.kind === "hostPath" ? { volume: SHARE_VOLUME, root: mount.volume } : { volume: mount.volume };
+    return { ...from, target: normalise(mount.mountPath), readOnly: mount.readOnly || files };
   });
   const mounts = [...etcMounts(targets), ...own].sort((a, b) => depth(a.target) - depth(b.target));
   return {

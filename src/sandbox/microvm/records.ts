@@ -12,6 +12,8 @@ const sandboxRecord = z.object({
   ips: z.array(z.string()),
   /** Of the pinned network namespace: another one means that somebody replaced or unpinned it. */
   netInode: z.number().exactOptional(),
+  /** User and group id that QEMU runs as. */
+  uid: z.number().exactOptional(),
   /** QEMU. */
   process: processId.exactOptional(),
   shape: z.object({ memoryMiB: z.number(), vcpus: z.number(), disks: z.number(), logPorts: z.number() }),
@@ -20,6 +22,9 @@ const sandboxRecord = z.object({
     .object({
       how: z.enum(["cold", "clone"]),
       accelerator: z.enum(["kvm", "tcg"]),
+      /** Why that one; for people. */
+      why: z.string().default(""),
+      machine: z.enum(["q35", "microvm"]).default("q35"),
       /** Start of QEMU to the agent's answer. */
       ms: z.number(),
       /** `uname -r` in the guest. */

@@ -1,5 +1,5 @@
 import { GantryError } from "../../system/errors.ts";
-import type { ContainerConfig, SandboxConfig } from "../driver.ts";
+import type { ContainerConfig, PreparedVolume, SandboxConfig } from "../driver.ts";
 
 /** What a micro-VM cannot give, since its kernel is not the host's. Each refusal says why and what to do. */
 
@@ -14,15 +14,10 @@ export function refuseSandbox(config: SandboxConfig): void {
     if (wanted)
       throw refusal(`spec.${field}: true`, `a micro-VM has a kernel of its own and cannot share the host's ${what}`);
   }
-  for (const volume of config.volumes) {
-    if (volume.kind === "hostPath") {
-      throw refusal(`the hostPath volume "${volume.name}"`, "the host's files cannot be shared with a micro-VM yet");
-    }
-  }
 }
 
 /** @throws GantryError unsupported */
-export function refuseContainer(config: ContainerConfig): void {
+export function refuseContainer(config: ContainerConfig, volumes: readonly PreparedVolume[]): void {
   if (config.security.privileged) {
     throw refusal(
       `securityContext.privileged of container ${config.name}`,
@@ -33,10 +28,18 @@ export function refuseContainer(config: ContainerConfig): void {
     if (mount.propagation === "Bidirectional") {
       throw refusal(`mountPropagation: Bidirectional at ${mount.mountPath}`, "mounts cannot leave a micro-VM");
     }
+    // Of the other volumes the host mounts nothing: there it changes nothing.
+    const shared = volumes.some(({ name, kind }) => name === mount.volume && kind === "hostPath");
+    if (mount.propagation === "HostToContainer" && shared) {
+      throw refusal(
+        `mountPropagation: HostToContainer at ${mount.mountPath}`,
+        "what the host mounts there once the pod runs cannot come into it",
+      );
+    }
   }
 }
 
-function refusal(what: string, why: string): GantryError {
+export function refusal(what: string, why: string): GantryError {
   return new GantryError("unsupported", `${what} is not possible in a micro-VM: ${why}`, {
     hint: "Leave it out, or use runtimeClassName: namespace for this pod.",
   });

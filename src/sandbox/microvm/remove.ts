@@ -1,8 +1,13 @@
 import { existsSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+import { messageOf } from "../../system/errors.ts";
+import { removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { unmountBelow } from "../namespace/mounts.ts";
+import { isAlive } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
-import { containerFiles, sandboxFiles } from "./dirs.ts";
+import { containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
+import { releaseVmId } from "./jail/ids.ts";
 import { containersOf, slotUses } from "./list.ts";
 import { ejectImage } from "./qemu/devices.ts";
 import { killQemus } from "./qemu/process.ts";
@@ -35,16 +40,23 @@ export async function dismantleContainer(
 /** Removes every trace of a sandbox, whatever state it is in. Nothing there is fine. */
 export async function dismantleSandbox(ctx: Context, id: string, signal: AbortSignal): Promise<void> {
   const files = sandboxFiles(ctx.dirs, id);
+  const record = await ctx.records.sandbox(files.record).catch(() => undefined);
   await powerOff(ctx, id);
   await ctx.network.detach(id, signal);
+  await removeCgroup(ctx.cgroups, vmCgroup(ctx.dirs, id));
   await unmountBelow(files.root, signal);
   await removeTree(files.root);
+  if (record?.uid !== undefined) await releaseVmId(record.uid, files.root);
   ctx.records.forget(files.root);
   ctx.machines.drop(id);
   ctx.volumes.forget(id);
 }
 
-/** Ends the VM; whatever still ran in it is noted as killed. */
+/** How long a guest may take over writing back what it has and switching itself off; it takes tens of ms. */
+const POWER_OFF_MS = 3000;
+const POWER_OFF_POLL_MS = 3;
+
+/** Ends the VM, by its own means or by force; whatever still ran in it is noted as killed. */
 export async function powerOff(ctx: Context, id: string): Promise<void> {
   const files = sandboxFiles(ctx.dirs, id);
   const record = await ctx.records.sandbox(files.record).catch(() => undefined);
@@ -56,8 +68,22 @@ export async function powerOff(ctx: Context, id: string): Promise<void> {
     }
   }
   if (record && record.phase !== "stopped") await ctx.records.save(files.record, { ...record, phase: "stopped" });
+  if (record) await switchOff(ctx, record);
   if (existsSync(files.root)) await killQemus(files.root);
   ctx.machines.drop(id);
+}
+
+/** Has the guest end what runs, write back what it holds and power off. One that does not is left to be killed. */
+async function switchOff(ctx: Context, record: SandboxRecord): Promise<void> {
+  const { id } = record.config;
+  const { guest } = ctx.machines.get(id);
+  if (record.process === undefined || !isRunning(ctx, record) || guest.known === undefined) return;
+  const deadline = performance.now() + POWER_OFF_MS;
+  const limit = AbortSignal.timeout(POWER_OFF_MS);
+  await guest.request({ type: "shutdown", body: null }, limit).catch((error: unknown) => {
+    ctx.log.warn({ sandbox: id, reason: messageOf(error) }, "a micro-VM does not power off, it is killed");
+  });
+  while (isAlive(record.process) && performance.now() < deadline) await sleep(POWER_OFF_POLL_MS);
 }
 
 /** Names of the containers that have a directory. */

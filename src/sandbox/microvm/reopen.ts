@@ -19,13 +19,13 @@ export async function reopenLog(ctx: Context, sandboxId: string, id: string): Pr
   const used = await slotUses(ctx, sandbox);
   if (used.find((use) => use.id === id)?.ended !== false) return;
   const machine = ctx.machines.get(sandboxId);
-  const qmp = await machine.qmp(NEVER);
+  const controls = { qmp: await machine.qmp(NEVER), jailer: sandboxFiles(ctx.dirs, sandboxId).jailer };
   const spare = freeLogPort(sandbox.shape, used);
   if (spare === undefined) {
-    await logTo(qmp, record.logPort, record.logPath); // no port to change to: a line may be cut in two
+    await logTo(controls, record.logPort, record.logPath); // no port to change to: a line may be cut in two
     return;
   }
-  await logTo(qmp, spare, record.logPath);
+  await logTo(controls, spare, record.logPath);
   // Noted first: should we die now, the next to ask changes it again.
   await ctx.records.save(file, { ...record, logPort: spare });
   await machine.guest.request({ type: "log", body: { container: id, logPort: spare } }, NEVER);

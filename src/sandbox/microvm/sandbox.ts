@@ -1,7 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { statSync } from "node:fs";
 import { mkdir, rename, writeFile } from "node:fs/promises";
-import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
@@ -9,15 +8,17 @@ import { removeTree } from "../namespace/files.ts";
 import { isAlive } from "../namespace/proc.ts";
 import { bootVm } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
-import { type SandboxFiles, sandboxFiles } from "./dirs.ts";
+import { type SandboxFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
+import { limitVmCpu, makeVmCgroup } from "./jail/cgroup.ts";
+import { releaseVmId, takeVmId } from "./jail/ids.ts";
 import { observeSandbox } from "./list.ts";
 import { joinTap, pinNetns } from "./network/tap.ts";
 import type { GuestNetwork } from "./protocol/index.ts";
 import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
-import { shapeFor } from "./shape.ts";
+import { checkShared, sharedVolumes } from "./share.ts";
 
 const ENTROPY_BYTES = 256;
 
@@ -32,6 +33,8 @@ export async function runSandbox(
   signal: AbortSignal,
 ): Promise<ObservedSandbox> {
   refuseSandbox(config);
+  await checkShared(sharedVolumes(config));
+  ctx.qemu(); // what the host lacks is said before anything is made
   const files = sandboxFiles(ctx.dirs, config.id);
   const before = await ctx.records.sandbox(files.record).catch(() => undefined);
   if (before) {
@@ -59,24 +62,35 @@ async function build(
   beginWith: (sandbox: SandboxRecord) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
-  const shape = shapeFor(config.resources, availableParallelism());
+  const plan = await ctx.plan(config, signal);
+  const { shape } = plan;
+  const uid = await takeVmId(files.root);
   const draft: SandboxRecord = {
-    ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape },
+    ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
   };
-  await createDirectory(ctx, files, draft);
-  await pinNetns(files.net, signal);
+  try {
+    await createDirectory(ctx, files, draft);
+  } catch (error) {
+    await releaseVmId(uid, files.root); // nobody would know of it
+    throw error;
+  }
+  const path = vmCgroup(ctx.dirs, config.id);
+  const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
+  const netns = pinNetns(files.net, signal);
+  const given = { plan, jail: { uid, cgroup }, volumes: sharedVolumes(config), netns };
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
   const [network, booted] = await Promise.allSettled([
-    attach(ctx, files, config, signal),
-    bootVm(ctx, config.id, shape, signal),
+    netns.then(() => attach(ctx, files, config, signal)),
+    bootVm(ctx, config.id, given, signal),
   ]);
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;
   const { ips, network: guestNetwork } = network.value;
   const up: SandboxRecord = { ...draft, ...booted.value, ips: [...ips], netInode: statSync(files.net).ino };
-  await configureGuest(ctx, config, guestNetwork, signal);
+  await configureGuest(ctx, up, guestNetwork, signal);
   await pushEtcFiles(ctx, config, ips, signal);
   await beginWith(up);
+  limitVmCpu(ctx.cgroups, path, config.resources);
   await ctx.records.save(files.record, { ...up, phase: "ready" });
 }
 
@@ -100,12 +114,19 @@ async function attach(ctx: Context, files: SandboxFiles, config: SandboxConfig, 
 /** What must be there before any app runs: a clone has its template's otherwise. */
 async function configureGuest(
   ctx: Context,
-  { id, hostname, sysctls }: SandboxConfig,
+  { config: { id, hostname, sysctls }, shape }: SandboxRecord,
   network: GuestNetwork,
   signal: AbortSignal,
 ): Promise<void> {
   const wallClockNs = BigInt(ctx.clock.now()) * 1_000_000n;
-  const body = { wallClockNs, entropy: randomBytes(ENTROPY_BYTES), hostname, network, sysctls };
+  const body = {
+    wallClockNs,
+    entropy: randomBytes(ENTROPY_BYTES),
+    hostname,
+    network,
+    sysctls,
+    scratchDisk: shape.disks,
+  };
   await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);
 }
 

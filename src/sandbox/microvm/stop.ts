@@ -1,15 +1,20 @@
 import { GantryError } from "../../system/errors.ts";
 import type { ObservedContainer, StopOptions } from "../driver.ts";
 import { signalNumber } from "../signals.ts";
+import { isRefusal } from "./channel/push.ts";
 import type { Context } from "./context.ts";
+import { endVm } from "./death.ts";
 import { sandboxFiles } from "./dirs.ts";
 import { observeContainer } from "./list.ts";
+import type { ControlRequest } from "./protocol/index.ts";
 import type { SandboxRecord } from "./records.ts";
 import { isRunning } from "./sandbox.ts";
 
 const SIGKILL = 9;
 const POLL_MS = 200;
 const KILL_TIMEOUT_MS = 10_000;
+/** How long an agent may take to pass a signal on, before its whole VM has to go. */
+const ANSWER_TIMEOUT_MS = 10_000;
 
 /** See SandboxDriver.stopContainer. */
 export async function stopContainer(
@@ -24,18 +29,36 @@ export async function stopContainer(
   if (!sandbox || !isRunning(ctx, sandbox)) return;
   const container = await observeContainer(ctx, sandbox, id);
   if (container === undefined || isOver(container)) return;
-  const { guest } = ctx.machines.get(sandboxId);
-  if (container.state === "running") {
-    await guest.request({ type: "signal", body: { container: id, signal: number } }, signal);
-    const polite = number === SIGKILL ? 0 : stop.graceMs;
-    if (polite > 0 && (await waitUntilDead(ctx, sandbox, id, polite, signal))) return;
+  const polite = number === SIGKILL ? 0 : stop.graceMs;
+  if (container.state === "running" && polite > 0) {
+    const began = performance.now();
+    const limit = Math.min(polite, ANSWER_TIMEOUT_MS);
+    await ask(ctx, sandboxId, { type: "signal", body: { container: id, signal: number } }, limit, signal);
+    const left = polite - (performance.now() - began);
+    if (await waitUntilDead(ctx, sandbox, id, Math.max(0, left), signal)) return;
   }
-  await guest.request({ type: "kill", body: { container: id } }, signal);
-  if (await waitUntilDead(ctx, sandbox, id, KILL_TIMEOUT_MS, signal)) return;
-  throw new GantryError("timeout", `container ${id} does not die`, {
-    kind: "system",
-    hint: "Its micro-VM is too busy or hangs; stopping the pod ends it.",
-  });
+  const heard = await ask(ctx, sandboxId, { type: "kill", body: { container: id } }, ANSWER_TIMEOUT_MS, signal);
+  if (heard && (await waitUntilDead(ctx, sandbox, id, KILL_TIMEOUT_MS, signal))) return;
+  if (!isRunning(ctx, sandbox)) return;
+  // There is no other way to end what runs in it.
+  await endVm(ctx, sandboxId, `the guest did not stop container ${container.name} when it was asked to`);
+}
+
+/** False when the agent does not answer in time, or its VM ends meanwhile. @throws GantryError cancelled; AgentRefusal */
+async function ask(
+  ctx: Context,
+  sandboxId: string,
+  request: ControlRequest,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<boolean> {
+  try {
+    await ctx.machines.get(sandboxId).guest.request(request, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+    return true;
+  } catch (error) {
+    if (signal.aborted || isRefusal(error)) throw error;
+    return false;
+  }
 }
 
 function isOver(container: ObservedContainer | undefined): boolean {

@@ -1,10 +1,13 @@
 import { readdir, readFile, realpath, stat } from "node:fs/promises";
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, PreparedVolume } from "../driver.ts";
 import { isAbsent } from "../namespace/files.ts";
-import { type FileToPush, pushFiles } from "./channel/push.ts";
+import type { Guest } from "./channel/guest.ts";
+import { type FileToPush, isRefusal, pushFiles } from "./channel/push.ts";
 import type { Context } from "./context.ts";
+import { SHARE_TAG } from "./qemu/args.ts";
 import type { SandboxRecord } from "./records.ts";
 import { versionOf } from "./volume-sync.ts";
 
@@ -47,9 +50,28 @@ async function provide(ctx: Context, sandboxId: string, volume: PreparedVolume, 
       return;
     }
     case "hostPath":
-      throw new GantryError("unsupported", `the hostPath volume "${name}" cannot be shared with a micro-VM yet`, {
-        hint: "Use runtimeClassName: namespace for this pod.",
-      });
+      await mountShare(guest, signal);
+  }
+}
+
+/** The volume of the guest that has all hostPath volumes in it. No volume of a pod can have a name with a dot. */
+export const SHARE_VOLUME = "gantry.share";
+const SHARE_TIMEOUT_MS = 10_000;
+const SHARE_POLL_MS = 5;
+/** What the guest's mount says as long as it has not found the device. */
+const EINVAL = 22;
+
+async function mountShare(guest: Guest, signal: AbortSignal): Promise<void> {
+  const source = { type: "virtiofs", tag: SHARE_TAG, readOnly: false } as const;
+  const deadline = performance.now() + SHARE_TIMEOUT_MS;
+  for (;;) {
+    try {
+      await guest.request({ type: "volume", body: { name: SHARE_VOLUME, source } }, signal);
+      return;
+    } catch (error) {
+      if (!isRefusal(error) || error.reply.errno !== EINVAL || performance.now() > deadline) throw error;
+    }
+    await sleep(SHARE_POLL_MS);
   }
 }
 

@@ -2,7 +2,7 @@ import type { ImageStore } from "../../image/contract.ts";
 import type { PodNetwork } from "../../network/contract.ts";
 import type { Clock } from "../../system/clock.ts";
 import type { Logger } from "../../system/log.ts";
-import type { CgroupHost } from "./cgroup-host.ts";
+import type { CgroupHost } from "../cgroup/host.ts";
 import type { Dirs } from "./dirs.ts";
 import type { Folders } from "./folders.ts";
 import type { HostFacts } from "./host.ts";

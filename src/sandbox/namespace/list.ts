@@ -1,8 +1,8 @@
 import { existsSync, readFileSync, statSync } from "node:fs";
 import { join } from "node:path";
 import { setImmediate } from "node:timers/promises";
+import { hadOom } from "../cgroup/cgroup.ts";
 import type { ObservedContainer, ObservedSandbox } from "../driver.ts";
-import { hadOom } from "./cgroup.ts";
 import type { Context } from "./context.ts";
 import { type ContainerFiles, containerFiles, podCgroup, sandboxFiles } from "./dirs.ts";
 import { isAbsent, readTail } from "./files.ts";

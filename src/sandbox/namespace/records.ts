@@ -59,8 +59,25 @@ export const sandboxConfig = z.object({
       hostPath: z.string(),
       medium: z.literal("Memory").exactOptional(),
       sizeLimitBytes: z.number().exactOptional(),
+      readOnly: z.boolean().exactOptional(),
     }),
   ),
+  demand: z
+    .object({
+      memory: z.object({ bytes: z.number(), open: z.boolean() }),
+      cpu: z.object({ milli: z.number(), open: z.boolean() }),
+    })
+    .exactOptional(),
+  vm: z
+    .object({
+      memoryMiB: z.number().exactOptional(),
+      vcpus: z.number().exactOptional(),
+      kernel: z.string().exactOptional(),
+      initramfs: z.string().exactOptional(),
+      machine: z.enum(["auto", "q35", "microvm"]).exactOptional(),
+      accelerator: z.enum(["auto", "kvm", "tcg"]).exactOptional(),
+    })
+    .exactOptional(),
 }) satisfies z.ZodType<SandboxConfig>;
 
 export const processId = z.object({ pid: z.number(), startTicks: z.number() });

@@ -3,7 +3,7 @@ import { rm, rmdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { exec } from "../../system/exec.ts";
-import { killCgroup, removeCgroup, removeEmptyCgroup } from "./cgroup.ts";
+import { killCgroup, removeCgroup, removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import type { Context } from "./context.ts";
 import { type ContainerFiles, containerFiles, pauseId, podCgroup, sandboxFiles } from "./dirs.ts";
 import { namesIn, removeOwnTree, removeTree } from "./files.ts";

@@ -5,6 +5,8 @@ import { z } from "zod";
 import { GantryError, messageOf } from "../../system/errors.ts";
 import { exec } from "../../system/exec.ts";
 import { makeTempDir, sweepTempDirs } from "../../system/temp-dirs.ts";
+import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
+import { detectCgroups } from "../cgroup/host.ts";
 import type { Dirs } from "./dirs.ts";
 import { makeDirectory, readIfThere, removeTree, writeAtomically } from "./files.ts";
 import { mountTable } from "./mounts.ts";
@@ -129,6 +131,7 @@ async function preflight(dirs: Dirs, path: string, signal: AbortSignal): Promise
   } finally {
     await exec(path, ["--root", root, "delete", "--force", id], { okCodes: "any" });
     await removeTree(bundle);
+    removeEmptyCgroup(detectCgroups(), dirs.cgroup); // `gantry doctor` leaves nothing; with pods in it, it stays
   }
 }
 
@@ -204,12 +207,21 @@ function cgroupMounts(): string {
 
 /** The path of a program, looked up in PATH and where Debian keeps system programs. */
 export function findBinary(name: string): string | undefined {
-  if (isAbsolute(name)) return statSync(name, { throwIfNoEntry: false })?.isFile() ? name : undefined;
+  if (isAbsolute(name)) return isFile(name) ? name : undefined;
   if (name.includes("/")) return undefined;
   const path = `${process.env["PATH"] ?? ""}${delimiter}/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin`;
   for (const directory of path.split(delimiter).filter(isAbsolute)) {
     const candidate = join(directory, name);
-    if (statSync(candidate, { throwIfNoEntry: false })?.isFile()) return candidate;
+    if (isFile(candidate)) return candidate;
   }
   return undefined;
+}
+
+/** False also where one may not look: PATH may name directories of others. */
+function isFile(path: string): boolean {
+  try {
+    return statSync(path).isFile();
+  } catch {
+    return false;
+  }
 }

@@ -1,8 +1,8 @@
 import { mkdir, readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
+import { limitPod } from "../cgroup/cgroup.ts";
 import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
-import { limitPod } from "./cgroup.ts";
 import type { Context } from "./context.ts";
 import { podCgroup, type SandboxFiles, sandboxFiles } from "./dirs.ts";
 import { hostNetworkHostsFile, hostsFile, resolvConf } from "./etc-files.ts";

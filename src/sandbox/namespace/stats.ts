@@ -1,8 +1,8 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
+import { processesIn } from "../cgroup/cgroup.ts";
+import type { CgroupHost } from "../cgroup/host.ts";
 import type { ContainerStats } from "../driver.ts";
-import { processesIn } from "./cgroup.ts";
-import type { CgroupHost } from "./cgroup-host.ts";
 import { isAbsent } from "./files.ts";
 
 /**

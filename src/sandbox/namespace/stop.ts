@@ -1,7 +1,7 @@
 import { GantryError } from "../../system/errors.ts";
+import { killCgroup, thaw } from "../cgroup/cgroup.ts";
 import type { ObservedContainer, StopOptions } from "../driver.ts";
 import { signalNumber } from "../signals.ts";
-import { killCgroup, thaw } from "./cgroup.ts";
 import type { Context } from "./context.ts";
 import { podCgroup, sandboxFiles } from "./dirs.ts";
 import type { ExitWatcher } from "./exits.ts";

@@ -1,6 +1,7 @@
 import { chmod, lchown, lstat, readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
+import { FIRST_VM_ID } from "../vm-ids.ts";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
 import { namesIn } from "./files.ts";
@@ -9,8 +10,8 @@ import type { OciIdMapping } from "./oci/types.ts";
 /** How many ids a pod gets: what Kubernetes gives, and enough for every id that images use. */
 export const IDS_PER_POD = 65_536;
 
-/** User ids are 32 bits and the upper half upsets some file systems. */
-const LAST_HOST_ID = 2 ** 31 - 1;
+/** User ids are 32 bits and the upper half upsets some file systems; the last of the lower belong to micro-VMs. */
+const LAST_HOST_ID = FIRST_VM_ID - 1;
 
 /** Default for where the ids of user namespaces begin: above those of people and of rootless containers. */
 export const FIRST_HOST_ID = 2 ** 20;

@@ -33,6 +33,42 @@ export function pidOf(pod: PodView, name: string): number {
   return pid;
 }
 
+/**
+ * One run of a container, to be told from the next and to be looked for: its first process, or in a micro-VM, whose
+ * processes nobody outside sees, its QEMU and its id.
+ */
+export interface Run {
+  readonly id: string;
+  /** What a signal reaches from outside: the process, or the whole VM. */
+  readonly pid: number;
+}
+
+/** @throws Error when it does not run */
+export function runOf(pod: PodView, name: string): Run {
+  if (!isMicrovm(pod)) {
+    const pid = pidOf(pod, name);
+    return { id: `process ${pid}`, pid };
+  }
+  const container = containerOf(pod, name);
+  const id = container.containerID?.replace(/^\w+:\/\//, "") ?? "";
+  if (container.state.running === undefined || id === "") throw new Error(`container ${name} does not run`);
+  const pid = qemuOf(pod);
+  return { id: `${id} in QEMU ${pid}`, pid };
+}
+
+function isMicrovm({ spec }: PodView): boolean {
+  return spec["runtimeClassName"] === "microvm";
+}
+
+/** The QEMU of a pod in a micro-VM. @throws Error when there is none */
+export function qemuOf({ metadata }: PodView): number {
+  const sandbox = `/vms/${metadata.uid.replaceAll("-", "").slice(0, 12)}-`;
+  const isQemu = (pid: number): boolean => /^qemu-system/.test(readOrEmpty(`/proc/${pid}/comm`));
+  const [qemu] = pidsWith(sandbox).filter((pid) => isQemu(pid) && isRunning(pid));
+  if (qemu === undefined) throw new Error(`pod ${metadata.name} has no QEMU`);
+  return qemu;
+}
+
 /** Pids of processes whose command line contains `mark`. */
 export function pidsWith(mark: string): number[] {
   return allPids().filter((pid) => readOrEmpty(`/proc/${pid}/cmdline`).replaceAll("\0", " ").includes(mark));

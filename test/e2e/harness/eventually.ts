@@ -1,7 +1,7 @@
 import { messageOf } from "../../../src/system/errors.ts";
 
 export interface EventuallyOptions {
-  /** Default 30,000 ms: far more than anything takes, so that a slow machine fails no test. */
+  /** Default 60,000 ms: far more than anything takes, so that a slow machine fails no test. */
   readonly deadlineMs?: number;
   /** What is waited for, for the error. */
   readonly what?: string;
@@ -18,7 +18,7 @@ export async function eventually<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   options: EventuallyOptions = {},
 ): Promise<T> {
-  const { deadlineMs = 30_000, what = "the condition" } = options;
+  const { deadlineMs = 60_000, what = "the condition" } = options;
   const deadline = Date.now() + deadlineMs;
   let last = "never true";
   for (;;) {

@@ -1,5 +1,15 @@
 import { execFileSync } from "node:child_process";
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { layout, type Paths } from "../../../src/system/paths.ts";
@@ -9,12 +19,17 @@ import { eventually } from "./eventually.ts";
 import { leftoversOf } from "./leftovers.ts";
 import { isReady, type PodView, parsePodList } from "./pods.ts";
 import { type CliOptions, type CliResult, type DaemonProcess, runCli, spawnDaemon } from "./process.ts";
+import { type RuntimeClass, withRuntimeClass } from "./runtime-class.ts";
 
 export interface HostOptions {
   /** A prepared image directory that is copied into the root: see fixture.ts. */
   readonly images?: string;
   /** The `gantry` to run; default: the sources. */
   readonly launcher?: string;
+  /** What pods get whose manifests do not say. Default: "namespace", by not asking for anything. */
+  readonly runtimeClass?: RuntimeClass;
+  /** Where kernel, initramfs and templates of micro-VMs are shared with other hosts; default: its own. */
+  readonly vm?: { readonly boot: string; readonly templates: string };
 }
 
 export interface DaemonOptions {
@@ -30,7 +45,9 @@ export class TestHost implements AsyncDisposable {
   readonly root: string;
   readonly manifests: string;
   readonly paths: Paths;
+  readonly runtimeClass: RuntimeClass | undefined;
   readonly #launcher: string | undefined;
+  readonly #templates: string | undefined;
   daemon: DaemonProcess | undefined;
 
   constructor(options: HostOptions = {}) {
@@ -40,15 +57,19 @@ export class TestHost implements AsyncDisposable {
     this.root = join(this.directory, "r");
     this.manifests = join(this.directory, "m");
     this.paths = layout(this.root);
+    this.runtimeClass = options.runtimeClass;
     this.#launcher = options.launcher;
+    this.#templates = options.vm?.templates;
     mkdirSync(this.manifests);
     mkdirSync(this.paths.lib, { recursive: true });
     // cp keeps the holes of the image files, which are far bigger than what they hold.
     if (options.images !== undefined) execFileSync("cp", ["-a", options.images, this.paths.images]);
+    if (options.vm !== undefined) symlinkSync(options.vm.boot, join(this.paths.lib, "microvm"));
   }
 
   /** Starts `gantry daemon` and waits until it answers. @throws Error with its log when it ends instead */
   async startDaemon(options: DaemonOptions = {}): Promise<DaemonProcess> {
+    this.#shareTemplates();
     const args = ["--root", this.root, "--manifests", this.manifests, ...(options.args ?? [])];
     const daemon = spawnDaemon(args, join(this.directory, "daemon.log"), {
       env: options.env ?? {},
@@ -64,6 +85,12 @@ export class TestHost implements AsyncDisposable {
     if (daemon.exitCode() !== undefined)
       throw new Error(`the daemon ended with ${daemon.exitCode()}:\n${daemon.log()}`);
     return daemon;
+  }
+
+  /** A daemon takes its templates, and so the link, away when it leaves the host without a pod. */
+  #shareTemplates(): void {
+    const own = join("/dev/shm", `gantry-templates-${this.paths.rootId}`);
+    if (this.#templates !== undefined && !existsSync(own)) symlinkSync(this.#templates, own);
   }
 
   /** Ends the daemon as a crash does (SIGKILL), or politely with SIGTERM. What runs goes on running. */
@@ -90,13 +117,17 @@ export class TestHost implements AsyncDisposable {
   /** As editors do it: another file, renamed over the old one. */
   write(name: string, text: string): void {
     const temporary = join(this.manifests, `.${name}.tmp`);
-    writeFileSync(temporary, text);
+    writeFileSync(temporary, this.#classed(text));
     renameSync(temporary, join(this.manifests, name));
   }
 
   /** As `>` of a shell does it: truncated, then written. */
   writeInPlace(name: string, text: string): void {
-    writeFileSync(join(this.manifests, name), text);
+    writeFileSync(join(this.manifests, name), this.#classed(text));
+  }
+
+  #classed(text: string): string {
+    return this.runtimeClass === "microvm" ? withRuntimeClass(text, "microvm") : text;
   }
 
   remove(name: string): void {
@@ -108,7 +139,7 @@ export class TestHost implements AsyncDisposable {
   }
 
   /** The pod, once `accept` says so. */
-  waitFor(name: string, accept: (pod: PodView) => boolean, what: string, deadlineMs = 30_000): Promise<PodView> {
+  waitFor(name: string, accept: (pod: PodView) => boolean, what: string, deadlineMs = 60_000): Promise<PodView> {
     const probe = async (): Promise<PodView | undefined> =>
       (await this.pods()).find((pod) => pod.metadata.name === name && accept(pod));
     return eventually(probe, { what: `pod ${name}: ${what}`, deadlineMs, explain: () => this.explain() });
@@ -122,7 +153,7 @@ export class TestHost implements AsyncDisposable {
     return this.waitFor(name, (pod) => pod.status.phase === phase, phase);
   }
 
-  async waitGone(name: string, deadlineMs = 30_000): Promise<void> {
+  async waitGone(name: string, deadlineMs = 60_000): Promise<void> {
     const gone = async (): Promise<boolean> => !(await this.pods()).some((pod) => pod.metadata.name === name);
     await eventually(gone, { what: `the end of pod ${name}`, deadlineMs, explain: () => this.explain() });
   }

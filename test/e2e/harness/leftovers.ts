@@ -28,6 +28,7 @@ async function look(paths: Paths): Promise<string[]> {
     ...tables.filter((table) => table.includes(rootId)),
     ...filesOfPods(paths),
     ...rowsOfPods(paths),
+    ...entriesOf("/dev/shm").filter((path) => path.endsWith(`gantry-templates-${rootId}`)),
   ];
 }
 
@@ -35,6 +36,7 @@ async function look(paths: Paths): Promise<string[]> {
 export function filesOfPods({ run, lib, pods, podLogs, rootId }: Paths): string[] {
   const directories = [
     join(run, "sandboxes"),
+    join(run, "vms"),
     join(lib, "sandboxes"),
     join(run, "exits"),
     join(run, "network"),

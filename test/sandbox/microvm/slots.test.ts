@@ -33,7 +33,27 @@ test.each([
   [{}, 128, 1],
   [{ memoryLimitBytes: 16 << 20 }, 128, 1],
   [{ memoryLimitBytes: 100 << 20, cpuQuotaUs: 150_000 }, 192, 2],
-  [{ memoryLimitBytes: 2 ** 30, cpuQuotaUs: 900_000, cpuPeriodUs: 100_000 }, 1088, 4],
+  [{ memoryLimitBytes: 2 ** 30, cpuQuotaUs: 900_000, cpuPeriodUs: 100_000 }, 1152, 4],
 ])("a pod with %o gets %d MiB and %d CPUs", (resources, memoryMiB, vcpus) => {
-  expect(shapeFor(resources, 4)).toMatchObject({ memoryMiB, vcpus });
+  expect(shapeFor({ resources }, 4, { memoryMiB: 128, vcpus: 1 })).toMatchObject({ memoryMiB, vcpus });
+});
+
+const none = { bytes: 0, open: true };
+const some = (mib: number, open = false) => ({ bytes: mib << 20, open });
+
+test.each([
+  ["nothing is asked for", { memory: none, cpu: { milli: 0, open: true } }, {}, 256, 2],
+  ["one of two has a limit", { memory: some(512, true), cpu: { milli: 2500, open: true } }, {}, 832, 3],
+  ["all have limits", { memory: some(100), cpu: { milli: 500, open: false } }, {}, 192, 1],
+  [
+    "the annotations say it",
+    { memory: some(100), cpu: { milli: 500, open: false } },
+    { memoryMiB: 100, vcpus: 9 },
+    100,
+    9,
+  ],
+  ["one annotation says it", { memory: some(100), cpu: { milli: 500, open: false } }, { vcpus: 2 }, 192, 2],
+])("where %s, the defaults fill in", (_, demand, vm, memoryMiB, vcpus) => {
+  const defaults = { memoryMiB: 256, vcpus: 2 };
+  expect(shapeFor({ resources: {}, demand, vm }, 4, defaults)).toMatchObject({ memoryMiB, vcpus });
 });

@@ -2,7 +2,7 @@ import { mkdir, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { describe, expect, onTestFinished, test } from "vitest";
-import { weightOfShares } from "../../../src/sandbox/namespace/cgroup.ts";
+import { weightOfShares } from "../../../src/sandbox/cgroup/cgroup.ts";
 import { splitDeviceNumber } from "../../../src/sandbox/namespace/devices.ts";
 import { hostNetworkHostsFile, hostsFile, resolvConf } from "../../../src/sandbox/namespace/etc-files.ts";
 import { readTail } from "../../../src/sandbox/namespace/files.ts";

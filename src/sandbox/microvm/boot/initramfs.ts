@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { type Agent, exists } from "./agent.ts";
+import type { Agent } from "./agent.ts";
+import { exists } from "./compile.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
 import type { Kernel } from "./kernel.ts";
 import { type KernelModule, readModules } from "./modules.ts";
@@ -15,6 +16,7 @@ const BOOT_MODULES: readonly string[] = [
   "virtio_net",
   "overlay",
   "erofs",
+  "quota_v2",
 ];
 
 /** Loaded when the kernel asks for the alias: most pods never do. */
@@ -39,8 +41,10 @@ export async function buildInitramfs(options: {
   readonly kernel: Kernel;
   readonly agent: Agent;
   readonly cacheDir: string;
+  /** Told in a few words what takes its time. */
+  readonly say?: (what: string) => void;
 }): Promise<Initramfs> {
-  const { kernel, agent, cacheDir } = options;
+  const { kernel, agent, cacheDir, say } = options;
   const image = await stat(kernel.image);
   const hash = createHash("sha256")
     .update(JSON.stringify([kernel.id, image.size, image.mtimeMs, agent.hash, BOOT_MODULES, MODULES_ON_DEMAND, LAYOUT]))
@@ -49,10 +53,11 @@ export async function buildInitramfs(options: {
   const path = join(cacheDir, `initramfs-${hash}.cpio`);
   if (await exists(path)) return { path, hash };
   await mkdir(cacheDir, { recursive: true });
-  const boot = await readModules(kernel.modules, BOOT_MODULES);
+  say?.("building the initramfs of micro-VMs");
+  const boot = await modulesOf(kernel, BOOT_MODULES);
   const lists: [string, readonly KernelModule[]][] = [["modules/boot", boot]];
   for (const [alias, wanted] of Object.entries(MODULES_ON_DEMAND)) {
-    const needed = await readModules(kernel.modules, wanted);
+    const needed = await modulesOf(kernel, wanted);
     const missing = needed.filter((module) => !boot.some((loaded) => loaded.name === module.name));
     if (missing.length > 0) lists.push([`modules/alias/${alias}`, missing]);
   }
@@ -60,6 +65,10 @@ export async function buildInitramfs(options: {
   await writeFile(temporary, cpio([...LAYOUT, ...moduleEntries(lists), await agentEntry(agent)]));
   await rename(temporary, path);
   return { path, hash };
+}
+
+async function modulesOf({ modules }: Kernel, wanted: readonly string[]): Promise<KernelModule[]> {
+  return modules === undefined ? [] : await readModules(modules, wanted);
 }
 
 const LAYOUT: readonly CpioEntry[] = [

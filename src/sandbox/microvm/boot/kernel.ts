@@ -2,6 +2,7 @@ import { mkdir, mkdtemp, readdir, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { errnoOf, GantryError, isGantryError } from "../../../system/errors.ts";
 import { exec } from "../../../system/exec.ts";
+import { namesIn } from "../../namespace/files.ts";
 
 /** An unpacked kernel. It is never installed: the host's own boot is not touched. */
 export interface Kernel {
@@ -9,9 +10,12 @@ export interface Kernel {
   readonly id: string;
   /** The bzImage. */
   readonly image: string;
-  /** …/lib/modules/<release> */
-  readonly modules: string;
+  /** …/lib/modules/<release>; a kernel of the user's may have none. */
+  readonly modules?: string;
 }
+
+/** One of the distribution's. */
+export type PackagedKernel = Kernel & Required<Pick<Kernel, "modules">>;
 
 /** The meta package whose dependency is the newest cloud kernel, by Node's `process.arch`. */
 const META_PACKAGES: Readonly<Record<string, string>> = {
@@ -26,25 +30,34 @@ export interface KernelOptions {
   readonly signal?: AbortSignal;
   /** Default: this machine's. */
   readonly arch?: string;
+  /** Told in a few words what takes its time. */
+  readonly say?: (what: string) => void;
 }
 
 /**
  * The kernel for micro-VMs: the one in the cache, else the distribution's newest cloud kernel, downloaded and unpacked.
  * @throws GantryError host-unsupported (not Debian, or another architecture), command-failed (no package server)
  */
-export async function ensureKernel(options: KernelOptions): Promise<Kernel> {
+export async function ensureKernel(options: KernelOptions): Promise<PackagedKernel> {
+  const cached = await cachedKernel(options.cacheDir);
+  if (cached !== undefined) return cached;
   await mkdir(options.cacheDir, { recursive: true });
-  const cached = (await readdir(options.cacheDir)).filter((name) => name.startsWith("linux-image-")).sort(byVersion);
+  return await download(options);
+}
+
+/** The newest kernel that was fetched before. */
+export async function cachedKernel(cacheDir: string): Promise<PackagedKernel | undefined> {
+  const cached = (await namesIn(cacheDir)).filter((name) => name.startsWith("linux-image-")).sort(byVersion);
   for (const id of cached.reverse()) {
-    const kernel = await kernelIn(options.cacheDir, id);
+    const kernel = await kernelIn(cacheDir, id);
     if (kernel !== undefined) return kernel;
   }
-  return download(options);
+  return undefined;
 }
 
 const byVersion = new Intl.Collator("en", { numeric: true }).compare;
 
-async function kernelIn(cacheDir: string, id: string): Promise<Kernel | undefined> {
+async function kernelIn(cacheDir: string, id: string): Promise<PackagedKernel | undefined> {
   const root = join(cacheDir, id);
   const [image, release] = await Promise.all([
     firstIn(join(root, "boot"), "vmlinuz-"),
@@ -65,7 +78,7 @@ async function firstIn(directory: string, prefix: string): Promise<string | unde
   }
 }
 
-async function download({ cacheDir, signal, arch = process.arch }: KernelOptions): Promise<Kernel> {
+async function download({ cacheDir, signal, arch = process.arch, say }: KernelOptions): Promise<PackagedKernel> {
   const meta = META_PACKAGES[arch];
   if (meta === undefined) {
     throw new GantryError("host-unsupported", `there is no cloud kernel for ${arch}`, {
@@ -75,6 +88,7 @@ async function download({ cacheDir, signal, arch = process.arch }: KernelOptions
   const name = await newestImage(meta, signal);
   // Unpacked beside its place and moved there whole: a killed download leaves nothing that looks like a kernel.
   const stage = await mkdtemp(join(cacheDir, ".download-"));
+  say?.(`downloading the kernel of micro-VMs (${name}) and unpacking it; it is not installed`);
   try {
     await apt("apt-get", ["-q", "download", name], { cwd: stage, signal });
     const file = (await readdir(stage)).find((entry) => entry.endsWith(".deb"));

@@ -1,10 +1,12 @@
 import { setTimeout as sleep } from "node:timers/promises";
-import { GantryError } from "../../../system/errors.ts";
+import { GantryError, messageOf } from "../../../system/errors.ts";
 import { type ControlRequest, type Field, type GuestContainer, type HelloReply, parseList } from "../protocol/index.ts";
-import { type AgentEvent, AgentLink } from "./link.ts";
+import { type AgentEvent, AgentLink, violation } from "./link.ts";
 import { type WatchdogOptions, watchAgent } from "./watchdog.ts";
 
 const RECONNECT_MS = 50;
+/** Far more than a guest has room for. */
+const MAX_KNOWN = 1024;
 
 /** How a VM has come to where it is: what to expect of its agent. */
 export type Coming = "booting" | "cloned" | "running";
@@ -23,6 +25,10 @@ export interface GuestOptions extends WatchdogOptions {
   /** Something about a container has changed, or the link came or went. */
   readonly onChange: () => void;
   readonly onExit: (container: GuestContainer) => void;
+  /** The link was lost, or could not be made: the agent has broken it, or QEMU has ended. */
+  readonly onLost: () => void;
+  /** The agent has broken the protocol; nobody connects to it again by himself. */
+  readonly onHostile: (why: string) => void;
 }
 
 /**
@@ -36,6 +42,7 @@ export class Guest {
   #link: AgentLink | undefined;
   #known: ReadonlyMap<string, GuestContainer> | undefined;
   #pushes: Promise<unknown> = Promise.resolve();
+  #unwatch: (() => void) | undefined;
   hello: HelloReply | undefined;
 
   constructor(options: GuestOptions) {
@@ -50,9 +57,16 @@ export class Guest {
   /** The link; connects first where there is none. @throws GantryError cancelled, runtime-failed */
   async link(signal: AbortSignal, coming: Coming = "running"): Promise<AgentLink> {
     if (this.#link?.alive === true) return this.#link;
-    this.#opening ??= this.#open(coming).finally(() => {
-      this.#opening = undefined;
-    });
+    // One that boots may take its time, and whoever started it sets the limit.
+    if (coming === "running") this.#watch();
+    this.#opening ??= this.#open(coming)
+      .catch((error: unknown) => {
+        this.#options.onLost();
+        throw error;
+      })
+      .finally(() => {
+        this.#opening = undefined;
+      });
     return await abortable(this.#opening, signal);
   }
 
@@ -64,7 +78,17 @@ export class Guest {
 
   /** Reads all containers anew. */
   async refresh(signal: AbortSignal): Promise<void> {
-    this.#learn(parseList(await this.request({ type: "list", body: null }, signal)));
+    await abortable(this.#list(await this.link(signal)), signal);
+  }
+
+  async #list(link: AgentLink): Promise<void> {
+    const fields = await link.request({ type: "list", body: null });
+    try {
+      this.#learn(parseList(fields));
+    } catch (error) {
+      link.distrust(messageOf(error));
+      throw error;
+    }
   }
 
   /** One push at a time, as the agent wants it. */
@@ -76,6 +100,7 @@ export class Guest {
 
   close(): void {
     this.#closed.abort();
+    this.#unwatch?.();
     this.#link?.close();
     this.#link = undefined;
   }
@@ -86,17 +111,31 @@ export class Guest {
       { ...HELLO[coming], onEvent: (event) => this.#event(event) },
       this.#closed.signal,
     );
+    void link.lost.then(() => {
+      if (link.hostile !== undefined) this.#options.onHostile(link.hostile);
+      else if (this.#link === link) return this.#reconnect();
+      return undefined;
+    });
     this.hello = hello;
-    this.#learn(parseList(await link.request({ type: "list", body: null })));
+    await this.#list(link);
+    if (this.#closed.signal.aborted) link.close();
     this.#link = link;
-    watchAgent(link, this.#options);
-    void link.lost.then(() => this.#reconnect());
+    this.#watch();
     this.#options.onChange();
     return link;
   }
 
+  #watch(): void {
+    if (this.#closed.signal.aborted) return;
+    this.#unwatch ??= watchAgent(async (timeoutMs) => {
+      const link = this.#link?.alive === true ? this.#link : await this.link(AbortSignal.timeout(timeoutMs));
+      await link.request({ type: "ping", body: null }, timeoutMs);
+    }, this.#options);
+  }
+
   async #reconnect(): Promise<void> {
     this.#options.onChange();
+    this.#options.onLost();
     while (!this.#closed.signal.aborted) {
       await sleep(RECONNECT_MS, undefined, { ref: false });
       try {
@@ -110,6 +149,8 @@ export class Guest {
 
   #event(event: AgentEvent): void {
     if (event.type === "eventExit") {
+      if (this.#known !== undefined && this.#known.size >= MAX_KNOWN)
+        throw violation("more containers than there can be");
       this.#known = new Map(this.#known).set(event.container.container, event.container);
       this.#options.onExit(event.container);
     }

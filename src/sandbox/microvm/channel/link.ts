@@ -28,6 +28,24 @@ export class AgentRefusal extends Error {
   }
 }
 
+/** What the agent must not do: it is not to be trusted any more. */
+export function violation(what: string): GantryError {
+  return new GantryError("runtime-failed", `the agent sent ${what}`, {
+    kind: "system",
+    details: { violation: true },
+    hint: "The micro-VM is not to be trusted any more; its pod is restarted.",
+  });
+}
+
+/** Requests that the agent has not read yet; a push of volumes is the largest. Bytes. */
+const MAX_UNREAD = 64 << 20;
+/**
+ * Messages that nobody asked for: events, and late answers. An honest agent has a few per container and start; a flood
+ * would keep us from everything else.
+ */
+const UNASKED_BURST = 500;
+const UNASKED_PER_SECOND = 50;
+
 /** What belongs to a running exec. */
 export interface SessionListener {
   output(data: Buffer, stderr: boolean): void;
@@ -53,8 +71,12 @@ export class AgentLink {
   readonly #sessions = new Map<number, SessionListener>();
   readonly #onEvent: (event: AgentEvent) => void;
   readonly #lost = Promise.withResolvers<Error>();
+  /** Why the agent is not to be trusted any more. */
+  hostile: string | undefined;
   #error: Error | undefined;
   #nextId = 1;
+  #unasked = UNASKED_BURST;
+  #refilled = performance.now();
 
   private constructor(socket: Socket, onEvent: (event: AgentEvent) => void) {
     this.#socket = socket;
@@ -132,11 +154,16 @@ export class AgentLink {
 
   /** Sends what is not answered, or whose answer somebody waits for already. */
   send(request: ControlRequest, id: number): void {
-    if (this.alive) this.#socket.write(encodeRequest(request, id));
+    if (this.alive) this.#write(encodeRequest(request, id));
   }
 
   data(type: "pushData" | "execStdin", id: number, bytes: Uint8Array, eof = false): void {
-    if (this.alive) this.#socket.write(encodeData(type, id, bytes, eof));
+    if (this.alive) this.#write(encodeData(type, id, bytes, eof));
+  }
+
+  #write(bytes: Buffer): void {
+    this.#socket.write(bytes);
+    if (this.#socket.writableLength > MAX_UNREAD) this.#fail("it does not read what it is sent");
   }
 
   /** Several requests with one id, one answer: a push. */
@@ -146,6 +173,11 @@ export class AgentLink {
 
   close(): void {
     this.#fail("it was closed");
+  }
+
+  /** What it sent makes no sense. */
+  distrust(why: string): void {
+    this.#fail(why, "runtime-failed", true);
   }
 
   #hello(): Buffer {
@@ -169,9 +201,12 @@ export class AgentLink {
 
   #take(chunk: Buffer): void {
     try {
-      for (const message of this.#decoder.push(chunk)) this.#message(message);
+      for (const message of this.#decoder.push(chunk)) {
+        this.#message(message);
+        if (!this.alive) return;
+      }
     } catch (error) {
-      this.#fail(messageOf(error));
+      this.#fail(messageOf(error), "runtime-failed", true);
     }
   }
 
@@ -185,13 +220,13 @@ export class AgentLink {
         break;
       case "execOutput":
         // The payload is part of a buffer that is used again.
-        this.#sessions.get(message.id)?.output(Buffer.from(message.data), message.stderr);
+        this.#session(message.id)?.output(Buffer.from(message.data), message.stderr);
         break;
       case "execStdinCredit":
-        this.#sessions.get(message.id)?.stdinCredit(message.bytes);
+        this.#session(message.id)?.stdinCredit(message.bytes);
         break;
       case "execExit": {
-        const session = this.#sessions.get(message.id);
+        const session = this.#session(message.id);
         this.#sessions.delete(message.id);
         session?.exit(message.exitCode);
         break;
@@ -199,20 +234,38 @@ export class AgentLink {
       case "eventExit":
       case "eventOom":
       case "eventFatal":
+        this.#notAsked();
         this.#onEvent(message);
         break;
     }
   }
 
+  /** Counts what nobody asked for. @throws GantryError runtime-failed when it is a flood */
+  #notAsked(): void {
+    const now = performance.now();
+    const more = ((now - this.#refilled) / 1000) * UNASKED_PER_SECOND;
+    this.#unasked = Math.min(UNASKED_BURST, this.#unasked + more) - 1;
+    this.#refilled = now;
+    if (this.#unasked < 0) throw violation("a flood of messages that nobody asked for");
+  }
+
+  #session(id: number): SessionListener | undefined {
+    const session = this.#sessions.get(id);
+    if (session === undefined) this.#notAsked();
+    return session;
+  }
+
   #settle(id: number): Waiting | undefined {
     const waiting = this.#waiting.get(id);
+    if (waiting === undefined) this.#notAsked();
     this.#waiting.delete(id);
     return waiting;
   }
 
-  #fail(why: string, code: "runtime-failed" | "cancelled" = "runtime-failed"): void {
+  #fail(why: string, code: "runtime-failed" | "cancelled" = "runtime-failed", hostile = false): void {
     if (this.#error !== undefined) return;
     const error = new GantryError(code, `the link to the micro-VM's agent was lost: ${why}`, { kind: "system" });
+    this.hostile = hostile ? why : undefined;
     this.#error = error;
     this.#socket.destroy();
     for (const { reject } of this.#waiting.values()) reject(error);

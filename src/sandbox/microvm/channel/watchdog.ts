@@ -1,46 +1,58 @@
-import type { AgentLink } from "./link.ts";
-
-const PING_MS = 1000;
-/** A busy host makes a healthy guest slow: silence is told early and acted upon late. */
-export const SILENT_MS = 2000;
+/** How often an agent is asked whether it is there. */
+const PING_MS = 600;
+/**
+ * So that silence is told of within 2 s, whenever it begins. A busy host makes a healthy guest slow: silence is told
+ * early and acted upon late.
+ */
+export const SILENT_MS = 1400;
 const DEAD_MS = 15_000;
 
 export interface WatchdogOptions {
   /** The agent has been silent for SILENT_MS, or has answered again. */
   readonly onSilence: (silent: boolean) => void;
-  /** It will not answer any more. */
+  /** It will not answer any more. Called once. */
   readonly onDead: () => void;
 }
 
-/** Asks an agent once a second whether it is there, until its link is lost. */
-export function watchAgent(link: AgentLink, { onSilence, onDead }: WatchdogOptions): void {
+/**
+ * Has an agent asked again and again, until `stop` is called, and says when it does not answer: because it is stuck,
+ * or because nobody can even connect to it.
+ * @param ask resolves when it has answered; rejects, or never ends, when it has not
+ * @returns stop
+ */
+export function watchAgent(ask: (timeoutMs: number) => Promise<unknown>, options: WatchdogOptions): () => void {
   let answered = performance.now();
+  let asleep = answered;
   let asking = false;
   let silent = false;
-  let asleep = performance.now();
+  const heard = (): void => {
+    answered = performance.now();
+    if (silent) options.onSilence(false);
+    silent = false;
+  };
   const timer = setInterval(() => {
     const now = performance.now();
     // We were held up ourselves (a suspended host, a stopped process): that says nothing about the agent.
-    if (now - asleep > 2 * PING_MS) answered = now;
+    if (now - asleep > 3 * PING_MS) answered = now;
     asleep = now;
     if (!asking) {
       asking = true;
-      link.request({ type: "ping", body: null }, DEAD_MS).then(
-        () => {
+      ask(DEAD_MS)
+        .then(heard, () => {})
+        .finally(() => {
           asking = false;
-          answered = performance.now();
-          if (silent) onSilence(false);
-          silent = false;
-        },
-        () => {},
-      );
+        });
     }
     if (now - answered > SILENT_MS && !silent) {
       silent = true;
-      onSilence(true);
+      options.onSilence(true);
     }
-    if (now - answered > DEAD_MS) onDead();
+    if (now - answered > DEAD_MS) {
+      stop();
+      options.onDead();
+    }
   }, PING_MS);
   timer.unref();
-  void link.lost.then(() => clearInterval(timer));
+  const stop = (): void => clearInterval(timer);
+  return stop;
 }

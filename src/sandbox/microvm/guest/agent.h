@@ -12,6 +12,7 @@
 #define RUN "/run/gantry" /* the tests have their own */
 #endif
 #define CGROUPS "/sys/fs/cgroup"
+#define APPS CGROUPS "/apps"
 #define PATH_BYTES 4096
 
 /* fields.c: the payload of a control message. Every string in it ends within the message: the reader appends a NUL. */
@@ -49,7 +50,7 @@ void session_reset(void);
 
 /* system.c, net.c: the machine. */
 extern bool configured;
-extern int scratch_ready; /* a scratch disk is mounted at RUN/scratch */
+extern char scratch_disk[32]; /* mounted at RUN/scratch, once it is not empty */
 void boot(void);
 int open_port(const char *name); /* non-blocking; -1 and errno */
 bool configure(struct fields f);
@@ -61,6 +62,7 @@ ssize_t read_text(const char *path, char *buffer, size_t capacity); /* ends it w
 uint64_t now_ns(void);
 void remove_tree(int directory, const char *name);
 bool disk_path(uint32_t disk, char path[32]);
+bool forget_blocks(const char *device);
 
 /* volume.c */
 bool volume_create(struct fields f);
@@ -75,16 +77,16 @@ void push_reset(void);
 #define MAX_STRINGS 8192
 #define MAX_MOUNTS 128
 #define MAX_LIST 64
-struct mount_spec { const char *target, *volume, *path; bool create, ro; int fd; };
+struct mount_spec { const char *target, *volume, *root, *path; bool create, ro; int fd; };
 struct spec {
 	const char *container, *cwd, *termination_path;
 	const char *argv[MAX_STRINGS], *env[MAX_STRINGS];
 	size_t n_argv, n_env;
-	uint32_t uid, gid, image, log_port, columns, rows, credit, upper_size;
+	uint32_t uid, gid, image, log_port, columns, rows, credit;
 	gid_t groups[MAX_LIST];
 	size_t n_groups;
 	uint64_t caps;
-	bool no_new_privs, ro_rootfs, privileged, pod_pidns, tty, stdin_wanted, has_oom_adj;
+	bool no_new_privs, ro_rootfs, privileged, pod_pidns, tty, stdin_wanted;
 	int oom_adj;
 	struct sock_fprog seccomp;
 	struct mount_spec mounts[MAX_MOUNTS];

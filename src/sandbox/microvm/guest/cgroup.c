@@ -11,7 +11,7 @@
 #include <unistd.h>
 #include "agent.h"
 
-#define FILE_OF(path, id, file) snprintf(path, sizeof path, CGROUPS "/%s/%s", id, file)
+#define FILE_OF(path, id, file) snprintf(path, sizeof path, APPS "/%s/%s", id, file)
 
 /*
  * Which devices a container may open: those that every OCI runtime gives; nodes may be made for all, as there.
@@ -65,6 +65,8 @@ bool cgroup_create(const char *id)
 	}
 	FILE_OF(path, id, "memory.oom.group");
 	write_text(path, "1"); /* half an app serves nobody */
+	FILE_OF(path, id, "memory.min");
+	write_text(path, "8M"); /* rather killed than without end reading the same pages of its program again */
 	int fd = cgroup_open(id);
 	bool fine = fd >= 0 && (spec.privileged || limit_devices(fd) == 0);
 	if (!fine) fail("failed", errno, "cgroup devices");

@@ -48,6 +48,10 @@ void run_child(const struct child *child)
 {
 	status = child->status;
 	clear_signals();
+	/* Before its memory is counted: what cannot be killed would wait for some for ever. */
+	char number[16];
+	snprintf(number, sizeof number, "%d", spec.oom_adj);
+	if (write_text("/proc/self/oom_score_adj", number) != 0) die("oom_score_adj");
 	int procs = openat(child->cgroup, "cgroup.procs", O_WRONLY | O_CLOEXEC);
 	if (procs < 0 || write(procs, "0", 1) != 1) die("cgroup");
 	if (child->pidfd >= 0) {

@@ -1,13 +1,11 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/fs.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -54,12 +52,7 @@ static bool mount_image(uint32_t disk)
 	if (image_users[disk] > 0) return true;
 	snprintf(path, sizeof path, RUN "/images/%u", disk);
 	mkdir(path, 0755);
-	if (!disk_path(disk, device)) return false;
-	/* A clone may have read another disk's blocks before it was one. */
-	int fd = open(device, O_RDONLY | O_CLOEXEC);
-	if (fd < 0) return fail("failed", errno, "image disk %u", disk);
-	ioctl(fd, BLKFLSBUF, 0);
-	close(fd);
+	if (!disk_path(disk, device) || !forget_blocks(device)) return false;
 	return mount(device, path, "erofs", MS_RDONLY | MS_NODEV, NULL) == 0 || fail("failed", errno, "image disk %u", disk);
 }
 
@@ -85,10 +78,8 @@ static void release(struct container *c)
 	if (image_users[c->image] > 0 && --image_users[c->image] == 0) unmount_image(c->image);
 	snprintf(path, sizeof path, RUN "/containers/%s", c->id);
 	remove_tree(AT_FDCWD, path);
-	if (scratch_ready) {
-		snprintf(path, sizeof path, RUN "/scratch/containers/%s", c->id);
-		remove_tree(AT_FDCWD, path);
-	}
+	snprintf(path, sizeof path, RUN "/scratch/containers/%s", c->id);
+	remove_tree(AT_FDCWD, path);
 	memset(c, 0, sizeof *c);
 }
 
@@ -157,7 +148,7 @@ bool container_create(uint32_t id)
 {
 	struct child child = { .cgroup = -1 };
 	struct container *c = NULL;
-	if (!configured) return fail("not-configured", 0, "no entropy yet");
+	if (!configured || scratch_disk[0] == 0) return fail("not-configured", 0, "no entropy or scratch disk yet");
 	if (find(spec.container) != NULL) return fail("exists", 0, "container %s exists", spec.container);
 	for (size_t i = 0; i < MAX_CONTAINERS && c == NULL; i++)
 		if (containers[i].id[0] == 0) c = &containers[i];

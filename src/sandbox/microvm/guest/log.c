@@ -66,8 +66,8 @@ static bool emit(uint32_t port, const char *text, size_t bytes, bool is_stderr, 
 	return true;
 }
 
-/* Whole lines go out; a piece without end only when the buffer is full (P) or nothing more will come (F). */
-static bool emit_lines(struct stream *s, uint32_t port)
+/* Whole lines go out; a piece without end when the buffer is full, the app pauses (P) or nothing more will come (F). */
+static bool emit_lines(struct stream *s, uint32_t port, bool pause)
 {
 	size_t at = 0;
 	bool room = true;
@@ -75,7 +75,7 @@ static bool emit_lines(struct stream *s, uint32_t port)
 		char *newline = memchr(s->data + at, '\n', s->bytes - at);
 		size_t n = newline == NULL ? s->bytes - at : (size_t)(newline - (s->data + at));
 		bool full = at == 0 && s->bytes == sizeof s->data;
-		if (newline == NULL && !full && !s->ended) break;
+		if (newline == NULL && !full && !pause && !s->ended) break;
 		room = emit(port, s->data + at, n, s->is_stderr, newline == NULL && !s->ended);
 		if (room) at += n + (newline == NULL ? 0 : 1);
 	}
@@ -87,14 +87,18 @@ static bool emit_lines(struct stream *s, uint32_t port)
 bool log_step(struct stream *s, uint32_t port, bool final)
 {
 	for (int i = 0; i < 8; i++) {
-		if (!emit_lines(s, port)) return false;
+		if (!emit_lines(s, port, false)) return false;
 		if (s->fd < 0) return false;
 		ssize_t n = read(s->fd, s->data + s->bytes, sizeof s->data - s->bytes);
 		if (n > 0) {
 			s->bytes += (size_t)n;
 			continue;
 		}
-		if (n < 0 && !final) return errno == EINTR;
+		if (n < 0 && !final) {
+			if (errno == EINTR) return true;
+			emit_lines(s, port, true); /* a prompt is there to be seen */
+			return false;
+		}
 		close(s->fd);
 		s->fd = -1;
 		s->ended = true;

@@ -26,10 +26,10 @@
  *   PING        → (nothing)
  *   CONFIGURE   all optional, done in this order, may be repeated: wall-clock-ns= entropy=HEX hostname= mac= mtu=
  *               address=IP/PREFIX… (the old ones go) route=DST/PREFIX[ GATEWAY]… ("default" is a DST) sysctl=NAME=VALUE…
- *               scratch-disk=N (writable layers and emptyDirs go to this ext4 disk instead of guest memory)
- *               CREATE is refused before a first CONFIGURE that brought entropy.
+ *               scratch-disk=N (an ext4 with project quotas, for writable layers and emptyDirs)
+ *               CREATE is refused before CONFIGURE has brought entropy and a scratch disk.
  *   VOLUME      name= type=tmpfs|scratch|files|disk|virtiofs size-bytes= mode= uid= gid= disk=N fs=ext4|erofs tag= ro=
- *               tmpfs: guest memory; scratch: a directory on the scratch disk, tmpfs without one; files: target of
+ *               tmpfs: guest memory; scratch: a directory on the scratch disk, with a quota; files: target of
  *               pushes. One that exists with the same type is left as it is.
  *   PUSH_BEGIN  volume= atomic= ; the id of this request is the push's, the frames below carry it; one push at a time
  *               atomic=1: as the kubelet does: a new directory, links NAME → ..data/NAME, and one rename of ..data
@@ -40,9 +40,9 @@
  *   CREATE      container= image=DISK argv=… env=NAME=VALUE… cwd= uid= gid= group=GID… caps=HEX (bounding set; also
  *               effective when uid is 0) no-new-privs= ro-rootfs= privileged= pidns=own|pod log-port=N
  *               termination-path= seccomp=HEX (struct sock_filter[]) rlimit=NAME:SOFT:HARD… (NAME as in RLIMIT_NAME,
- *               lower case; "unlimited") oom-score-adj= upper-size-bytes= (guest memory layer only)
+ *               lower case; "unlimited") oom-score-adj=
  *               cgroup=FILE=VALUE… (cpu.max, cpu.weight, memory.max, memory.swap.max, pids.max …)
- *               mount=TARGET then, for that mount: mount.volume= mount.path=(sub path) mount.create=0|1 mount.ro= ;
+ *               mount=TARGET then, for that mount: mount.volume= mount.root=(a name in it, instead of all) mount.path=(sub path) mount.create=0|1 mount.ro= ;
  *               masked=PATH… readonly=PATH… tmpfs=TARGET…
  *               → pid= ; all is ready up to execve. An existing id is answered code=exists.
  *   START       container= → (nothing) once execve worked; ERROR with its errno else (state: exited, code 128)

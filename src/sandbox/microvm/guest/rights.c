@@ -20,13 +20,10 @@ static void install_filter(void)
 /* Everything that takes power away from the child; the last steps before execve. */
 void set_rights(void)
 {
-	char number[16];
 	for (size_t i = 0; i < spec.n_rlimits; i++) {
 		struct rlimit limit = { spec.rlimits[i].soft, spec.rlimits[i].hard };
 		if (setrlimit((__rlimit_resource_t)spec.rlimits[i].resource, &limit) != 0) die("rlimit");
 	}
-	snprintf(number, sizeof number, "%d", spec.has_oom_adj ? spec.oom_adj : 0);
-	if (write_text("/proc/self/oom_score_adj", number) != 0) die("oom_score_adj");
 	if (spec.no_new_privs && prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0) die("no_new_privs");
 	/* Without no_new_privs the kernel wants CAP_SYS_ADMIN for a filter, which is about to go. */
 	if (!spec.no_new_privs) install_filter();

@@ -26,7 +26,12 @@ static int open_source(const struct mount_spec *m)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
 	int volume = volume_open(m->volume, O_PATH);
-	if (volume < 0) die("volume %s", m->volume);
+	if (volume >= 0 && m->root != NULL) { /* opened in a way that mounts what is mounted at first use */
+		int root = openat(volume, m->root, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+		close(volume);
+		volume = root;
+	}
+	if (volume < 0) die("volume %s", m->root != NULL ? m->root : m->volume);
 	if (m->path[0] == 0) return tree_of(volume, "", AT_EMPTY_PATH);
 	char part[PATH_BYTES];
 	for (const char *slash = m->path; m->create && slash != NULL;) { /* as mkdir -p, each step below the volume */
@@ -124,14 +129,7 @@ static void mask(const char *path)
 static void mount_overlay(const struct child *child, char *root, size_t bytes)
 {
 	char layer[300], path[320], options[1024];
-	if (scratch_ready) {
-		snprintf(layer, sizeof layer, RUN "/scratch/containers/%s", spec.container);
-	} else {
-		snprintf(layer, sizeof layer, "%s/layer", child->directory);
-		snprintf(options, sizeof options, "mode=0700,size=%u", spec.upper_size);
-		mkdir(layer, 0700);
-		if (mount("tmpfs", layer, "tmpfs", MS_NODEV, spec.upper_size > 0 ? options : "mode=0700") != 0) die("writable layer");
-	}
+	snprintf(layer, sizeof layer, RUN "/scratch/containers/%s", spec.container);
 	mkdir(layer, 0700);
 	snprintf(path, sizeof path, "%s/upper", layer);
 	mkdir(path, 0755);

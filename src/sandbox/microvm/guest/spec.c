@@ -63,6 +63,10 @@ static bool parse_mount(const char *key, const char *value)
 		m->volume = value;
 		return valid_name(value) || fail("invalid", 0, "not a volume: %.80s", value);
 	}
+	if (strcmp(key, "mount.root") == 0) {
+		m->root = value;
+		return valid_name(value) || fail("invalid", 0, "not a name: %.80s", value);
+	}
 	if (strcmp(key, "mount.path") == 0) {
 		m->path = value;
 		return true;
@@ -78,7 +82,7 @@ static bool parse_adjustment(const char *value)
 	long n = strtol(value, &end, 10);
 	if (*end != 0 || value[0] == 0 || n < -1000 || n > 1000) return fail("invalid", 0, "oom-score-adj %.20s", value);
 	spec.oom_adj = (int)n;
-	return spec.has_oom_adj = true;
+	return true;
 }
 
 /* What containers and execs have in common. */
@@ -127,7 +131,6 @@ static bool parse_create(const char *key, const char *value)
 	if (strcmp(key, "termination-path") == 0) return text(&spec.termination_path, &(size_t){ 0 }, 1, value);
 	if (strcmp(key, "rlimit") == 0) return parse_rlimit(value);
 	if (strcmp(key, "oom-score-adj") == 0) return parse_adjustment(value);
-	if (strcmp(key, "upper-size-bytes") == 0) return parse_u32(value, 10, UINT32_MAX, &spec.upper_size);
 	if (strcmp(key, "cgroup") == 0) return text(spec.cgroup, &spec.n_cgroup, MAX_LIST, value);
 	if (strcmp(key, "masked") == 0) return text(spec.masked, &spec.n_masked, MAX_LIST, value);
 	if (strcmp(key, "readonly") == 0) return text(spec.readonly, &spec.n_readonly, MAX_LIST, value);

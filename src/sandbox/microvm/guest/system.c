@@ -2,6 +2,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/random.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,13 +12,16 @@
 #include <sys/reboot.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/utsname.h>
 #include <time.h>
 #include <unistd.h>
 #include "agent.h"
 
+#define RESERVED_BYTES (12u << 20)
+
 bool configured;
-int scratch_ready;
+char scratch_disk[32];
 
 uint64_t now_ns(void)
 {
@@ -67,6 +71,16 @@ bool disk_path(uint32_t disk, char path[32])
 }
 
 #ifndef AGENT_TEST
+/* A clone may have read a disk's blocks when the disk was another one. */
+bool forget_blocks(const char *device)
+{
+	int fd = open(device, O_RDONLY | O_CLOEXEC);
+	if (fd < 0) return fail("failed", errno, "disk %s", device);
+	ioctl(fd, BLKFLSBUF, 0);
+	close(fd);
+	return true;
+}
+
 int open_port(const char *name)
 {
 	DIR *ports = opendir("/sys/class/virtio-ports");
@@ -118,6 +132,7 @@ int main_modprobe(const char *alias)
 
 void boot(void)
 {
+	char limit[32];
 	umask(022);
 	need(mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "/proc");
 	need(mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL), "/sys");
@@ -137,7 +152,14 @@ void boot(void)
 	static const char *directories[] = { RUN, RUN "/images", RUN "/volumes", RUN "/containers", RUN "/scratch", RUN "/shm" };
 	for (size_t i = 0; i < sizeof directories / sizeof *directories; i++) need(mkdir(directories[i], 0755), directories[i]);
 	need(mount("shm", RUN "/shm", "tmpfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=1777"), "shm");
+	need(mkdir(APPS, 0755), APPS);
 	need(write_text(CGROUPS "/cgroup.subtree_control", "+cpu +memory +pids"), "cgroup controllers");
+	need(write_text(APPS "/cgroup.subtree_control", "+cpu +memory +pids"), "cgroup controllers");
+	/* What apps use, with all they put into a tmpfs, leaves the kernel and us enough to go on: no panic, ever. */
+	struct sysinfo memory;
+	sysinfo(&memory);
+	snprintf(limit, sizeof limit, "%llu", (unsigned long long)memory.freeram * memory.mem_unit - RESERVED_BYTES);
+	need(write_text(APPS "/memory.max", limit), "memory");
 	need(write_text("/proc/sys/kernel/modprobe", "/modprobe"), "modprobe");
 	need(write_text("/proc/self/oom_score_adj", "-1000"), "oom_score_adj");
 }
@@ -185,12 +207,12 @@ static bool mount_scratch(const char *text)
 {
 	uint32_t disk;
 	char path[32];
-	if (scratch_ready) return true;
-	if (!parse_u32(text, 10, 25, &disk) || !disk_path(disk, path)) return false;
-	if (mount(path, RUN "/scratch", "ext4", MS_NOATIME, "discard") != 0) return fail("failed", errno, "scratch disk");
+	if (scratch_disk[0] != 0) return true;
+	if (!parse_u32(text, 10, 25, &disk) || !disk_path(disk, path) || !forget_blocks(path)) return false;
+	if (mount(path, RUN "/scratch", "ext4", MS_NOATIME | MS_NODEV, "discard,prjquota,noinit_itable") != 0) return fail("failed", errno, "scratch disk");
 	mkdir(RUN "/scratch/containers", 0700);
 	mkdir(RUN "/scratch/volumes", 0700);
-	scratch_ready = 1;
+	strcpy(scratch_disk, path);
 	return true;
 }
 
@@ -209,7 +231,7 @@ static bool add_entropy(const char *hex)
 }
 static bool set_clock(const char *text) { uint64_t ns; return parse_u64(text, 10, INT64_MAX, &ns); }
 static bool set_sysctl(char *text) { return strchr(text, '=') != NULL || fail("invalid", 0, "sysctl"); }
-static bool mount_scratch(const char *text) { uint32_t disk; return parse_u32(text, 10, 25, &disk); }
+static bool mount_scratch(const char *text) { uint32_t disk; return parse_u32(text, 10, 25, &disk) && disk_path(disk, scratch_disk); }
 void power_off(void) {}
 #endif
 

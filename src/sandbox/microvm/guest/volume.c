@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/fs.h>
 #include <linux/openat2.h>
+#include <linux/quota.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,23 +25,44 @@ struct volume_request {
 };
 
 #ifndef AGENT_TEST
+/* A project of its own, with a quota: the file system counts all that is below. */
+static int limit_directory(const char *path, uint64_t bytes)
+{
+	static uint32_t last_project;
+	struct fsxattr attributes;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC), result = -1;
+	if (fd >= 0 && ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0) {
+		attributes.fsx_projid = ++last_project;
+		attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
+		struct if_dqblk quota = { .dqb_bhardlimit = (bytes + QIF_DQBLKSIZE - 1) / QIF_DQBLKSIZE, .dqb_valid = QIF_BLIMITS };
+		result = ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
+		if (result == 0) result = (int)syscall(SYS_quotactl, QCMD(Q_SETQUOTA, PRJQUOTA), scratch_disk, last_project, &quota);
+	}
+	int error = errno;
+	if (fd >= 0) close(fd);
+	errno = error;
+	return result;
+}
+
 static bool mount_volume(const struct volume_request *v, const char *path)
 {
 	char options[64], disk[32];
 	unsigned long flags = MS_NOSUID | MS_NODEV | (v->ro ? MS_RDONLY : 0);
-	if (strcmp(v->type, "tmpfs") == 0 || strcmp(v->type, "files") == 0 || (strcmp(v->type, "scratch") == 0 && !scratch_ready)) {
-		if (v->size > 0) snprintf(options, sizeof options, "mode=0755,size=%llu", (unsigned long long)v->size);
-		else snprintf(options, sizeof options, "mode=0755,size=%u", v->type[0] == 'f' ? FILES_BYTES : 1u << 31);
+	if (strcmp(v->type, "tmpfs") == 0 || strcmp(v->type, "files") == 0) {
+		uint64_t size = v->size == 0 && v->type[0] == 'f' ? FILES_BYTES : v->size;
+		int n = snprintf(options, sizeof options, "mode=0755"); /* without a size, half of the memory */
+		if (size > 0) snprintf(options + n, sizeof options - (size_t)n, ",size=%llu", (unsigned long long)size);
 		return mount("tmpfs", path, "tmpfs", MS_NOSUID | MS_NODEV, options) == 0 || fail("failed", errno, "volume %s", v->name);
 	}
 	if (strcmp(v->type, "scratch") == 0) {
 		char source[300];
 		snprintf(source, sizeof source, RUN "/scratch/volumes/%s", v->name);
-		if (mkdir(source, 0755) != 0 && errno != EEXIST) return fail("failed", errno, "volume %s", v->name);
+		if ((mkdir(source, 0755) != 0 && errno != EEXIST) || (v->size > 0 && limit_directory(source, v->size) != 0))
+			return fail("failed", errno, "volume %s", v->name);
 		return mount(source, path, NULL, MS_BIND, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
 	}
 	if (strcmp(v->type, "virtiofs") == 0 && v->tag != NULL)
-		return mount(v->tag, path, "virtiofs", flags, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
+		return mount(v->tag, path, "virtiofs", flags & ~(unsigned long)MS_NOSUID, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
 	if (strcmp(v->type, "disk") == 0 && v->has_disk && v->fs != NULL && (strcmp(v->fs, "ext4") == 0 || strcmp(v->fs, "erofs") == 0)) {
 		if (!disk_path(v->disk, disk)) return false;
 		return mount(disk, path, v->fs, flags, NULL) == 0 || fail("failed", errno, "volume %s on %s", v->name, disk);

@@ -26,8 +26,8 @@ const links = z.array(
 const routes = z.array(z.object({ dst: z.string(), gateway: z.string().optional() }));
 
 /**
- * Joins the tap with the pod's interface: whatever comes in at one goes out at the other. The guest then takes over
- * the interface's MAC, addresses and routes.
+ * Joins the tap with the pod's interface: what comes in at one goes out at the other, but for what no guest may reach
+ * (see toPod). The guest then takes over the interface's MAC, addresses and routes.
  * @returns what the guest must be configured with. @throws GantryError network-failed, command-failed
  */
 export async function joinTap(netns: string, interfaceName: string, signal: AbortSignal): Promise<GuestNetwork> {
@@ -41,12 +41,41 @@ export async function joinTap(netns: string, interfaceName: string, signal: Abor
   return parseInterface(stdout, interfaceName);
 }
 
-function joinCommands(a: string, b: string): string[] {
-  const one = (from: string, to: string): string[] => [
-    `qdisc replace dev ${from} ingress`,
-    `filter replace dev ${from} parent ffff: protocol all pref 1 handle 800::800 u32 match u32 0 0 action mirred egress redirect dev ${to}`,
+/** Commands for tc(8). Pure. */
+export function joinCommands(interfaceName: string, tap: string): string[] {
+  const onto = (device: string): string => `action mirred egress redirect dev ${device}`;
+  const from = (device: string, rules: readonly string[]): string[] => [
+    `qdisc replace dev ${device} ingress`,
+    ...rules.map((rule, n) => {
+      const [protocol = "", ...rest] = rule.split(" ");
+      return `filter add dev ${device} parent ffff: protocol ${protocol} pref ${n + 1} u32 ${rest.join(" ")}`;
+    }),
   ];
-  return [...one(a, b), ...one(b, a)];
+  return [...from(interfaceName, [`all ${ANY} ${onto(tap)}`]), ...from(tap, toPod(onto(interfaceName), onto(tap)))];
+}
+
+const ANY = "match u32 0 0";
+/** The metadata services of Amazon and Google, which hand out the host's credentials. */
+const METADATA_IPV6 = ["fd00:ec2::254/128", "fd20:ce::254/128"];
+/** An IPv4 header of 20 bytes, and not a later fragment: so that what is taken for a port is one. */
+const PLAIN = "match u8 0x45 0xff at 0 match u16 0 0x1fff at 6";
+
+/**
+ * What a guest sends goes through, except to the metadata service of a cloud: nothing link-local may be reached but a
+ * DNS server, which some clouds have there. Neither may anything through that is not IP, such as a VLAN tag around the
+ * same. What may not is sent back to the guest: so no more of the kernel is needed than the redirection itself.
+ * Pure. @param pass, @param refuse actions
+ */
+function toPod(pass: string, refuse: string): string[] {
+  const linkLocal = "match ip dst 169.254.0.0/16";
+  const dns = (protocol: number): string =>
+    `ip ${linkLocal} ${PLAIN} match ip protocol ${protocol} 0xff match u16 53 0xffff at 22 ${pass}`;
+  return [
+    ...[dns(17), dns(6), `ip ${linkLocal} ${refuse}`],
+    ...METADATA_IPV6.map((address) => `ipv6 match ip6 dst ${address} ${refuse}`),
+    ...["arp", "ip", "ipv6"].map((protocol) => `${protocol} ${ANY} ${pass}`),
+    `all ${ANY} ${refuse}`,
+  ];
 }
 
 /** Three lines of JSON: the interface, its IPv4 routes, its IPv6 routes. Pure. @throws GantryError network-failed */

@@ -84,7 +84,10 @@ export const helloReply = z.object({
   nonce: z.string().max(64),
   version: count,
   /** `uname -r` in the guest. */
-  kernel: z.string().max(65),
+  kernel: z
+    .string()
+    .max(65)
+    .regex(/^[!-~]*$/),
   configured: flag,
 });
 export type HelloReply = z.infer<typeof helloReply>;

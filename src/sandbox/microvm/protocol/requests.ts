@@ -11,7 +11,7 @@ export interface ConfigureRequest {
   readonly hostname?: string;
   readonly network?: GuestNetwork;
   readonly sysctls?: Readonly<Record<string, string>>;
-  /** Index of an ext4 disk for writable layers and emptyDirs; guest memory without one. */
+  /** Index of an ext4 disk with project quotas, for writable layers and emptyDirs. */
   readonly scratchDisk?: number;
 }
 
@@ -49,7 +49,9 @@ export interface PushFile {
 export interface GuestMount {
   readonly target: string;
   readonly volume: string;
-  /** Below the volume's root; may not lead out of it. */
+  /** A name directly in the volume: the mount comes from there, and nothing leads out of it. Absent: the volume itself. */
+  readonly root?: string;
+  /** Below that; may not lead out of it. */
   readonly path?: string;
   /** Makes a directory at `path` where there is nothing (subPath). */
   readonly create?: boolean;
@@ -90,8 +92,6 @@ export interface CreateRequest {
   readonly rlimits: readonly { readonly name: string; readonly soft: number; readonly hard: number }[];
   readonly oomScoreAdj?: number;
   readonly terminationMessagePath?: string;
-  /** Bound of a writable layer in guest memory. */
-  readonly upperSizeBytes?: number;
 }
 
 export interface ExecStartRequest {
@@ -236,7 +236,6 @@ function createFields(request: CreateRequest): Field[] {
     ...request.rlimits.map(({ name, soft, hard }): Field => ["rlimit", `${name}:${limit(soft)}:${limit(hard)}`]),
     ...optional("oom-score-adj", request.oomScoreAdj),
     ...optional("termination-path", request.terminationMessagePath),
-    ...optional("upper-size-bytes", request.upperSizeBytes),
   ];
 }
 
@@ -244,6 +243,7 @@ function mountFields(mount: GuestMount): Field[] {
   return [
     ["mount", mount.target],
     ["mount.volume", mount.volume],
+    ...optional("mount.root", mount.root),
     ...optional("mount.path", mount.path),
     ...(mount.create ? [["mount.create", "1"] as const] : []),
     ["mount.ro", bool(mount.readOnly)],

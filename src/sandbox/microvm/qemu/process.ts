@@ -1,69 +1,95 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readdirSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
 import { readFile } from "node:fs/promises";
+import type { Socket } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../../../system/errors.ts";
-import { argumentsOf, identify, type ProcessId, sendSignal } from "../../namespace/proc.ts";
+import { argumentsOf, identify, isAlive, type ProcessId, sendSignal } from "../../namespace/proc.ts";
+import type { Jailer } from "../boot/index.ts";
 import type { SandboxFiles } from "../dirs.ts";
+import type { CgroupEntrance } from "../jail/cgroup.ts";
+import type { ViewEntry } from "../jail/view.ts";
 import { TAP } from "../network/tap.ts";
-import { VM_FILES } from "./args.ts";
+import { sharedDirectoryIn } from "../share.ts";
+import { directoryIn } from "./args.ts";
 
 const SIGKILL = 9;
 const KILL_TIMEOUT_MS = 10_000;
 
 export interface Launch {
+  readonly jailer: Jailer;
+  /** QEMU's program, without links: its view has it at the same path. */
   readonly binary: string;
   readonly arguments: readonly string[];
   readonly files: Pick<SandboxFiles, "root" | "log">;
-  /** Path of the network namespace that it is to be in; "new": one that goes with it, with nothing but a tap. */
-  readonly netns: string;
-  /** A file that it gets as descriptor 3, e.g. a template's state. */
-  readonly input?: string;
+  /** Path of the network namespace that it is to be in; absent: one that goes with it, with nothing but a tap. */
+  readonly netns?: string;
+  /** User and group that it runs as. */
+  readonly uid: number;
+  readonly view: readonly ViewEntry[];
+  /** Absent: it stays in ours. */
+  readonly cgroup?: CgroupEntrance;
+  /** What it gets as descriptors 3, 4 …; still the caller's to close. */
+  readonly descriptors: readonly (number | Socket)[];
 }
 
 /**
- * Starts QEMU: on its own (it outlives us), with an empty environment, and no descriptor of ours but what it is given.
+ * Starts QEMU through the jailer (see jail/jailer.c), on its own: it outlives us.
  * @param onExit called when it ends while we live
+ * @returns the jailer, which lives as long as its QEMU does
  */
 export function launchQemu(launch: Launch, onExit: () => void): ProcessId {
   const log = openSync(launch.files.log, "a", 0o600);
-  const input = launch.input === undefined ? undefined : openSync(launch.input, "r");
   try {
-    const [file = "", ...args] = [...wrapper(launch.netns), launch.binary, ...launch.arguments];
-    const child = spawn(file, args, {
+    const child = spawn(launch.jailer.path, jailerArguments(launch), {
       cwd: launch.files.root,
-      env: { PATH: "/usr/sbin:/usr/bin:/sbin:/bin" },
+      env: {},
       detached: true,
-      stdio: ["ignore", log, log, ...(input === undefined ? [] : [input])],
+      stdio: ["ignore", log, log, ...launch.descriptors],
     });
     child.on("error", onExit);
     child.on("exit", onExit);
     child.unref();
     const process = child.pid === undefined ? undefined : identify(child.pid);
     if (process !== undefined) return process;
-    throw new GantryError("runtime-failed", `cannot start ${launch.binary}`, {
-      kind: "system",
-      hint: "Install it: apt-get install qemu-system-x86",
-    });
+    throw new GantryError("runtime-failed", `cannot start ${launch.jailer.path}`, { kind: "system" });
   } finally {
     closeSync(log);
-    if (input !== undefined) closeSync(input);
   }
 }
 
-function wrapper(netns: string): string[] {
-  if (netns !== "new") return ["nsenter", `--net=${netns}`, "--"];
-  return ["unshare", "--net", "--", "sh", "-ec", `ip tuntap add dev ${TAP} mode tap; exec "$@"`, "sh"];
+/** Pure. */
+export function jailerArguments(launch: Omit<Launch, "jailer" | "files">): string[] {
+  const { netns, uid, view, cgroup, descriptors, binary } = launch;
+  return [
+    ...(netns === undefined ? [] : ["--netns", netns]),
+    ...["--tap", TAP, "--uid", String(uid), "--pass", String(descriptors.length)],
+    ...(cgroup?.tasks ?? []).flatMap((path) => ["--tasks", path]),
+    ...(cgroup?.directory === undefined ? [] : ["--cgroup", cgroup.directory]),
+    ...view.flatMap(({ kind, source, target }) => [`--${kind}`, source, target]),
+    ...["--", binary, ...launch.arguments],
+  ];
 }
 
-/** QEMUs, and what is about to become one, by the directories that they belong to below `base`. */
+/** QEMU itself, once the jailer has started it. */
+export function qemuProcess(files: Pick<SandboxFiles, "pid">): ProcessId | undefined {
+  try {
+    return identify(Number(readFileSync(files.pid, "utf8")));
+  } catch {
+    return undefined; // not yet
+  }
+}
+
+/** QEMUs, their jailers, and the servers of their hostPath volumes, by the directories that they belong to: `base` or one below it. */
 export function qemusBelow(base: string): { readonly pid: number; readonly directory: string }[] {
   const found: { pid: number; directory: string }[] = [];
-  const suffix = `/${VM_FILES.pid}`;
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
-    const path = argumentsOf(Number(name)).find((arg) => arg.startsWith(`${base}/`) && arg.endsWith(suffix));
-    if (path !== undefined) found.push({ pid: Number(name), directory: path.slice(0, -suffix.length) });
+    for (const argument of argumentsOf(Number(name))) {
+      const directory = directoryIn(argument) ?? sharedDirectoryIn(argument);
+      if (directory !== base && directory?.startsWith(`${base}/`) !== true) continue;
+      found.push({ pid: Number(name), directory });
+    }
   }
   return found;
 }
@@ -71,12 +97,19 @@ export function qemusBelow(base: string): { readonly pid: number; readonly direc
 /** Kills every QEMU that belongs to `directory`, until there is none. @throws GantryError timeout */
 export async function killQemus(directory: string): Promise<void> {
   const deadline = performance.now() + KILL_TIMEOUT_MS;
+  const dying = new Map<number, ProcessId>();
   for (let waitMs = 1; ; waitMs = Math.min(waitMs * 2, 50)) {
-    const alive = qemusBelow(directory).filter(({ pid }) => identify(pid) !== undefined);
-    if (alive.length === 0) return;
-    for (const { pid } of alive) sendSignal(pid, SIGKILL);
+    for (const { pid } of qemusBelow(directory)) {
+      const process = identify(pid);
+      if (process === undefined) continue;
+      // A process that is about to go has no arguments any more, but is not gone.
+      dying.set(pid, process);
+      sendSignal(pid, SIGKILL);
+    }
+    const [alive] = [...dying.values()].filter(isAlive);
+    if (alive === undefined) return;
     if (performance.now() > deadline) {
-      throw new GantryError("timeout", `QEMU (process ${alive[0]?.pid}) does not die`, { kind: "system" });
+      throw new GantryError("timeout", `QEMU (process ${alive.pid}) does not die`, { kind: "system" });
     }
     await sleep(waitMs);
   }

@@ -4,6 +4,7 @@ import { createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 import { GantryError } from "../../../system/errors.ts";
+import { STATE_FD, VIEW } from "../qemu/args.ts";
 import type { Qmp } from "../qemu/qmp.ts";
 
 /** Far more than the devices of a VM have to say; its memory is not among it. */
@@ -15,39 +16,47 @@ const CAPABILITIES = { capabilities: [{ capability: "x-ignore-shared", state: tr
 
 const migration = z.object({ status: z.string().optional(), "error-desc": z.string().optional() });
 
-/** Stops a VM for good and writes the state of its devices to `file`. @throws GantryError runtime-failed */
-export async function captureState(qmp: Qmp, socket: string, file: string): Promise<void> {
-  await qmp.run("stop");
-  await qmp.run("migrate-set-capabilities", CAPABILITIES);
-  const server = createServer({ allowHalfOpen: false });
-  server.listen(socket);
-  await once(server, "listening");
-  try {
-    const state = Promise.withResolvers<Buffer>();
-    server.once("connection", (connection) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      connection.on("data", (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes > MAX_STATE_BYTES) connection.destroy();
-        else chunks.push(chunk);
-      });
-      connection.on("close", () => state.resolve(Buffer.concat(chunks)));
-      connection.on("error", state.reject);
-    });
-    await qmp.run("migrate", { uri: `unix:${socket}` });
-    const bytes = await state.promise;
-    await finished(qmp);
-    await writeFile(file, bytes, { mode: 0o600 });
-  } finally {
-    server.close();
-  }
+/** Where a VM's state will be sent to. */
+export interface StateReceiver {
+  readonly state: Promise<Buffer>;
+  close(): void;
 }
 
-/** Gives a QEMU that waits for it the state in descriptor 3, and lets it go. @throws GantryError runtime-failed */
+/** Listens at `socket`, before QEMU starts: what is there then can be mounted in its view. */
+export async function receiveState(socket: string): Promise<StateReceiver> {
+  const server = createServer({ allowHalfOpen: false });
+  server.listen({ path: socket, writableAll: true }); // only QEMU can reach it, which is not root
+  await once(server, "listening");
+  const state = Promise.withResolvers<Buffer>();
+  state.promise.catch(() => {});
+  server.once("connection", (connection) => {
+    const chunks: Buffer[] = [];
+    let bytes = 0;
+    connection.on("data", (chunk: Buffer) => {
+      bytes += chunk.length;
+      if (bytes > MAX_STATE_BYTES) connection.destroy();
+      else chunks.push(chunk);
+    });
+    connection.on("close", () => state.resolve(Buffer.concat(chunks)));
+    connection.on("error", state.reject);
+  });
+  return { state: state.promise, close: () => server.close() };
+}
+
+/** Stops a VM for good and writes the state of its devices to `file`. @throws GantryError runtime-failed */
+export async function captureState(qmp: Qmp, receiver: StateReceiver, file: string): Promise<void> {
+  await qmp.run("stop");
+  await qmp.run("migrate-set-capabilities", CAPABILITIES);
+  await qmp.run("migrate", { uri: `unix:${VIEW.state}` });
+  const bytes = await receiver.state;
+  await finished(qmp);
+  await writeFile(file, bytes, { mode: 0o600 });
+}
+
+/** Gives a QEMU that waits for it the state in STATE_FD, and lets it go. @throws GantryError runtime-failed */
 export async function restoreState(qmp: Qmp): Promise<void> {
   await qmp.run("migrate-set-capabilities", CAPABILITIES);
-  await qmp.run("migrate-incoming", { uri: "fd:3" });
+  await qmp.run("migrate-incoming", { uri: `fd:${STATE_FD}` });
   await finished(qmp);
   await qmp.run("cont");
 }

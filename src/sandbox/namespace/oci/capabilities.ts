@@ -1,16 +1,9 @@
+import { ALL_CAPABILITIES, capabilityName } from "../../../system/capabilities.ts";
 import { GantryError } from "../../../system/errors.ts";
 import type { ContainerSecurity } from "../../driver.ts";
 import type { OciCapabilities } from "./types.ts";
 
-/** Every capability in the order of their numbers (include/uapi/linux/capability.h, up to Linux 5.9). */
-export const ALL_CAPABILITIES: readonly string[] = (
-  "CHOWN DAC_OVERRIDE DAC_READ_SEARCH FOWNER FSETID KILL SETGID SETUID SETPCAP LINUX_IMMUTABLE NET_BIND_SERVICE " +
-  "NET_BROADCAST NET_ADMIN NET_RAW IPC_LOCK IPC_OWNER SYS_MODULE SYS_RAWIO SYS_CHROOT SYS_PTRACE SYS_PACCT SYS_ADMIN " +
-  "SYS_BOOT SYS_NICE SYS_RESOURCE SYS_TIME SYS_TTY_CONFIG MKNOD LEASE AUDIT_WRITE AUDIT_CONTROL SETFCAP MAC_OVERRIDE " +
-  "MAC_ADMIN SYSLOG WAKE_ALARM BLOCK_SUSPEND AUDIT_READ PERFMON BPF CHECKPOINT_RESTORE"
-)
-  .split(" ")
-  .map((name) => `CAP_${name}`);
+export { ALL_CAPABILITIES };
 
 /** What a container has when its manifest says nothing: the 14 that Docker, containerd and CRI-O agree on. */
 export const DEFAULT_CAPABILITIES: readonly string[] =
@@ -57,10 +50,8 @@ export function capabilitiesOfMask(mask: bigint): Set<string> {
 }
 
 function normalise(name: string): string {
-  const upper = name.toUpperCase();
-  if (upper === "ALL") return upper;
-  const full = upper.startsWith("CAP_") ? upper : `CAP_${upper}`;
-  if (ALL_CAPABILITIES.includes(full)) return full;
+  const full = capabilityName(name);
+  if (full !== undefined) return full;
   throw new GantryError("unsupported", `"${name}" is not a capability`, {
     hint: "Names are those of capabilities(7) without CAP_, such as NET_ADMIN, or ALL.",
   });

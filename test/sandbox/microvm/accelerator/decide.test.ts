@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
 import { type VirtualizationFacts, whyNoKvm } from "../../../../src/sandbox/microvm/accelerator/decide.ts";
 import { detectAccelerator } from "../../../../src/sandbox/microvm/accelerator/detect.ts";
+import { GantryError } from "../../../../src/system/errors.ts";
 
 /** Recorded on a server with VT-x. */
 const WITH_KVM: VirtualizationFacts = {
@@ -51,9 +52,14 @@ test("the trial decides, once per boot of the host", async () => {
   expect(await detect("1", Promise.resolve(180))).toMatchObject({ accelerator: "kvm" });
   expect(await detect("1", Promise.reject(new Error("not asked")))).toMatchObject({ accelerator: "kvm" });
   expect(trials).toBe(1);
-  const failed = await detect("2", Promise.reject(new Error("failed to set MSR")));
+  const ended = new GantryError("runtime-failed", "failed to set MSR");
+  const failed = await detect("2", Promise.reject(ended));
   expect(failed).toMatchObject({ accelerator: "tcg", why: expect.stringContaining("failed to set MSR") });
   await writeFile(file, "{ torn");
   expect(await detect("2", Promise.resolve(200))).toMatchObject({ accelerator: "kvm" });
   expect(trials).toBe(3);
+  // What says nothing about KVM decides nothing.
+  const noQemu = new GantryError("host-unsupported", "no QEMU");
+  await expect(detect("3", Promise.reject(noQemu))).rejects.toBe(noQemu);
+  expect(await detect("3", Promise.resolve(200))).toMatchObject({ accelerator: "kvm" });
 });

@@ -13,7 +13,7 @@ afterAll(() => rmSync(built.directory, { recursive: true, force: true }));
 
 /** Keys that the agent knows, so that random messages reach the code behind them. */
 const KEYS =
-  "nonce wall-clock-ns entropy hostname mac mtu address route sysctl scratch-disk name type size-bytes mode uid gid disk fs tag ro volume atomic path container image argv env cwd group caps no-new-privs ro-rootfs privileged pidns log-port termination-path seccomp rlimit oom-score-adj upper-size-bytes cgroup mount mount.volume mount.path mount.create mount.ro masked readonly tmpfs signal columns rows credit bytes tty stdin".split(
+  "nonce wall-clock-ns entropy hostname mac mtu address route sysctl scratch-disk name type size-bytes mode uid gid disk fs tag ro volume atomic path container image argv env cwd group caps no-new-privs ro-rootfs privileged pidns log-port termination-path seccomp rlimit oom-score-adj cgroup mount mount.volume mount.root mount.path mount.create mount.ro masked readonly tmpfs signal columns rows credit bytes tty stdin".split(
     " ",
   );
 const NASTY = [
@@ -36,7 +36,7 @@ const fields = fc.array(field, { maxLength: 12 }).map((parts) => Buffer.from(par
 /** What gets past the first checks, so that the deeper code sees its share. */
 const likely = fc
   .constantFrom<[number, string]>(
-    [REQUEST.configure, `entropy=${"ab".repeat(32)}\0`],
+    [REQUEST.configure, `entropy=${"ab".repeat(32)}\0scratch-disk=8\0`],
     [
       REQUEST.configure,
       "mac=02:00:00:00:00:01\0mtu=1400\0address=10.0.0.1/24\0address=fd00::1/64\0route=default 10.0.0.2\0",
@@ -46,7 +46,7 @@ const likely = fc
     [REQUEST.create, "container=c3\0argv=wait\0rlimit=nofile:1:unlimited\0seccomp=0600000000000000\0group=7\0"],
     [
       REQUEST.create,
-      "container=c4\0argv=x\0cwd=/fail\0mount=/x\0mount.volume=v1\0mount.path=a\0mount.ro=1\0masked=/x\0",
+      "container=c4\0argv=x\0cwd=/fail\0mount=/x\0mount.volume=v1\0mount.root=r\0mount.path=a\0mount.ro=1\0masked=/x\0",
     ],
     [REQUEST.start, "container=c1\0"],
     [REQUEST.start, "container=c2\0"],
@@ -104,10 +104,12 @@ describe("the agent under the sanitizers", () => {
   test("survives whatever comes, and still answers", async () => {
     const agent = new SanitizedAgent(built.path);
     const client = new Client(agent.channel);
+    const sent = new Set<number>();
     await client.hello();
     try {
       await fc.assert(
         fc.asyncProperty(stream, async (chunks) => {
+          for (const chunk of chunks) if (chunk.length >= 10) sent.add(chunk.readUInt16LE(8));
           for (const chunk of chunks) client.raw(chunk);
           client.raw(resyncFill());
           const again = new Client(agent.channel);
@@ -123,6 +125,7 @@ describe("the agent under the sanitizers", () => {
       await agent.stop();
     }
     expect(agent.said).toBe("");
+    for (const [name, type] of Object.entries(REQUEST)) expect(sent, name).toContain(type);
   });
 
   test("answers a hello that came in the middle of a half frame", async () => {
@@ -173,7 +176,7 @@ describe("the agent under the sanitizers", () => {
         rlimits: [],
       };
       await expect(client.request("create", create)).rejects.toMatchObject({ code: "not-configured" });
-      await client.request("configure", { entropy: Buffer.alloc(32, 1) });
+      await client.request("configure", { entropy: Buffer.alloc(32, 1), scratchDisk: 8 });
       await client.request("create", create);
       await expect(client.request("create", create)).rejects.toMatchObject({ code: "exists" });
       await client.request("start", { container: "c1" });

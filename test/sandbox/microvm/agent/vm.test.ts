@@ -40,11 +40,18 @@ function container(name: string, process: GuestProcess, changes: Partial<CreateR
   };
 }
 
+/** What apps wrote that are behind CRI lines: those marked P go on in the next. */
+function printed(log: string): string {
+  return log.replaceAll(/^\S+ std(?:out|err) ([PF]) (.*\n?)/gm, (_, tag, text) =>
+    tag === "P" ? text.replace("\n", "") : text,
+  );
+}
+
 describe("a real micro-VM", () => {
   const vm = new Vm();
   let client: Client;
   beforeAll(async () => {
-    client = await vm.boot(true);
+    client = await vm.boot();
     await client.request("configure", {
       wallClockNs: BigInt(Date.now()) * 1_000_000n,
       entropy: crypto.getRandomValues(new Uint8Array(64)),
@@ -68,7 +75,7 @@ describe("a real micro-VM", () => {
     await client.request("start", { container: name });
     const exited = await client.exited(name);
     const lines = vm.log(0).slice(before).split("\n").filter(Boolean);
-    const text = lines.map((line) => line.replace(/^\S+ std(out|err) [PF] /, "")).join("\n");
+    const text = printed(vm.log(0).slice(before)).trimEnd();
     await client.request("remove", { container: name });
     return { exited, lines, text };
   }
@@ -95,8 +102,8 @@ describe("a real micro-VM", () => {
     expect(exited).toMatchObject({ "exit-code": 7, oom: false, message: "bye" });
     expect(lines.map((line) => line.slice(line.indexOf(" ") + 1)).sort()).toEqual([
       "stderr F err",
-      "stdout F half",
       "stdout F out",
+      "stdout P half",
     ]);
     expect(lines[0]).toMatch(/^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z /);
   });
@@ -176,10 +183,7 @@ describe("a real micro-VM", () => {
     while (!vm.log(0).slice(before).includes("a.txt")) await new Promise((resolve) => setTimeout(resolve, 5));
     await push({ "c.txt": "three" });
     await client.exited("c-push");
-    const text = vm
-      .log(0)
-      .slice(before)
-      .replaceAll(/^\S+ stdout F /gm, "");
+    const text = printed(vm.log(0).slice(before));
     expect(text).toMatch(/onetwoone-r--r-----.*1000.*\nthreeonec\.txt\n/);
     await client.request("remove", { container: "c-push" });
     const id = client.newId();
@@ -187,6 +191,18 @@ describe("a real micro-VM", () => {
     await expect(client.request("pushFile", { path: "../escape", mode: 0o644 }, id)).rejects.toMatchObject({
       code: "invalid",
     });
+  });
+
+  test("bounds what apps may write to the scratch disk", async () => {
+    await client.request("volume", { name: "small", source: { type: "scratch", sizeBytes: 3 << 20 }, mode: 0o777 });
+    const mounts = [{ target: "/small", volume: "small", readOnly: false }];
+    const write = (file: string): string =>
+      `dd if=/dev/zero of=${file} bs=64k count=5000 2>&1 | grep dd:; stat -c %s ${file}; rm ${file}`;
+    const disk = await run("c-disk", shell(`${write("/small/x")}; ${write("/big")}; ${write("/small/x")}`), { mounts });
+    const [first, quota = "", full, size = "", again] = disk.text.split("\n");
+    expect([first, full, again].join()).toMatch(/quota exceeded.*No space left.*quota exceeded/);
+    expect(Number(quota)).toBeLessThanOrEqual(3 << 20);
+    expect(Number(size)).toBeGreaterThan(60 << 20);
   });
 
   test("shares volumes and a pid namespace between containers", async () => {
@@ -276,6 +292,20 @@ describe("a real micro-VM", () => {
     await client.request("log", { container: "c-flow", logPort: 2 });
     await client.request("kill", { container: "c-flow" });
     expect(await client.exited("c-flow")).toMatchObject({ "exit-code": 137, "log-port": 2 });
+  });
+
+  test("lives on when apps have filled its memory", async () => {
+    const mounts = ["memory", "more"].map((volume) => ({ target: `/${volume}`, volume, readOnly: false }));
+    for (const { volume } of mounts) {
+      await client.request("volume", { name: volume, source: { type: "tmpfs" }, mode: 0o777 });
+    }
+    const fill = shell("for f in /memory/x /more/x /dev/shm/x; do dd if=/dev/zero of=$f bs=64k count=5000; done");
+    const { exited } = await run("c-memory", fill, { mounts });
+    expect(exited).toMatchObject({ "exit-code": 137, oom: true });
+    // What fills the memory stays: the next one may find room for itself, or be killed too. It does not hang.
+    const after = await run("c-after", shell("echo here"), { mounts });
+    expect([0, 137]).toContain(after.exited["exit-code"]);
+    await client.request("ping", null);
   });
 
   test("powers off", async () => {

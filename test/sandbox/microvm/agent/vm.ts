@@ -4,11 +4,13 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { ensureBootFiles } from "../../../../src/sandbox/microvm/boot/index.ts";
+import { emptyScratch, openScratch } from "../../../../src/sandbox/microvm/scratch.ts";
+import { BOOT_CACHE } from "../../../support/boot-cache.ts";
 import { Client } from "./client.ts";
 
 const LOG_PORTS = 3;
-/** Kept between runs: the kernel is a download of 26 MB. */
-export const CACHE = process.env["GANTRY_TEST_BOOT_CACHE"] ?? join(tmpdir(), "gantry-test-boot");
+const NEVER: AbortSignal = new AbortController().signal;
+const SCRATCH_BYTES = 80 << 20;
 
 /** A disk with busybox and a few files, as an image would be. */
 export function busyboxDisk(directory: string): string {
@@ -33,15 +35,16 @@ export class Vm {
   #process: ChildProcess | undefined;
   bootMs = 0;
 
-  async boot(scratch = false): Promise<Client> {
-    const files = await ensureBootFiles({ cacheDir: CACHE });
+  async boot(): Promise<Client> {
+    const files = await ensureBootFiles({ cacheDir: BOOT_CACHE });
     const path = (name: string): string => join(this.directory, name);
-    const disks = [`${busyboxDisk(this.directory)},read-only=on`];
-    if (scratch) {
-      execFileSync("truncate", ["-s", "64M", path("scratch")]);
-      execFileSync("mkfs.ext4", ["-q", path("scratch")]);
-      disks.push(path("scratch"));
-    }
+    const disk = busyboxDisk(this.directory);
+    const scratch = await openScratch(
+      path("disks"),
+      "scratch",
+      await emptyScratch(path("disks"), SCRATCH_BYTES, NEVER),
+      NEVER,
+    );
     const ports = Array.from({ length: LOG_PORTS }, (_, n) => n).flatMap((n) => [
       ...["-chardev", `file,id=l${n},path=${path(`log${n}`)},append=on`],
       ...["-device", `virtserialport,chardev=l${n},name=gantry.log.${n}`],
@@ -69,11 +72,13 @@ export class Vm {
         ...["-serial", `file:${path("console")}`, "-device", "virtio-serial-pci"],
         ...["-chardev", `socket,id=a,path=${path("agent")},server=on,wait=off`],
         ...["-device", "virtserialport,chardev=a,name=gantry.agent", ...ports],
-        ...disks.flatMap((disk) => ["-drive", `if=virtio,format=raw,file=${disk}`]),
+        ...["-drive", `if=virtio,format=raw,file=${disk},read-only=on`],
+        ...["-drive", "if=virtio,format=raw,file=/proc/self/fd/3"],
         ...["-netdev", "hubport,id=n0,hubid=0", "-device", "virtio-net-pci,netdev=n0,romfile="],
       ],
-      { stdio: ["ignore", "inherit", "inherit"] },
+      { stdio: ["ignore", "inherit", "inherit", scratch.fd] },
     );
+    await scratch.close();
     const client = await Client.connect(path("agent"));
     await client.hello();
     this.bootMs = performance.now() - started;

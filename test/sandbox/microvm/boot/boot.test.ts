@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { cpio } from "../../../../src/sandbox/microvm/boot/cpio.ts";
 import { ensureAgent, ensureBootFiles, ensureKernel } from "../../../../src/sandbox/microvm/boot/index.ts";
 import { readModules } from "../../../../src/sandbox/microvm/boot/modules.ts";
-import { CACHE } from "../agent/vm.ts";
+import { BOOT_CACHE } from "../../../support/boot-cache.ts";
 
 let directory = "";
 beforeEach(() => {
@@ -16,19 +16,19 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 
 describe("boot files", () => {
   test("are made once and named by what they are made of", async () => {
-    const files = await ensureBootFiles({ cacheDir: CACHE });
+    const files = await ensureBootFiles({ cacheDir: BOOT_CACHE });
     const made = statSync(files.initramfs).mtimeMs;
-    expect(await ensureBootFiles({ cacheDir: CACHE })).toEqual(files);
+    expect(await ensureBootFiles({ cacheDir: BOOT_CACHE })).toEqual(files);
     expect(statSync(files.initramfs).mtimeMs).toBe(made);
     const listed = execFileSync("cpio", ["-tv", "--quiet"], { input: readFileSync(files.initramfs) }).toString();
     expect(listed).toMatch(/^-rwxr-xr-x .* init$/m);
     expect(listed).toMatch(/^crw------- .* 5, +1 .*dev\/console$/m);
     expect(listed).toContain("modules/erofs.ko");
-    expect(readdirSync(CACHE).filter((name) => /^\.download|\.\d+$/.test(name))).toEqual([]);
+    expect(readdirSync(BOOT_CACHE).filter((name) => /^\.download|\.\d+$/.test(name))).toEqual([]);
   });
 
   test("modules come behind what they need", async () => {
-    const kernel = await ensureKernel({ cacheDir: CACHE });
+    const kernel = await ensureKernel({ cacheDir: BOOT_CACHE });
     const names = (await readModules(kernel.modules, ["virtio_net", "erofs"])).map((module) => module.name);
     expect(names.indexOf("virtio_ring")).toBeLessThan(names.indexOf("virtio"));
     expect(names.indexOf("virtio")).toBeLessThan(names.indexOf("virtio_net"));

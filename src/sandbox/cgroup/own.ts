@@ -1,6 +1,6 @@
 import { mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import type { CgroupHost } from "./cgroup-host.ts";
+import type { CgroupHost } from "./host.ts";
 
 /**
  * The cgroup.procs files that conmon must write itself to, so that stopping, limiting or killing the cgroup of the
@@ -16,7 +16,7 @@ export function ownCgroupEscapes(host: CgroupHost, parent: string): string[] {
 }
 
 /** Hierarchies in which we are not at the root. Lines of /proc/self/cgroup: "4:memory:/path" or "0::/path". */
-function* foreignRoots(host: CgroupHost): Generator<string> {
+export function* foreignRoots(host: CgroupHost): Generator<string> {
   for (const line of readFileSync("/proc/self/cgroup", "utf8").split("\n")) {
     const [, , controllers, path] = /^(\d+):([^:]*):(.*)$/.exec(line) ?? [];
     if (controllers === undefined || path === undefined || path === "/") continue;

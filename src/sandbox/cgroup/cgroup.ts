@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { errnoOf, GantryError } from "../../system/errors.ts";
 import type { ContainerResources } from "../driver.ts";
-import type { CgroupHost } from "./cgroup-host.ts";
-import { isAbsent } from "./files.ts";
-import { holdsFiles, identify, type ProcessId, sendSignal } from "./proc.ts";
+import { isAbsent } from "../namespace/files.ts";
+import { holdsFiles, identify, type ProcessId, sendSignal } from "../namespace/proc.ts";
+import type { CgroupHost } from "./host.ts";
 
 const SIGKILL = 9;
 

@@ -1,6 +1,6 @@
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { type Mount, mountTable } from "./mounts.ts";
+import { type Mount, mountTable } from "../namespace/mounts.ts";
 
 /** The cgroup hierarchies of this host. */
 export interface CgroupHost {

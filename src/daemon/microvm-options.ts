@@ -1,0 +1,19 @@
+import { type Config, parseShape } from "../config/index.ts";
+import type { MicrovmDriverOptions } from "../sandbox/microvm/index.ts";
+
+/** The settings `microvm.*` as the driver takes them. */
+export function microvmOptions({
+  microvm,
+}: Config): Pick<MicrovmDriverOptions, "qemu" | "defaults" | "warm" | "templates" | "bootTimeoutMs"> {
+  const { qemu, kernel, initramfs, machine, accelerator, memory, vcpus, warm, templates } = microvm;
+  const plain = { memoryMiB: Math.ceil(memory / 2 ** 20), vcpus };
+  const own = { ...(kernel === undefined ? {} : { kernel }), ...(initramfs === undefined ? {} : { initramfs }) };
+  const shapes = typeof warm === "boolean" ? (warm ? [plain] : []) : warm.map(parseShape);
+  return {
+    ...(qemu === undefined ? {} : { qemu }),
+    defaults: { ...plain, ...own, machine, accelerator },
+    warm: shapes.filter((shape) => shape !== undefined),
+    templates: { keep: templates.keep, maxBytes: templates.maxMemory },
+    bootTimeoutMs: microvm.bootTimeoutSeconds * 1000,
+  };
+}

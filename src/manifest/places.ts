@@ -1,0 +1,59 @@
+/** Where the fields of an object stand that only a look beyond its own file can find fault with. Pure. */
+import type { ManifestObject, Place } from "./contract.ts";
+import { type FieldPath, fieldName } from "./issue.ts";
+import type { Container } from "./schema/index.ts";
+
+/**
+ * @param locate gives the place of a field of the object
+ * @returns places by the name of the field: "spec.containers[0].image"
+ */
+export function placesOf(object: ManifestObject, locate: (path: FieldPath) => Place): ReadonlyMap<string, Place> {
+  return new Map(fieldsOf(object).map((path) => [fieldName(path), locate(path)]));
+}
+
+/** Names may be taken and ports used; classes, images, files, ConfigMaps and Secrets may be absent. */
+function fieldsOf(object: ManifestObject): FieldPath[] {
+  const name = ["metadata", "name"];
+  if (object.kind !== "Pod") return [name];
+  const { spec } = object;
+  const fields: FieldPath[] = [name];
+  if (spec.runtimeClassName !== undefined) fields.push(["spec", "runtimeClassName"]);
+  for (const list of ["initContainers", "containers"] as const) {
+    for (const [at, container] of (spec[list] ?? []).entries()) {
+      fields.push(["spec", list, at, "image"]);
+      fields.push(...referencesOf(container).map((path) => ["spec", list, at, ...path]));
+      for (const [port, { hostPort }] of (container.ports ?? []).entries()) {
+        if (hostPort !== undefined) fields.push(["spec", list, at, "ports", port, "hostPort"]);
+      }
+    }
+  }
+  for (const [at, { hostPath, configMap, secret }] of (spec.volumes ?? []).entries()) {
+    if (hostPath !== undefined) fields.push(["spec", "volumes", at, "hostPath", "path"]);
+    if (configMap !== undefined) fields.push(["spec", "volumes", at, "configMap", "name"]);
+    if (secret !== undefined) fields.push(["spec", "volumes", at, "secret", "secretName"]);
+  }
+  return fields;
+}
+
+/** ConfigMaps and Secrets of the environment. */
+function referencesOf({ env = [], envFrom = [] }: Container): FieldPath[] {
+  const single = env.flatMap(({ valueFrom = {} }, at) =>
+    (["configMapKeyRef", "secretKeyRef"] as const)
+      .filter((source) => valueFrom[source] !== undefined)
+      .map((source) => ["env", at, "valueFrom", source]),
+  );
+  const whole = envFrom.flatMap((from, at) =>
+    (["configMapRef", "secretRef"] as const)
+      .filter((source) => from[source] !== undefined)
+      .map((source) => ["envFrom", at, source]),
+  );
+  return [...single, ...whole];
+}
+
+/** The place of a field of an object, as far as it is known: the object's own otherwise. */
+export function placeOfField(
+  loaded: { readonly place: Place; readonly places: ReadonlyMap<string, Place> },
+  field: string,
+): Place {
+  return loaded.places.get(field) ?? loaded.place;
+}
