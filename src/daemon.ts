@@ -11,6 +11,8 @@ import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
+import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
+import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
 import { keepNetwork } from "./daemon/mend-network.ts";
@@ -22,6 +24,7 @@ import { whenAllReady } from "./daemon/ready.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
+import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
 import type { PodNetwork } from "./network/contract.ts";
@@ -40,6 +43,8 @@ import { exec } from "./system/exec.ts";
 import { createLogger, type LogLevel } from "./system/log.ts";
 import { layout } from "./system/paths.ts";
 import { VERSION } from "./system/version.ts";
+import { createTrust, followDir, TufFollower } from "./trust/index.ts";
+import { createUpdater } from "./update/index.ts";
 import { createVolumeManager } from "./volume/index.ts";
 
 export interface DaemonOptions {
@@ -91,10 +96,20 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     });
   }
 
+  const { tuf } = config.trust;
+  const follower = tuf && new TufFollower({ ...tuf, dir: followDir(paths), clock });
+  const trust = createTrust({
+    paths,
+    default: config.trust.default,
+    imports: config.trust.imports,
+    ...(follower !== undefined && { followed: () => follower.current() }),
+    log,
+  });
   const images = createImageStore({
     paths,
     log,
     clock,
+    trust,
     pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
   });
   ends.defer(() => images.close());
@@ -135,6 +150,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       podLogs: paths.podLogs,
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
+      pinnedImage: (key, container, image) => updater.pinned(key, container, image),
       event: ({ metadata }, podUid, type, reason, message) =>
         events.record({
           object: `Pod/${metadata.namespace}/${metadata.name}`,
@@ -165,7 +181,23 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     intervalMs: config.reconcile.intervalSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
-  const objects = createPodObjects(supervisor, node, clock);
+  const updater = createUpdater({
+    supervisor,
+    images,
+    store,
+    secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
+    isWanted: (key) => reconciler.imagesNamed() === undefined || reconciler.desired().pods.has(key),
+    event: ({ uid, desired: { key } }, type, reason, message) =>
+      events.record({ object: `Pod/${key}`, podUid: uid, type, reason, message, at: clock.now() }),
+    onChange: (uid) => objects.refresh(uid),
+    clock,
+    log,
+    intervalMs: config.update.intervalSeconds * 1000,
+    deadlineMs: config.update.deadlineSeconds * 1000,
+    settleMs: config.update.settleSeconds * 1000,
+  });
+  ends.defer(() => updater.close());
+  const objects = createPodObjects(supervisor, node, clock, updater.notes);
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
   const memory = keepMemorySmall(clock);
@@ -173,6 +205,21 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   objects.watch(() => memory.busy());
   memory.busy(); // the start is a burst, too
   adoptPods(store, supervisor, await reconciler.observe(), log);
+  const disk = keepDisk(
+    {
+      images,
+      needs: needsOf(reconciler.imagesNamed, supervisor, reconciler.allObserved, updater.held),
+      settings: settingsOf(config.gc),
+      intervalMs: config.gc.intervalSeconds * 1000,
+      podLogs: paths.podLogs,
+      event: events.record,
+      node: node.name,
+      clock,
+      log,
+    },
+    stop.signal,
+  );
+  ends.defer(() => disk.end());
   const api = createApiServer({
     backend: createBackend({
       supervisor,
@@ -183,6 +230,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       writer: createManifestWriter(config.manifests),
       driverFor,
       watchEvents: events.watch,
+      collectGarbage: disk.collect,
       node,
       paths,
       info: {
@@ -232,6 +280,22 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
+  updater.start();
+  ends.defer(
+    keepTrust(
+      {
+        trust,
+        follower,
+        followIntervalMs: (tuf?.intervalSeconds ?? 0) * 1000,
+        onChange: () => supervisor.imagesChanged(),
+        event: events.record,
+        node: node.name,
+        clock,
+        log,
+      },
+      stop.signal,
+    ),
+  );
   ends.defer(keepNetwork({ network, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal));
 
   const signal = await stop.received;

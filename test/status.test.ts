@@ -37,6 +37,7 @@ function container(
     kind,
     image: "app",
     imageDigest: "sha256:1",
+    signers: [],
     restartCount: 0,
     ready: up || passed,
     started: state.type === "running",

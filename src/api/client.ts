@@ -1,4 +1,5 @@
 import type { Readable } from "node:stream";
+import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { PlanStep } from "../plan.ts";
@@ -65,6 +66,8 @@ export interface ApiClient {
   verifyImages(names: readonly string[], repair: boolean, signal?: AbortSignal): AsyncIterable<VerifyResult>;
   /** An OCI archive. @throws not-found */
   exportImages(names: readonly string[], signal?: AbortSignal): Promise<Readable>;
+  /** Removes images, blobs and logs that nobody needs, or says what that would be. */
+  collectGarbage(dryRun: boolean): Promise<GcReport>;
   /** @throws not-found, image-in-use */
   removeImage(nameOrDigest: string): Promise<void>;
   daemonInfo(): Promise<DaemonInfo>;
@@ -180,6 +183,8 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       }),
     exportImages: (names, signal) =>
       openRequest(socketPath, { method: "GET", path: `${GANTRY}/imagearchive${query({})}${named(names)}`, signal }),
+    collectGarbage: (dryRun) =>
+      requestJson(socketPath, { method: "POST", path: `${GANTRY}/garbage${query({ dryRun })}` }),
     removeImage: (nameOrDigest) =>
       requestNothing(socketPath, { method: "DELETE", path: `${GANTRY}/images/${segment(nameOrDigest)}` }),
     daemonInfo: () => get(`${GANTRY}/daemon`),

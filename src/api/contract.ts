@@ -1,3 +1,4 @@
+import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { ConfigMap, Pod, Problem, Secret } from "../manifest/index.ts";
@@ -23,6 +24,7 @@ import type { PodEvent } from "../store/contract.ts";
  *   POST   /apis/gantry.dev/v1/namespaces/{ns}/pods/{name}/restart   ?container
  *   POST   /apis/gantry.dev/v1/images?name=NAME                body: the archive as a stream
  *   POST   /apis/gantry.dev/v1/images                          the same, of an archive with many: each by its own names
+ *   POST   /apis/gantry.dev/v1/garbage?dryRun=true             images, blobs and logs that nobody needs
  *   DELETE /apis/gantry.dev/v1/images/{urlencoded name or digest}
  *   POST   /apis/gantry.dev/v1/imagepulls?name=NAME            body: { credentials } or nothing; JSON lines (PullStep)
  *   POST   /apis/gantry.dev/v1/imagechecks?name=N&name=…       ?repair; JSON lines (VerifyResult)
@@ -72,6 +74,8 @@ export interface ApiBackend {
   verifyImages(names: readonly string[], repair: boolean, signal: AbortSignal): AsyncIterable<VerifyResult>;
   /** @throws not-found, at once when one of them is not there */
   exportImages(names: readonly string[]): Promise<(signal: AbortSignal) => AsyncIterable<Buffer>>;
+  /** Removes what nobody needs, or only says what that would be. */
+  collectGarbage(dryRun: boolean): Promise<GcReport>;
   info(): DaemonInfo;
 }
 

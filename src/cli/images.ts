@@ -69,7 +69,9 @@ async function withoutDaemon({ paths }: Context): Promise<Images> {
   const { silentLogger } = await import("../system/log.ts");
   const { systemClock } = await import("../system/clock.ts");
   const { pullSteps } = await import("../image/pull/steps.ts");
-  const store = createImageStore({ paths, log: silentLogger(), clock: systemClock });
+  const { openTrust } = await import("./trust.ts");
+  const { trust } = await openTrust({ paths });
+  const store = createImageStore({ paths, log: silentLogger(), clock: systemClock, trust });
   return {
     list: () => store.list(),
     async import(source, name, signal) {

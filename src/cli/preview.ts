@@ -96,6 +96,8 @@ const ADDED: ReadonlySet<string> = new Set([
   "gantry.dev/runtime-class",
   "gantry.dev/warnings",
   "gantry.dev/sandbox",
+  "gantry.dev/signed-by",
+  "gantry.dev/auto-update-status",
 ]);
 
 /** Without the node's name, which the daemon fills in and which changes nothing; without empty annotations. */

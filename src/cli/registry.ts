@@ -85,6 +85,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Pull, list, check, import, export and remove images",
     load: async () => (await import("./commands/image.ts")).image,
   },
+  trust: {
+    group: HOST,
+    summary: "Say which images may run, and who must have signed them",
+    load: async () => (await import("./commands/trust.ts")).trust,
+  },
   doctor: {
     group: HOST,
     summary: "Check this host, and say how to mend it",

@@ -18,6 +18,16 @@ export function defaultConfig(paths: Paths): Config {
     log: { level: "info" },
     userns: { base: 0x40000000 },
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
+    trust: { imports: "accept" },
+    update: { intervalSeconds: 3600, deadlineSeconds: 300, settleSeconds: 10 },
+    gc: {
+      intervalSeconds: 300,
+      highPercent: 85,
+      lowPercent: 80,
+      minAgeSeconds: 120,
+      maxAgeSeconds: 0,
+      imported: false,
+    },
     microvm: {
       machine: "auto",
       accelerator: "auto",

@@ -111,6 +111,60 @@ const images = z.strictObject({
     .describe("A pull in which no byte arrives for this long is given up, and tried again later."),
 });
 
+const percent = z.int().min(1).max(100);
+
+const gc = z.strictObject({
+  intervalSeconds: z.int().min(10).max(86_400).describe("Time between two looks for garbage: images, blobs, logs."),
+  highPercent: percent.describe("With more of the disk in use, unused images and rotated logs are removed …"),
+  lowPercent: percent.describe("… until no more than this is in use. Not above gc.highPercent."),
+  minAgeSeconds: z.int().min(0).describe("What was used within this time is not removed."),
+  maxAgeSeconds: z
+    .int()
+    .min(0)
+    .describe("What was not used for this long is removed, however much room there is; 0: never for its age."),
+  imported: z.boolean().describe("Whether imported images may be removed, too: they can't be pulled again."),
+});
+
+const update = z.strictObject({
+  intervalSeconds: z
+    .int()
+    .min(5)
+    .max(7 * 86_400)
+    .describe("Time between two looks into the registries for pods with gantry.dev/auto-update: registry."),
+  deadlineSeconds: z
+    .int()
+    .min(1)
+    .max(3600)
+    .describe("How long a new image may take to become ready before the old one comes back."),
+  settleSeconds: z.int().min(0).max(600).describe("How long it must have been running and ready to count as good."),
+});
+
+/** As text in the environment, too: url=…,root=… */
+const tuf = z.strictObject({
+  url: z.url({ protocol: /^https?$/, error: "must be an http(s) URL" }),
+  root: absolutePath,
+  intervalSeconds: z.coerce.number().int().min(60).max(86_400).default(3600),
+});
+
+const trust = z.strictObject({
+  default: z
+    .enum(["accept", "reject"])
+    .optional()
+    .describe(
+      "Images that no rule of policy.json covers: accept or reject. Default: as policy.json says, else accept.",
+    ),
+  imports: z
+    .enum(["accept", "policy"])
+    .describe(
+      "Imported images, which carry no signatures: accept (unless a rule rejects them), or policy (only where the rule accepts unsigned ones).",
+    ),
+  tuf: tuf
+    .optional()
+    .describe(
+      "TUF repository that policy.json and its keys are followed from: url, root (path of its first root.json) and intervalSeconds.",
+    ),
+});
+
 const file = absolutePath.refine((path) => !path.endsWith("/"), "must be the path of a file");
 
 /** "512Mi" or "2Gi/4": the memory of a virtual machine, and how many CPUs it has where that is not one. */
@@ -204,6 +258,12 @@ export const configSchema = z.strictObject({
   log,
   userns,
   images,
+  trust,
+  gc: gc.refine(({ lowPercent, highPercent }) => lowPercent <= highPercent, {
+    path: ["lowPercent"],
+    message: "must not be above gc.highPercent",
+  }),
+  update,
   microvm: microvm.refine(machineFits, MISFIT),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
@@ -221,6 +281,9 @@ export const layerSchema = z.strictObject({
   log: log.partial().optional(),
   userns: userns.partial().optional(),
   images: images.partial().optional(),
+  trust: trust.partial().optional(),
+  gc: gc.partial().optional(),
+  update: update.partial().optional(),
   microvm: microvm
     .partial()
     .extend({ templates: microvm.shape.templates.partial().optional() })

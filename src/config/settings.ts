@@ -7,6 +7,7 @@ type FromText = (text: string) => unknown;
 const word: FromText = (text) => text;
 /** Left as text when it is no number: the schema then says what was expected. */
 const number: FromText = (text) => (/^-?\d+$/.test(text) ? Number(text) : text);
+const truth: FromText = (text) => (text === "true" ? true : text === "false" ? false : text);
 /** Like PATH. */
 const list: FromText = (text) => text.split(":").filter((part) => part !== "");
 /** name=value,name=value */
@@ -43,6 +44,18 @@ const fromText: Readonly<Record<string, FromText>> = {
   "images.pullsPerRegistry": number,
   "images.pullsPerPod": number,
   "images.pullStallSeconds": number,
+  "gc.intervalSeconds": number,
+  "gc.highPercent": number,
+  "gc.lowPercent": number,
+  "gc.minAgeSeconds": number,
+  "gc.maxAgeSeconds": number,
+  "gc.imported": truth,
+  "update.intervalSeconds": number,
+  "update.deadlineSeconds": number,
+  "update.settleSeconds": number,
+  "trust.default": word,
+  "trust.imports": word,
+  "trust.tuf": map,
   "microvm.memory": number,
   "microvm.vcpus": number,
   "microvm.warm": warm,

@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
+import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
@@ -21,6 +22,7 @@ export interface BackendParts {
   readonly store: StateStore;
   readonly writer: ManifestWriter;
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
+  readonly collectGarbage: (dryRun: boolean) => Promise<GcReport>;
   readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
   readonly node: NodeFacts;
   readonly info: DaemonInfo;
@@ -93,6 +95,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       return (signal) => images.export(names, signal);
     },
     removeImage: (nameOrDigest) => images.remove(nameOrDigest, (digest, name) => usersOf(supervisor, digest, name)),
+    collectGarbage: parts.collectGarbage,
     info: () => parts.info,
   };
 }

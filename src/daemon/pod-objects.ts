@@ -12,7 +12,15 @@ export const WARNINGS_ANNOTATION = "gantry.dev/warnings";
 /** What a driver tells about the sandbox, as JSON. */
 export const SANDBOX_ANNOTATION = "gantry.dev/sandbox";
 
+/** Who signed the containers' images, by container, as JSON; those that nobody was asked to sign are left out. */
+export const SIGNED_BY_ANNOTATION = "gantry.dev/signed-by";
+
+/** What is going on with the pod's images, or was undone: one sentence a line. */
+export const UPDATE_ANNOTATION = "gantry.dev/auto-update-status";
+
 export interface PodObjects {
+  /** What `notes` says about the pod is different now. */
+  refresh(uid: string): void;
   list(): PodObject[];
   watch(listener: (change: PodWatchEvent) => void): () => void;
   close(): void;
@@ -22,14 +30,19 @@ export interface PodObjects {
  * The pods as the API serves them. One is computed when something about its pod changes, not per request; every
  * change gets a resourceVersion, and the numbers go on growing across restarts because they begin at the clock's time.
  */
-export function createPodObjects(supervisor: PodSupervisor, node: NodeFacts, clock: Clock): PodObjects {
+export function createPodObjects(
+  supervisor: PodSupervisor,
+  node: NodeFacts,
+  clock: Clock,
+  notes: (key: string) => readonly string[],
+): PodObjects {
   const objects = new Map<string, PodObject>();
   const listeners = new Set<(change: PodWatchEvent) => void>();
   let version = clock.now() * 1000;
   const announce = (change: PodWatchEvent): void => {
     for (const listener of listeners) listener(change);
   };
-  const render = (state: PodState): PodObject => podObject(state, node, String(++version));
+  const render = (state: PodState): PodObject => podObject(state, node, String(++version), notes(state.desired.key));
   const refresh = (uid: string): void => {
     const state = supervisor.get(uid);
     if (state === undefined) return;
@@ -53,6 +66,7 @@ export function createPodObjects(supervisor: PodSupervisor, node: NodeFacts, clo
     change.type === "removed" ? forget(change.uid) : refresh(change.uid),
   );
   return {
+    refresh,
     list: () => [...objects.values()],
     watch(listener) {
       listeners.add(listener);
@@ -62,9 +76,10 @@ export function createPodObjects(supervisor: PodSupervisor, node: NodeFacts, clo
   };
 }
 
-function podObject(state: PodState, node: NodeFacts, resourceVersion: string): PodObject {
+function podObject(state: PodState, node: NodeFacts, resourceVersion: string, notes: readonly string[]): PodObject {
   const { pod, origin, runtimeClass, warnings } = state.desired;
   const detail = state.sandbox?.detail ?? {};
+  const signed = state.containers.filter(({ signers }) => signers.length > 0);
   return {
     ...pod,
     metadata: {
@@ -77,6 +92,12 @@ function podObject(state: PodState, node: NodeFacts, resourceVersion: string): P
         [ORIGIN_ANNOTATION]: origin,
         [RUNTIME_ANNOTATION]: runtimeClass,
         ...(warnings.length > 0 && { [WARNINGS_ANNOTATION]: warnings.join("\n") }),
+        ...(notes.length > 0 && { [UPDATE_ANNOTATION]: notes.join("\n") }),
+        ...(signed.length > 0 && {
+          [SIGNED_BY_ANNOTATION]: JSON.stringify(
+            Object.fromEntries(signed.map(({ name, signers }) => [name, signers])),
+          ),
+        }),
         ...(Object.keys(detail).length > 0 && { [SANDBOX_ANNOTATION]: JSON.stringify(detail) }),
       },
       ...(state.deletionDeadline !== undefined && {

@@ -27,6 +27,11 @@ export interface ImageStore {
    */
   verify(names: readonly string[], repair: boolean, signal: AbortSignal): AsyncIterable<VerifyResult>;
   /**
+   * Whether a held image may run under a name; see `ImageTrust.check`. To check an origin again is to `pull` its name
+   * with its digest. @throws image-untrusted, invalid-config
+   */
+  trusted(name: string, image: Image): Promise<Origin | undefined>;
+  /**
    * Removes a name, and the data when it was the last one; given a digest (or 12 and more digits of it) all names.
    * @param inUse says by whom: who uses the image; with a name, who uses it by that name, which alone is to go
    * @throws not-found, image-in-use
@@ -49,13 +54,39 @@ export interface ImageStore {
    * Never fails because something is busy.
    */
   unmountUnused(used: ReadonlySet<string>): Promise<void>;
+  /** What the images take on the disk. */
+  usage(): Promise<StoreUsage>;
+  /** These are in use now, for `Image.lastUsedAt`. Never throws. */
+  touch(digests: Iterable<string>): Promise<void>;
+  /** Removes files that belong to no image, left by what failed half-way. @returns how many */
+  sweep(): Promise<number>;
   /** Calls off what is being pulled, and waits until nothing of it is left but layers for the next try. */
   close(): Promise<void>;
+}
+
+export interface StoreUsage {
+  readonly images: readonly {
+    readonly digest: string;
+    readonly names: readonly string[];
+    /** Digests of manifests that mean it, too. */
+    readonly aliases: readonly string[];
+    readonly createdAt: number;
+    readonly lastUsedAt: number;
+    /** It came from a file, so that no registry has it for sure. */
+    readonly imported: boolean;
+    readonly rootBytes: number;
+    /** Some may be those of other images, too. */
+    readonly blobs: readonly { readonly digest: string; readonly bytes: number }[];
+  }[];
+  /** The disk that they lie on. */
+  readonly disk: { readonly totalBytes: number; readonly availableBytes: number };
 }
 
 export interface PullOptions {
   /** Tried in this order until one is let in; none: without a password, beside what the host's auth files say. */
   readonly credentials?: readonly Credential[];
+  /** Not what the registry has under the name now, but this manifest, which is held: its signatures are checked again. */
+  readonly digest?: string;
   /** Called now and then, with what is known by then. */
   readonly onProgress?: (progress: PullProgress) => void;
   readonly signal: AbortSignal;
@@ -102,18 +133,44 @@ export interface Origin {
   readonly pulledAt: number;
   /** Who signed it, as the policy found; empty when the policy asks for no signature. */
   readonly signers: readonly string[];
-  /** Digest of the policy.json under which it was let in. */
+  /** `TrustRule.digest` of the rule by which it was let in. */
   readonly policy: string;
 }
 
-/**
- * Decides which images may come in. Read anew for every pull.
- */
+/** Decides which images may come in, and which of those that are held may run. */
 export interface ImageTrust {
-  /** Path of a containers-policy.json(5), for skopeo's --policy. @throws invalid-config */
-  policyFile(): Promise<string>;
-  /** Who signed what skopeo has just let in by that policy, for people. @param digest as in `Origin` */
-  signers(name: string, digest: string, signal: AbortSignal): Promise<readonly string[]>;
+  /** What is asked of an image before it may come in. @throws image-untrusted (rejected outright), invalid-config, name-invalid */
+  rule(name: string): Promise<TrustRule>;
+  /**
+   * Whether a held image may run under this name by the rules of now.
+   * @returns undefined when it may; when it came in by another rule, the origin whose signatures must be checked again
+   * @throws image-untrusted, invalid-config
+   */
+  check(name: string, image: Image): Promise<Origin | undefined>;
+}
+
+/** The rule that an image's name falls under. */
+export interface TrustRule {
+  /** Of its text and its keys: same digest, same decision. */
+  readonly digest: string;
+  /** A containers-policy.json(5) for skopeo, when it copies the image by its digest. */
+  readonly policyText: string;
+  /** Words skopeo's refusal by that policy for people; other errors pass unchanged. */
+  explain(error: unknown): Promise<unknown>;
+  /**
+   * Checks what skopeo could not.
+   * @param digests of the image's index, if it has one, and of its manifest. @returns who signed, for people
+   * @throws image-untrusted
+   */
+  verify(digests: readonly string[], registry: RegistryAccess): Promise<readonly string[]>;
+}
+
+/** The registry of an image that has just been copied by its digest. */
+export interface RegistryAccess {
+  /** Whether skopeo lets the image in by another policy. */
+  allows(policyText: string): Promise<boolean>;
+  /** The sigstore signatures beside a manifest; none is no error. */
+  attachments(digest: string): Promise<readonly { readonly payload: Buffer; readonly signature: string }[]>;
 }
 
 export interface Image {

@@ -46,7 +46,7 @@ export function storePaths(paths: Paths): StorePaths {
  * skopeo asks for a policy about what may be copied. Local files carry no signatures, so that anything goes;
  * a host's own policy is meant for registries.
  */
-const POLICY = JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] });
+export const ACCEPT_ANYTHING = JSON.stringify({ default: [{ type: "insecureAcceptAnything" }] });
 
 /**
  * Makes the store's directories, and removes what a crash left behind.
@@ -64,7 +64,7 @@ export async function openStore(
     throw toGantryError(error, "internal", `cannot make the image store in ${at.dir}`);
   }
   await withLock(at.lockFile, undefined, async () => {
-    if (!(await exists(at.policy))) await writeDurably(at.policy, POLICY, `${at.policy}.new`);
+    if (!(await exists(at.policy))) await writeDurably(at.policy, ACCEPT_ANYTHING, `${at.policy}.new`);
     const onError = (error: unknown): void =>
       log.warn({ error: messageOf(error) }, "cannot remove what an unfinished import had left");
     const swept = await sweepTempDirs(at.temp, onError, before);

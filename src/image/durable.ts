@@ -12,7 +12,7 @@ export async function syncPath(path: string): Promise<void> {
 }
 
 /** Replaces `file` by `content` so that a reader, or a crash, sees the old or the new one and nothing between. */
-export async function writeDurably(file: string, content: string, temporary: string): Promise<void> {
+export async function writeDurably(file: string, content: string | Uint8Array, temporary: string): Promise<void> {
   const handle = await open(temporary, "w", 0o644);
   try {
     await handle.writeFile(content);

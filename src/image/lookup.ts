@@ -27,8 +27,11 @@ export function findPulled(
   digest: string,
   policy: string,
 ): ImageRecord | undefined {
-  return records.find(({ origins }) =>
-    origins.some((origin) => origin.name === name && origin.digest === digest && origin.policy === policy),
+  return records.find(
+    ({ names, origins }) =>
+      // One that another image has taken the name from remembers where it came from.
+      names.includes(name) &&
+      origins.some((origin) => origin.name === name && origin.digest === digest && origin.policy === policy),
   );
 }
 

@@ -150,7 +150,9 @@ export class Shelf {
       const layers = manifest.layers.map((layer) => layer.digest);
       const record: ImageRecord = {
         digest,
-        names: [...new Set([...(old?.names ?? []), name])].sort(),
+        // One that is only looked at again may have lost its name to a newer one.
+        names:
+          pulled?.again === true && old !== undefined ? old.names : [...new Set([...(old?.names ?? []), name])].sort(),
         sizeBytes: root?.sizeBytes ?? old?.sizeBytes ?? 0,
         createdAt: old?.createdAt ?? this.clock.now(),
         architecture: config.architecture,
@@ -233,11 +235,7 @@ export class Shelf {
 function renamed(records: readonly ImageRecord[], record: ImageRecord): ImageRecord[] {
   const others = records.filter((each) => each.digest !== record.digest);
   return [
-    ...others.map((each) => ({
-      ...each,
-      names: each.names.filter((name) => !record.names.includes(name)),
-      origins: each.origins.filter(({ name }) => !record.names.includes(name)),
-    })),
+    ...others.map((each) => ({ ...each, names: each.names.filter((name) => !record.names.includes(name)) })),
     record,
   ];
 }

@@ -4,8 +4,8 @@ import { GantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import { makeTempDir } from "../system/temp-dirs.ts";
 import { writeArchive } from "./archive.ts";
-import type { Image, ImageStore, ImageTrust, PullOptions, VerifyResult } from "./contract.ts";
-import { hexOf, sweepOrphans } from "./disk.ts";
+import type { Image, ImageStore, ImageTrust, Origin, PullOptions, StoreUsage, VerifyResult } from "./contract.ts";
+import { ACCEPT_ANYTHING, hexOf, sweepOrphans } from "./disk.ts";
 import { importNamed } from "./import-named.ts";
 import type { ImageRecord } from "./index-file.ts";
 import { findImage, findPulled, findTarget } from "./lookup.ts";
@@ -15,6 +15,7 @@ import { Puller, type PullSettings, type Target } from "./pull/puller.ts";
 import { Shelf, type ShelfOptions } from "./shelf.ts";
 import { openSource } from "./source.ts";
 import { listContents, stage } from "./stage.ts";
+import { measureUsage } from "./usage.ts";
 import { type Verified, verifyImage } from "./verify.ts";
 
 export interface ImageStoreOptions extends ShelfOptions {
@@ -32,6 +33,17 @@ export function createImageStore(options: ImageStoreOptions): ImageStore {
   return new LocalImageStore(options);
 }
 
+/** Without a policy anything goes, as with skopeo's --insecure-policy: for commands that only look, and for tests. */
+const TRUSTING: ImageTrust = {
+  rule: async () => ({
+    digest: "",
+    policyText: ACCEPT_ANYTHING,
+    explain: async (error) => error,
+    verify: async () => [],
+  }),
+  check: async () => undefined,
+};
+
 /** For work that several callers share: none of their signals may end it. */
 const NEVER: AbortSignal = new AbortController().signal;
 
@@ -40,6 +52,7 @@ class LocalImageStore implements ImageStore {
   readonly #log: Logger;
   readonly #mounter: RootMounter;
   readonly #mounting = new Map<string, Promise<string>>();
+  readonly #trust: ImageTrust;
   readonly #puller: Puller;
 
   constructor(options: ImageStoreOptions) {
@@ -47,10 +60,11 @@ class LocalImageStore implements ImageStore {
     this.#log = this.#shelf.log;
     const { at, limits, clock } = this.#shelf;
     this.#mounter = new RootMounter(at.mounts, at.lockFile, this.#log);
+    this.#trust = options.trust ?? TRUSTING;
     this.#puller = new Puller({
       target: this.#pullTarget(),
       etc: options.paths.etc,
-      trust: options.trust ?? { policyFile: async () => at.policy, signers: async () => [] },
+      trust: this.#trust,
       limits,
       settings: options.pulls ?? {},
       clock,
@@ -159,6 +173,26 @@ class LocalImageStore implements ImageStore {
 
   async pull(name: string, options: PullOptions): Promise<Image> {
     return await this.#puller.pull(normalizeName(name), options);
+  }
+
+  async trusted(name: string, image: Image): Promise<Origin | undefined> {
+    return await this.#trust.check(name, image);
+  }
+
+  async usage(): Promise<StoreUsage> {
+    return await measureUsage(this.#shelf);
+  }
+
+  async touch(digests: Iterable<string>): Promise<void> {
+    for (const digest of digests) await this.#shelf.used.note(hexOf(digest));
+  }
+
+  async sweep(): Promise<number> {
+    const { at, index, downloads, clock } = this.#shelf;
+    return await this.#shelf.locked(
+      NEVER,
+      async () => (await sweepOrphans(at, await index.read())) + (await downloads.expire(clock.now())),
+    );
   }
 
   async close(): Promise<void> {

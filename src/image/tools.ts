@@ -16,6 +16,7 @@ const PACKAGES: Readonly<Record<string, string>> = {
   prlimit: "util-linux",
   mount: "mount",
   setpriv: "util-linux",
+  gpg: "gnupg",
 };
 
 /** How to install `command`, for the error when it is missing. */

@@ -1,11 +1,12 @@
 /** Pure translation of a desired pod into what drivers understand. */
 import type { Image } from "../image/contract.ts";
+import { isDigest, normalizeName } from "../image/name.ts";
 import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
 import { vmOptions } from "../manifest/vm.ts";
 import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
 import { GantryError } from "../system/errors.ts";
 import type { DesiredPod, NodeFacts } from "./contract.ts";
-import { PRE_STOP_LABEL, SANDBOX_HASH_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
+import { PRE_STOP_LABEL, SANDBOX_HASH_LABEL, SIGNED_BY_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
 import { hookAction, hookLabel } from "./rules/actions.ts";
 import { argvOf } from "./rules/argv.ts";
 import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
@@ -95,6 +96,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     { name: "PATH", value: DEFAULT_PATH },
     { name: "HOSTNAME", value: hostnameOf(pod, node.name) },
   ];
+  const signers = signersOf(image, spec.image);
   const stopSignal = spec.lifecycle?.stopSignal ?? image.config.stopSignal;
   const preStop = spec.lifecycle?.preStop;
   return {
@@ -103,8 +105,9 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     attempt,
     specHash: slot.hash,
     labels: {
-      ...(stopSignal === undefined ? {} : { [STOP_SIGNAL_LABEL]: stopSignal }),
-      ...(preStop === undefined ? {} : { [PRE_STOP_LABEL]: hookLabel(hookAction(preStop, spec, "")) }),
+      ...(stopSignal !== undefined && { [STOP_SIGNAL_LABEL]: stopSignal }),
+      ...(preStop !== undefined && { [PRE_STOP_LABEL]: hookLabel(hookAction(preStop, spec, "")) }),
+      ...(signers.length > 0 && { [SIGNED_BY_LABEL]: signers.join("\n") }),
     },
     imageDigest: image.digest,
     imageName: spec.image,
@@ -120,6 +123,12 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     terminationMessagePath: spec.terminationMessagePath,
     logPath: logPath(input.podLogs, pod, uid, slot.name, attempt),
   };
+}
+
+/** Of the image under the name that the pod has for it; under any, when it names the digest. */
+function signersOf({ origins }: Image, name: string): readonly string[] {
+  const origin = isDigest(name) ? origins[0] : origins.find((one) => one.name === normalizeName(name));
+  return origin?.signers ?? [];
 }
 
 /** `<podLogs>/<namespace>_<name>_<uid>/<container>/<attempt>.log` */

@@ -98,6 +98,8 @@ export interface ContainerState {
   readonly kind: "init" | "sidecar" | "main";
   readonly image: string;
   readonly imageDigest: string | undefined;
+  /** Who signed the image of the run that is there; empty when nobody was asked to. */
+  readonly signers: readonly string[];
   readonly restartCount: number;
   /** Passed its readiness probe, or has none and runs (an init container: completed). */
   readonly ready: boolean;
@@ -142,6 +144,8 @@ export interface PodPorts {
   readonly podLogs: string;
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
+  /** The image, by its digest, that a container runs though its name means another one by now: after a roll-back. */
+  pinnedImage?(key: string, container: string, image: string): string | undefined;
   /** Records an event about a pod. */
   event(pod: Pod, uid: string, type: "Normal" | "Warning", reason: string, message: string): void;
 }

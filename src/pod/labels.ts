@@ -4,5 +4,7 @@ export const SANDBOX_HASH_LABEL = "gantry.dev/sandbox-hash";
 export const STOP_SIGNAL_LABEL = "gantry.dev/stop-signal";
 /** What is done before this container's app is asked to end: its preStop hook, as JSON. */
 export const PRE_STOP_LABEL = "gantry.dev/pre-stop";
+/** Who signed a container's image, as it was checked when the container was made; one a line. */
+export const SIGNED_BY_LABEL = "gantry.dev/signed-by";
 /** How many seconds the restart backoff may grow to (1–300); an annotation of the pod. */
 export const MAX_BACKOFF_ANNOTATION = "gantry.dev/max-restart-backoff-seconds";

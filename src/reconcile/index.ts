@@ -7,6 +7,7 @@
 import { cpuUsage } from "node:process";
 import { buildDesired, type Desired, NOTHING_DESIRED, withholdBroken } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
+import { imageNamesIn } from "../gc/names.ts";
 import { sharesHostPort } from "../host-ports.ts";
 import { type Container, identityOf, type Pod, type Problem } from "../manifest/index.ts";
 import { type PlanStep, plan } from "../plan.ts";
@@ -56,6 +57,8 @@ export interface Reconciler {
   /** By pod uid, newest sandbox first, as of the last look. */
   allObserved(): ReadonlyMap<string, readonly ObservedSandbox[]>;
   desired(): Desired;
+  /** Every image that a manifest names; undefined while a source can't be trusted, or was not read yet. */
+  imagesNamed(): ReadonlySet<string> | undefined;
   /** Everything that is wrong with the sources, and the sources that can't be trusted now. */
   problems(): { readonly problems: readonly Problem[]; readonly held: readonly string[] };
   /** What would be done now, without doing it. */
@@ -76,6 +79,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   /** The file that each object is taken from, by identity: of two sources, the one that was first goes on. */
   let owners: ReadonlyMap<string, string> = new Map();
   let synced = false;
+  let imagesNamed: ReadonlySet<string> = new Set();
   let sourceReport: SourceReport = { problems: [], held: new Map() };
   const observer = createObserver(drivers, supervisor);
   let timer: TimerHandle | undefined;
@@ -179,6 +183,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     const states = await Promise.all(sources.map(async (source) => ({ source, state: await source.read() })));
     const before = desired;
     const written = states.flatMap(({ state }) => state.objects);
+    imagesNamed = new Set(imageNamesIn(written.map(({ object }) => object)));
     const { objects, problems: rivals } = distinct(written, (identity) => owners.get(identity));
     owners = new Map(objects.map((loaded) => [identityOf(loaded.object), loaded.place.file]));
     const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
@@ -271,6 +276,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     allObserved: observer.all,
     desired: () => desired,
+    imagesNamed: () => (synced && sourceReport.held.size === 0 ? imagesNamed : undefined),
     problems: () => ({
       problems: [...sourceReport.problems, ...failures.problems(podOf)],
       held: heldSentences(sourceReport),

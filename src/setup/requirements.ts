@@ -86,6 +86,12 @@ export const REQUIREMENTS: readonly Requirement[] = [
   },
   { tool: "skopeo", purpose: "reads images", version: "1.9", packages: everywhere("skopeo") },
   {
+    tool: "gpg",
+    purpose: "checks who signed an image",
+    version: "2.2",
+    packages: { ...everywhere("gnupg"), fedora: "gnupg2", suse: "gpg2" },
+  },
+  {
     tool: "umoci",
     purpose: "unpacks images",
     version: "0.4.7",

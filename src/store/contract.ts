@@ -27,6 +27,12 @@ export interface StateStore {
     put(source: string, file: string, text: string): void;
     remove(source: string, file: string): void;
   };
+  /** Images that are being changed under a running pod, and those that were changed back. */
+  readonly updates: {
+    list(): UpdateFacts[];
+    put(facts: UpdateFacts): void;
+    remove(key: string, container: string): void;
+  };
   readonly events: {
     /** Counts up instead of adding a row when the newest event of the same object has the same type, reason and message. */
     add(event: NewEvent): PodEvent;
@@ -99,6 +105,25 @@ export interface ContainerExit {
   readonly imageDigest: string;
   /** We killed it because this failed: it counts as a failure, whatever its exit code says. */
   readonly killedFor?: { readonly check: FatalCheck; readonly message: string } | undefined;
+}
+
+export interface UpdateFacts {
+  /** "<namespace>/<name>" of the pod. */
+  readonly key: string;
+  readonly container: string;
+  /** As the manifest names it. */
+  readonly image: string;
+  readonly state: "rolling" | "rolled-back";
+  /** Digest of the image before. */
+  readonly from: string;
+  /** Digest of the new one; once rolled back, of the one that is not to be tried again. */
+  readonly to: string;
+  /** When it got into this state. */
+  readonly at: number;
+  /** By when the new one has to be ready. */
+  readonly deadlineAt: number;
+  /** Why it was rolled back; else "". */
+  readonly reason: string;
 }
 
 export interface NewEvent {

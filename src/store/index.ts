@@ -1,9 +1,9 @@
 /** Facts that outlive the daemon, in one SQLite file. */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { GantryError, toGantryError } from "../system/errors.ts";
-import type { ContainerFacts, NewEvent, PodEvent, PodFacts, StateStore } from "./contract.ts";
+import type { ContainerFacts, NewEvent, PodEvent, PodFacts, StateStore, UpdateFacts } from "./contract.ts";
 import { openDatabase } from "./open.ts";
-import { acceptedRow, containerRow, eventRow, lastGoodRow, podRow } from "./rows.ts";
+import { acceptedRow, containerRow, eventRow, lastGoodRow, podRow, updateRow } from "./rows.ts";
 
 export type * from "./contract.ts";
 
@@ -61,6 +61,7 @@ function createStore(database: DatabaseSync): StateStore {
     containers: containerTable(statement),
     accepted: acceptedTable(statement),
     lastGood: lastGoodTable(statement),
+    updates: updateTable(statement),
     events: eventTable(statement),
     close: () => database.close(),
   };
@@ -138,6 +139,17 @@ function lastGoodTable(prepare: Prepare): StateStore["lastGood"] {
     list: (source) => bySource.all(source).map((row) => lastGoodRow.parse(row)),
     put: (source, file, text) => put.run(source, file, text),
     remove: (source, file) => remove.run(source, file),
+  };
+}
+
+function updateTable(prepare: Prepare): StateStore["updates"] {
+  const all = prepare("SELECT facts FROM updates ORDER BY key, container");
+  const put = prepare("INSERT OR REPLACE INTO updates VALUES (?, ?, ?)");
+  const remove = prepare("DELETE FROM updates WHERE key = ? AND container = ?");
+  return {
+    list: () => all.all().map((row): UpdateFacts => updateRow.parse(row).facts),
+    put: (facts) => put.run(facts.key, facts.container, JSON.stringify(facts)),
+    remove: (key, container) => remove.run(key, container),
   };
 }
 

@@ -49,4 +49,12 @@ export const MIGRATIONS: readonly string[] = [
   CREATE INDEX events_by_object ON events (object, id);
   `,
   "ALTER TABLE containers ADD COLUMN checks TEXT;",
+  `
+  CREATE TABLE updates (
+    key TEXT NOT NULL,
+    container TEXT NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (key, container)
+  ) STRICT;
+  `,
 ];

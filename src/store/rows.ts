@@ -118,3 +118,22 @@ export const eventRow = z
     at: row.at,
     count: row.count,
   }));
+
+export const updateRow = z.object({
+  facts: z
+    .string()
+    .transform((text): unknown => JSON.parse(text))
+    .pipe(
+      z.object({
+        key: z.string(),
+        container: z.string(),
+        image: z.string(),
+        state: z.enum(["rolling", "rolled-back"]),
+        from: z.string(),
+        to: z.string(),
+        at: z.number(),
+        deadlineAt: z.number(),
+        reason: z.string(),
+      }),
+    ),
+});

@@ -12,6 +12,7 @@ import type {
   ProblemReport,
 } from "../../src/api/contract.ts";
 import { createApiServer } from "../../src/api/server.ts";
+import type { GcReport } from "../../src/gc/index.ts";
 import type { Image, VerifyResult } from "../../src/image/contract.ts";
 import type { PullStep } from "../../src/image/pull/steps.ts";
 import { configMap, secret } from "../../src/manifest/schema/config.ts";
@@ -100,6 +101,17 @@ export class FakeBackend implements ApiBackend {
   exec(namespace: string, name: string, container: string | undefined, request: ExecRequest, signal: AbortSignal) {
     this.calls.push(`exec ${namespace}/${name} ${container ?? "-"} ${JSON.stringify(request)}`);
     return this.session(request, signal);
+  }
+  async collectGarbage(dryRun: boolean): Promise<GcReport> {
+    const removal = {
+      digest: "sha256:1",
+      names: ["localhost/old:1"],
+      lastUsedAt: 0,
+      freesBytes: 1024,
+      why: "old",
+    } as const;
+    const none = { failed: [], logs: [], orphans: 0, held: undefined };
+    return { dryRun, usedPercent: 90, wantedBytes: 2048, freedBytes: 1024, removed: [removal], ...none };
   }
   async images(): Promise<Image[]> {
     return [image("localhost/hello:1")];

@@ -98,7 +98,7 @@ describe("status", () => {
   test("-o wide adds images and manifests", async () => {
     backend.set({ name: "web" });
     expect((await gantry("status", "-o", "wide")).stdout).toMatch(
-      /IMAGES +MANIFEST\n.*localhost\/app:1 +web\.yaml:1\n$/,
+      /IMAGES +SIGNED BY +MANIFEST\n.*localhost\/app:1 +<none> +web\.yaml:1\n$/,
     );
   });
 
@@ -430,7 +430,7 @@ describe("apply, plan, validate", () => {
 describe("the rest", () => {
   test("image ls, import, rm through the daemon", async () => {
     expect((await gantry("image", "ls")).stdout).toMatch(
-      /^NAME +DIGEST +ARCH +SIZE +CREATED\nlocalhost\/hello:1 +1 +amd64/,
+      /^NAME +DIGEST +ARCH +SIZE +CREATED +SIGNED BY\nlocalhost\/hello:1 +1 +amd64/,
     );
     const archive = await file("app.tar", "some bytes");
     expect((await gantry("image", "import", archive, "app:1")).stdout).toContain("app:1");

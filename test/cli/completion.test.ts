@@ -71,7 +71,7 @@ describe("what a half-typed command line can go on with", () => {
     [["logs", "--fol"], ["--follow"]],
     [
       ["image", ""],
-      ["ls", "pull", "import", "export", "verify", "rm"],
+      ["ls", "pull", "import", "export", "verify", "rm", "gc"],
     ],
     [["image", "rm", "local"], ["localhost/hello:1"]],
     [["completion", "z"], ["zsh"]],

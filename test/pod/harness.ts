@@ -125,6 +125,10 @@ export class Harness {
         if (config !== undefined) return image(name, config);
         throw new GantryError("image-missing", `no registry has ${name}`, { hint: "import it" });
       },
+      trusted: async () => undefined,
+      usage: async () => ({ images: [], disk: { totalBytes: 0, availableBytes: 0 } }),
+      touch: async () => {},
+      sweep: async () => 0,
       remove: async (name) => void this.images.delete(name),
       rootfs: async (digest) => `/images/${digest}`,
       rootFile: async (digest) => `/images/${digest}.erofs`,

@@ -51,7 +51,7 @@ test("an unknown distribution gets no command, but every name", () => {
 /** Commands of packages that every Debian has (priority "required"). */
 const ALWAYS_THERE = new Set(
   (
-    "bash cat chmod chown chroot cp dd dpkg-deb du env find findmnt flock sync getconf mkdir mkfifo mv nsenter sh sleep stat stty " +
+    "bash cat chmod chown chroot cp dd dpkg-deb du env find findmnt flock sync getconf mkdir mkfifo mv nsenter rm sh sleep stat stty " +
     "tar truncate umount apt-get base64 setpriv"
   ).split(" "),
 );
@@ -60,6 +60,7 @@ const COME_ALONG = new Map([
   ["iptables-save", "iptables"],
   ["tc", "ip"],
   ["pkill", "ps"],
+  ["gpgconf", "gpg"],
 ]);
 /** Asked only where they are installed, or come with Node.js. */
 const OPTIONAL = new Set(["npm", "podman", "firewall-cmd"]);

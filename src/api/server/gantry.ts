@@ -51,6 +51,13 @@ export function serveGantry(app: FastifyInstance, backend: ApiBackend, streams: 
     GET: async () => ({ apiVersion, kind: "ImageList", items: await backend.images() }),
     POST: importImage(backend),
   });
+  route(app, `${GANTRY}/garbage`, {
+    POST: async ({ query }) => ({
+      apiVersion,
+      kind: "GarbageReport",
+      ...(await backend.collectGarbage(query.flag("dryRun"))),
+    }),
+  });
   route(app, `${GANTRY}/images/:image`, {
     DELETE: async (call) => {
       const name = call.param("image");

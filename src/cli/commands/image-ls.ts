@@ -1,3 +1,4 @@
+import type { Image } from "../../image/contract.ts";
 import { openImages } from "../images.ts";
 import { formatSpan } from "../output/age.ts";
 import { renderTable } from "../output/table.ts";
@@ -25,15 +26,22 @@ async function run({ context }: Call): Promise<undefined> {
   const wide = out.format === "wide";
   const rows = images.flatMap((image) => {
     const digest = wide ? image.digest : image.digest.replace(/^sha256:/, "").slice(0, 12);
-    const rest = [
+    const rest = (name: string): string[] => [
       digest,
       image.architecture,
       formatBytes(image.sizeBytes),
       formatSpan(context.now() - image.createdAt),
+      signedBy(image, name),
     ];
-    return (image.names.length === 0 ? ["<none>"] : image.names).map((name) => [name, ...rest]);
+    return (image.names.length === 0 ? ["<none>"] : image.names).map((name) => [name, ...rest(name)]);
   });
   rows.sort(([a = ""], [b = ""]) => (a < b ? -1 : a > b ? 1 : 0));
-  out.write(renderTable(["NAME", "DIGEST", "ARCH", "SIZE", "CREATED"], rows));
+  out.write(renderTable(["NAME", "DIGEST", "ARCH", "SIZE", "CREATED", "SIGNED BY"], rows));
   return undefined;
+}
+
+/** What was imported carries no signatures; what was pulled, those that the policy asked for. */
+function signedBy({ origins }: Image, name: string): string {
+  const signers = origins.find((origin) => origin.name === name)?.signers ?? [];
+  return signers.length === 0 ? "<none>" : signers.join(", ");
 }

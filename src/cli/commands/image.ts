@@ -1,5 +1,6 @@
 import type { CommandSpec } from "../spec.ts";
 import { exportImages } from "./image-export.ts";
+import { collectImages } from "./image-gc.ts";
 import { importImage } from "./image-import.ts";
 import { listImages } from "./image-ls.ts";
 import { pullImages } from "./image-pull.ts";
@@ -23,5 +24,6 @@ export const image: CommandSpec = {
     export: exportImages,
     verify: verifyImages,
     rm: removeImages,
+    gc: collectImages,
   },
 };

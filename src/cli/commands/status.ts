@@ -8,6 +8,7 @@ import { podTable, sortPods } from "../output/pod-table.ts";
 import { problemSection } from "../output/problems.ts";
 import { withProgress } from "../output/progress.ts";
 import { count } from "../output/text.ts";
+import { updateSection } from "../output/updates.ts";
 import { waitingSection } from "../output/waiting.ts";
 import { findPod, keyOfPod } from "../pods.ts";
 import { acceleratorReasons } from "../sandbox-detail.ts";
@@ -81,6 +82,7 @@ async function printStatus({ context }: Call, client: ApiClient, pods: readonly 
   const sections = [
     reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
     waitingSection(pods, out.colors),
+    updateSection(pods, out.colors),
     problemSection(report, out.colors),
   ];
   for (const [index, lines] of sections.filter((section) => section.length > 0).entries()) {

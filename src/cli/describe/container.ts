@@ -9,12 +9,18 @@ export type ContainerStatus = NonNullable<PodObject["status"]["containerStatuses
 type State = ContainerStatus["state"] | ContainerStatus["lastState"];
 
 /** Everything about one container: what its manifest asks for, and how it is. */
-export function describeContainer(container: Container, status: ContainerStatus | undefined, now: number): string[] {
+export function describeContainer(
+  container: Container,
+  status: ContainerStatus | undefined,
+  signers: readonly string[] | undefined,
+  now: number,
+): string[] {
   const ports = container.ports ?? [];
   const fields: Field[] = [
     ["Container ID", status?.containerID || "<none>"],
     ["Image", container.image],
     ["Image ID", status?.imageID || "<none>"],
+    ["Signed By", signers],
     ["Pull Policy", container.imagePullPolicy],
     [
       "Ports",

@@ -7,6 +7,7 @@ import type { Colors } from "../output/color.ts";
 import { type Field, pairs, renderFields } from "../output/fields.ts";
 import { manifestOf, runtimeOf } from "../output/pod-table.ts";
 import { problemLines } from "../output/problems.ts";
+import { signersOf } from "../output/signers.ts";
 import { renderTable } from "../output/table.ts";
 import { namespaceOf } from "../pods.ts";
 import { sandboxDetail } from "../sandbox-detail.ts";
@@ -30,8 +31,8 @@ export function describePod({ pod, events, problems }: PodReport, colors: Colors
     problems.length === 0
       ? []
       : ["Manifest problems:", ...problems.flatMap((problem) => problemLines(problem, colors, "  "))],
-    containersOf("Init Containers", spec.initContainers ?? [], status.initContainerStatuses, now),
-    containersOf("Containers", spec.containers, status.containerStatuses, now),
+    containersOf("Init Containers", spec.initContainers ?? [], status.initContainerStatuses, pod, now),
+    containersOf("Containers", spec.containers, status.containerStatuses, pod, now),
     conditionsOf(pod),
     spec.volumes === undefined || spec.volumes.length === 0
       ? ["Volumes:  <none>"]
@@ -47,6 +48,8 @@ const SHOWN_APART: ReadonlySet<string> = new Set([
   "gantry.dev/runtime-class",
   "gantry.dev/warnings",
   "gantry.dev/sandbox",
+  "gantry.dev/signed-by",
+  "gantry.dev/auto-update-status",
 ]);
 
 function headOf(pod: PodObject, now: number): Field[] {
@@ -67,6 +70,7 @@ function headOf(pod: PodObject, now: number): Field[] {
     ["Annotations", pairs(Object.fromEntries(annotations))],
     ["Status", summary.status],
     ["Ready", summary.ready],
+    ["Auto-Update", metadata.annotations?.["gantry.dev/auto-update-status"]],
     ["Reason", status.reason],
     ["Message", status.message],
     ["IP", status.podIP ?? "<none>"],
@@ -94,13 +98,17 @@ function containersOf(
   title: string,
   containers: PodObject["spec"]["containers"],
   statuses: PodObject["status"]["containerStatuses"] | undefined,
+  pod: PodObject,
   now: number,
 ): string[] {
   if (containers.length === 0) return [];
+  const signers = signersOf(pod);
   const byName = new Map((statuses ?? []).map((status) => [status.name, status]));
   return [
     `${title}:`,
-    ...containers.flatMap((container) => describeContainer(container, byName.get(container.name), now)),
+    ...containers.flatMap((container) =>
+      describeContainer(container, byName.get(container.name), signers[container.name], now),
+    ),
   ];
 }
 

@@ -5,6 +5,7 @@ import { namespaceOf } from "../pods.ts";
 import { sandboxDetail, vmOf } from "../sandbox-detail.ts";
 import { type Colors, paintStatus } from "./color.ts";
 import type { Out } from "./out.ts";
+import { signersOf } from "./signers.ts";
 import { type Row, renderTable } from "./table.ts";
 
 export interface PodTableOptions {
@@ -27,7 +28,7 @@ export function podHeader({ namespaces, wide }: Pick<PodTableOptions, "namespace
     "AGE",
     "IP",
     "RUNTIME",
-    ...(wide ? ["VM", "KERNEL", "IMAGES", "MANIFEST"] : []),
+    ...(wide ? ["VM", "KERNEL", "IMAGES", "SIGNED BY", "MANIFEST"] : []),
   ];
 }
 
@@ -55,7 +56,7 @@ export function podRow(pod: PodObject, options: PodTableOptions, status?: string
     pod.status.podIP ?? NONE,
     runtimeOf(pod),
     ...(options.wide ? [vmOf(pod) ?? NONE, sandboxDetail(pod)["kernel"] ?? NONE] : []),
-    ...(options.wide ? [imagesOf(pod), manifestOf(pod) ?? NONE] : []),
+    ...(options.wide ? [imagesOf(pod), signedBy(pod), manifestOf(pod) ?? NONE] : []),
   ];
 }
 
@@ -77,6 +78,10 @@ export function manifestOf(pod: PodObject): string | undefined {
 
 function imagesOf(pod: PodObject): string {
   return [...new Set(pod.spec.containers.map((container) => container.image))].join(",");
+}
+
+function signedBy(pod: PodObject): string {
+  return [...new Set(Object.values(signersOf(pod)).flat())].join(", ") || NONE;
 }
 
 /** "2/2" is, "1/2" is not. */

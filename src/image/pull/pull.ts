@@ -1,4 +1,4 @@
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { Clock } from "../../system/clock.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
@@ -11,7 +11,7 @@ import { authFileText } from "./credentials.ts";
 import { type Downloads, linkIfAbsent, PULL_MARK } from "./downloads.ts";
 import { explainFailure } from "./explain.ts";
 import { hostAuth } from "./host-auth.ts";
-import { digestOf, type RemoteImage, readRemote } from "./remote.ts";
+import { type RemoteImage, readRemote } from "./remote.ts";
 import { copyImage, inspectRaw, prepareHome, type SkopeoCall } from "./skopeo.ts";
 import { watchCopy } from "./watch.ts";
 
@@ -19,6 +19,8 @@ export interface FetchOptions {
   /** Full name. */
   readonly name: string;
   readonly credentials: readonly Credential[];
+  /** The manifest to ask for instead of what the name means now. */
+  readonly digest: string | undefined;
   /** A directory of this pull, on the store's filesystem. */
   readonly temp: string;
   /** Gantry's configuration directory. */
@@ -39,8 +41,6 @@ export interface Asked {
 }
 
 const NOTHING = { bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 };
-/** A tag that moves again and again while it is copied. */
-const MAX_MOVES = 3;
 
 /** Makes the temporary directory of a pull ready. */
 export async function preparePull({ temp, name, etc }: Pick<FetchOptions, "temp" | "name" | "etc">): Promise<void> {
@@ -68,7 +68,8 @@ export async function ask(options: FetchOptions): Promise<Asked> {
       inspectRaw(what, call).catch((error: unknown) => Promise.reject(explainFailure(error, name, registryOf(name))));
     try {
       const { repository } = parseReference(name);
-      const remote = await readRemote(name, await inspect(name), limits, (digest) =>
+      const exact = options.digest === undefined ? name : `${repository}@${options.digest}`;
+      const remote = await readRemote(exact, await inspect(exact), limits, (digest) =>
         inspect(`${repository}@${digest}`),
       );
       return { remote, call };
@@ -89,46 +90,42 @@ function withSource(error: GantryError, credential: Credential | undefined): Gan
 }
 
 /**
- * Brings the image into <temp>/oci. Layers that the store has, or an interrupted pull had, are not fetched.
- * @param blobs where the store keeps its blobs
- * @returns with what the registry says now, should the tag have moved meanwhile. @throws GantryError as `ImageStore.pull` tells
+ * Brings the image into <temp>/oci. It is asked for by its digest, so that what is copied is what was found, however
+ * the tag moves meanwhile. Layers that the store has, or an interrupted pull had, are not fetched.
+ * @param blobs where the store keeps its blobs. @throws GantryError as `ImageStore.pull` tells
  */
 export async function fetchImage(
-  first: Asked,
+  { remote, call }: Asked,
   blobs: string,
   downloads: Downloads,
   options: FetchOptions,
-): Promise<{ staged: Staged; remote: RemoteImage }> {
+): Promise<Staged> {
   const { name, temp, limits, stallMs, clock, signal, report } = options;
   const layout = join(temp, "oci");
   const target = join(layout, "blobs", "sha256");
   await mkdir(target, { recursive: true });
-  let { remote } = first;
-  for (let move = 0; move < MAX_MOVES; move += 1) {
-    const layers = remote.layers ?? [];
-    for (const { digest } of layers) await linkIfAbsent(join(blobs, hexOf(digest)), join(target, hexOf(digest)));
-    await downloads.use(layers, target, signal);
-    const copy = (stop: AbortSignal): Promise<void> => copyImage(name, { ...first.call, signal: stop });
-    await watchCopy(copy, { layout, name, remote, report, stallMs, maxBytes: limits.inputBytes, clock }, signal).catch(
-      (error: unknown) => Promise.reject(explainFailure(error, name, registryOf(name))),
-    );
-    const staged = await readStaged(layout);
-    if (isSame(staged, remote)) return { staged, remote };
-    ({ remote } = await ask(options));
-  }
-  throw new GantryError("conflict", `${name} changed again and again in its registry while it was pulled`, {
+  const layers = remote.layers ?? [];
+  for (const { digest } of layers) await linkIfAbsent(join(blobs, hexOf(digest)), join(target, hexOf(digest)));
+  await downloads.use(layers, target, signal);
+  const copy = (stop: AbortSignal): Promise<void> => copyImage(exactName(name, remote), { ...call, signal: stop });
+  await watchCopy(copy, { layout, name, remote, report, stallMs, maxBytes: limits.inputBytes, clock }, signal).catch(
+    (error: unknown) => Promise.reject(explainFailure(error, name, registryOf(name))),
+  );
+  const staged = await readStaged(layout);
+  if (isSame(staged, remote)) return staged;
+  throw new GantryError("image-invalid", `the registry sent other layers of ${name} than its manifest lists`, {
     kind: "system",
-    hint: "Try again, or pull it by its digest.",
+    hint: "The registry, or something between it and this host, is broken or hostile; nothing was kept.",
   });
+}
+
+/** The digest of the oldest format is not that of its bytes: such an image is asked for by its tag. */
+export function exactName(name: string, { digest, layers }: RemoteImage): string {
+  return layers === undefined ? name : `${parseReference(name).repository}@${digest}`;
 }
 
 /** skopeo may write the manifest in another format, but the layers stay what they are. */
 function isSame({ manifest }: Staged, { layers }: RemoteImage): boolean {
   if (layers === undefined) return true;
   return layers.map(({ digest }) => digest).join() === manifest.layers.map(({ digest }) => digest).join();
-}
-
-/** Digest of a policy's text, as `Origin.policy` has it. */
-export async function policyDigest(file: string): Promise<string> {
-  return digestOf(await readFile(file, "utf8"));
 }

@@ -1,3 +1,5 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import type { Clock } from "../../system/clock.ts";
 import { toGantryError } from "../../system/errors.ts";
 import { KeyedMutex } from "../../system/keyed-mutex.ts";
@@ -6,12 +8,12 @@ import { SharedWork } from "../../system/shared-work.ts";
 import type { Image, ImageTrust, Origin, PullOptions, PullProgress } from "../contract.ts";
 import { type Staged, writeBlob } from "../layout.ts";
 import type { Limits } from "../limits.ts";
-import { parseReference, registryOf } from "../name.ts";
+import { registryOf } from "../name.ts";
 import type { BuiltRoot } from "../root.ts";
 import { blameFullDisk } from "../tools.ts";
 import type { Downloads } from "./downloads.ts";
-import { ask, type FetchOptions, fetchImage, policyDigest, preparePull } from "./pull.ts";
-import type { RemoteImage } from "./remote.ts";
+import { ask, type FetchOptions, fetchImage, preparePull } from "./pull.ts";
+import { signaturesOf } from "./signatures.ts";
 
 /** How images are pulled; see the configuration. */
 export interface PullSettings {
@@ -46,6 +48,8 @@ export interface Pulled {
   readonly aliases: readonly string[];
   /** Digests of documents among the staged blobs that are no part of the image itself, but are kept with it. */
   readonly documents: readonly string[];
+  /** It is held, and was fetched again by its digest: its names stay as they are. */
+  readonly again?: boolean;
 }
 
 export interface PullerOptions {
@@ -58,7 +62,7 @@ export interface PullerOptions {
   readonly clock: Clock;
 }
 
-type Call = Pick<FetchOptions, "name" | "credentials" | "signal" | "report">;
+type Call = Pick<FetchOptions, "name" | "credentials" | "digest" | "signal" | "report">;
 
 /** Pulls, each once for all who want it at the same time, and only so many at once from one registry. */
 export class Puller {
@@ -73,12 +77,12 @@ export class Puller {
   }
 
   /** @param name full name. @throws GantryError as `ImageStore.pull` tells */
-  async pull(name: string, { credentials = [], onProgress, signal }: PullOptions): Promise<Image> {
+  async pull(name: string, { credentials = [], digest, onProgress, signal }: PullOptions): Promise<Image> {
     // Whoever has no password must not get what another one's has fetched.
-    const key = JSON.stringify([name, credentials]);
+    const key = JSON.stringify([name, credentials, digest]);
     const work = (stop: AbortSignal, report: (progress: PullProgress) => void): Promise<Image> => {
       report({ stage: "waiting", bytes: 0, totalBytes: 0, layers: 0, totalLayers: 0 });
-      const pull = (): Promise<Image> => this.#pull({ name, credentials, signal: stop, report });
+      const pull = (): Promise<Image> => this.#pull({ name, credentials, digest, signal: stop, report });
       return this.#order.run(name, () => this.#registry(registryOf(name)).run(pull, stop));
     };
     return await this.#pulls.run(key, work, signal, onProgress);
@@ -86,8 +90,8 @@ export class Puller {
 
   /** Fetches what the store lacks of an image that was pulled before: the very same, by its digest. */
   async again(origin: Origin, signal: AbortSignal): Promise<Image> {
-    const name = `${parseReference(origin.name).repository}@${origin.digest}`;
-    return await this.#pull({ name, credentials: [], signal, report: () => {} }, origin);
+    const { name, digest } = origin;
+    return await this.#pull({ name, digest, credentials: [], signal, report: () => {} }, origin);
   }
 
   async close(): Promise<void> {
@@ -97,22 +101,31 @@ export class Puller {
   /** @param again the image is held, but damaged: what is noted of it stays as it is */
   async #pull(call: Call, again?: Origin): Promise<Image> {
     const { target, trust, etc, limits, settings, clock } = this.#options;
+    const { name, signal } = call;
+    const rule = await trust.rule(name);
     return await target.inTemp(async (temp) => {
-      const policy = await trust.policyFile();
+      const policy = join(temp, "policy.json");
+      await writeFile(policy, rule.policyText);
       const options = { ...call, temp, etc, policy, limits, stallMs: settings.stallMs ?? 300_000, clock };
       await preparePull(options);
       const asked = await ask(options);
-      const underPolicy = await policyDigest(policy);
-      const same = again ? undefined : await target.pulled(call.name, asked.remote.digest, underPolicy);
+      const { digest, digests, index } = asked.remote;
+      const same = again ? undefined : await target.pulled(name, digest, rule.digest);
       if (same !== undefined) return same;
-      const { staged, remote, root } = await this.#fetch(options, () =>
-        fetchImage(asked, target.blobs, target.downloads, options),
+      const { staged, root } = await this.#fetch(options, () =>
+        fetchImage(asked, target.blobs, target.downloads, options).catch(async (error: unknown) =>
+          Promise.reject(await rule.explain(error)),
+        ),
       );
-      const { digest, digests } = remote;
-      const signers = again?.signers ?? (await trust.signers(call.name, digest, call.signal));
-      const origin = again ?? { name: call.name, digest, pulledAt: clock.now(), signers, policy: underPolicy };
-      const documents = remote.index === undefined ? [] : [(await writeBlob(staged.layout, remote.index, "")).digest];
-      const image = await target.commit(staged, root, { origin, aliases: digests, documents }, call.signal);
+      const signers = await rule.verify(digests, signaturesOf(asked, name, signal));
+      const origin = again ?? { name, digest, pulledAt: clock.now(), signers, policy: rule.digest };
+      const documents = index === undefined ? [] : [(await writeBlob(staged.layout, index, "")).digest];
+      const image = await target.commit(
+        staged,
+        root,
+        { origin, aliases: digests, documents, again: call.digest !== undefined },
+        signal,
+      );
       await target.downloads.drop(staged.manifest.layers.map((layer) => layer.digest));
       return image;
     });
@@ -121,15 +134,15 @@ export class Puller {
   /** Copies and unpacks; what has arrived before a failure is kept for the next try. */
   async #fetch(
     { temp, signal, report }: FetchOptions,
-    copy: () => Promise<{ staged: Staged; remote: RemoteImage }>,
-  ): Promise<{ staged: Staged; remote: RemoteImage; root: BuiltRoot | undefined }> {
+    copy: () => Promise<Staged>,
+  ): Promise<{ staged: Staged; root: BuiltRoot | undefined }> {
     const { target, clock } = this.#options;
     try {
-      const { staged, remote } = await copy();
+      const staged = await copy();
       const bytes = staged.manifest.layers.reduce((sum, { size }) => sum + size, 0);
       const layers = staged.manifest.layers.length;
       report({ stage: "unpacking", bytes, totalBytes: bytes, layers, totalLayers: layers });
-      return { staged, remote, root: await target.build(staged, temp, signal) };
+      return { staged, root: await target.build(staged, temp, signal) };
     } catch (error) {
       const told = await blameFullDisk(toGantryError(error, "internal", "the image store failed"), temp);
       // Not where it would keep the disk full, or is what can't be unpacked.

@@ -38,9 +38,10 @@ export async function inspectRaw(name: string, call: SkopeoCall): Promise<string
 /**
  * Copies an image into <temp>/oci, an OCI layout; blobs that are in it already are not fetched. skopeo checks the
  * policy, and every digest.
+ * @param layout another one that shares its blobs
  * @throws GantryError as `runTool` does
  */
-export async function copyImage(name: string, call: SkopeoCall): Promise<void> {
+export async function copyImage(name: string, call: SkopeoCall, layout = "oci"): Promise<void> {
   const args = [
     "copy",
     "--src-authfile",
@@ -52,9 +53,17 @@ export async function copyImage(name: string, call: SkopeoCall): Promise<void> {
     "--dest-shared-blob-dir",
     join(call.temp, "oci", "blobs"),
     `docker://${name}`,
-    "oci:oci",
+    `oci:${layout}`,
   ];
   await skopeo(args, call);
+}
+
+/** Copies a small image as it is into the directory <temp>/<dir>: manifest.json, and each blob by its hex digest. */
+export async function copyPlain(name: string, dir: string, call: SkopeoCall): Promise<void> {
+  await skopeo(
+    ["copy", "--src-authfile", call.authFile, "--remove-signatures", `docker://${name}`, `dir:${dir}`],
+    call,
+  );
 }
 
 /** A pull may take as long as it gets on: whoever watches its progress calls it off. */

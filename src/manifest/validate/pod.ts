@@ -1,4 +1,5 @@
 /** Checks across the fields of a pod (k8s.io/kubernetes/pkg/apis/core/validation). */
+import { annotationProblems } from "../../update/annotations.ts";
 import type { FieldPath } from "../issue.ts";
 import type { Pod, PodSpec } from "../schema/index.ts";
 import { type ContainerKind, validateContainer } from "./container.ts";
@@ -9,6 +10,8 @@ import { validateVolumes } from "./volume.ts";
 
 export function validatePod(pod: Pod, report: Report): void {
   const { spec } = pod;
+  for (const { annotation, message } of annotationProblems(pod.metadata.annotations))
+    report(["metadata", "annotations", annotation], message);
   validateContainerNames(spec, report);
   validateHostPorts(spec, report);
   validateDns(spec, report);

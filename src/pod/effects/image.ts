@@ -1,5 +1,5 @@
 /** Images: from the store, or by pulling them, as the container's policy says. */
-import type { Image, PullProgress } from "../../image/contract.ts";
+import type { Image, Origin, PullProgress } from "../../image/contract.ts";
 import { registryOf } from "../../image/name.ts";
 import type { Container, Pod } from "../../manifest/index.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
@@ -26,12 +26,15 @@ export interface PullListener {
  * @throws StepError InvalidImageName, ErrImageNeverPull, ErrImagePull, SignatureValidationFailed
  */
 export async function ensureImage(
-  ports: Pick<PodPorts, "images" | "secret" | "clock">,
+  ports: ImagePorts,
   pod: Pod,
-  { image: name, imagePullPolicy: policy }: Container,
+  container: Container,
   listener: PullListener,
   signal: AbortSignal,
 ): Promise<Image> {
+  const { image: name, imagePullPolicy: policy } = container;
+  const pinned = await pinnedImage(ports, pod, container);
+  if (pinned !== undefined) return await trusted(ports, pod, name, pinned, listener, signal);
   const held = await resolve(ports, name);
   switch (pullDecision(policy, held !== undefined)) {
     case "refuse": {
@@ -41,14 +44,53 @@ export async function ensureImage(
       throw new StepError("ErrImageNeverPull", new GantryError("image-missing", message, { hint }));
     }
     case "use":
-      if (held === undefined) break;
-      listener.event("Normal", "Pulled", presentMessage(name));
-      return held;
+      if (held !== undefined) {
+        const image = await trusted(ports, pod, name, held, listener, signal);
+        listener.event("Normal", "Pulled", presentMessage(name));
+        return image;
+      }
+      break;
     case "pull":
       break;
   }
-  return await pull(ports, pod, name, held !== undefined, listener, signal);
+  return await pull(ports, pod, { name }, held !== undefined, listener, signal);
 }
+
+type ImagePorts = Pick<PodPorts, "images" | "secret" | "clock" | "pinnedImage">;
+
+/** What the container is held to after a roll-back, if the store still has it. */
+async function pinnedImage(
+  ports: ImagePorts,
+  { metadata }: Pod,
+  { name, image }: Container,
+): Promise<Image | undefined> {
+  const digest = ports.pinnedImage?.(`${metadata.namespace}/${metadata.name}`, name, image);
+  return digest === undefined ? undefined : await ports.images.resolve(digest);
+}
+
+/** A held image, if the policy still lets it run; one that came in by another rule has its signatures checked again. */
+async function trusted(
+  ports: ImagePorts,
+  pod: Pod,
+  name: string,
+  held: Image,
+  listener: PullListener,
+  signal: AbortSignal,
+): Promise<Image> {
+  let origin: Origin | undefined;
+  try {
+    origin = await ports.images.trusted(name, held);
+  } catch (error) {
+    throw new StepError(UNTRUSTED, error);
+  }
+  if (origin === undefined) return held;
+  const message = `The trust policy for image "${name}" has changed: checking its signatures again`;
+  listener.event("Normal", "CheckingSignature", message);
+  return await pull(ports, pod, origin, false, listener, signal);
+}
+
+/** As the kubelet names it. */
+const UNTRUSTED = "SignatureValidationFailed";
 
 async function resolve({ images }: Pick<PodPorts, "images">, name: string): Promise<Image | undefined> {
   try {
@@ -58,10 +100,11 @@ async function resolve({ images }: Pick<PodPorts, "images">, name: string): Prom
   }
 }
 
+/** @param what an image by its name; with a digest, the one that is held already */
 async function pull(
   { images, secret, clock }: Pick<PodPorts, "images" | "secret" | "clock">,
   pod: Pod,
-  name: string,
+  { name, digest }: { readonly name: string; readonly digest?: string },
   held: boolean,
   listener: PullListener,
   signal: AbortSignal,
@@ -71,18 +114,18 @@ async function pull(
     const message = `Unable to retrieve some image pull secrets (${problem}); attempting to pull the image may not succeed.`;
     listener.event("Warning", "FailedToRetrieveImagePullSecret", message);
   }
-  listener.event("Normal", "Pulling", `Pulling image "${name}"`);
+  if (digest === undefined) listener.event("Normal", "Pulling", `Pulling image "${name}"`);
   const begun = clock.now();
   const onProgress = progressTeller(name, listener, clock.now);
   try {
-    const image = await images.pull(name, { credentials, onProgress, signal });
-    listener.event("Normal", "Pulled", pulledMessage(name, image, clock.now() - begun));
+    const image = await images.pull(name, { credentials, onProgress, signal, ...(digest && { digest }) });
+    if (digest === undefined) listener.event("Normal", "Pulled", pulledMessage(name, image, clock.now() - begun));
     return image;
   } catch (error) {
     if (isGantryError(error, "cancelled")) throw error;
     const told = withWayOut(error, name, held);
     listener.event("Warning", "Failed", `Failed to pull image "${name}": ${explain(told)}`);
-    throw new StepError(isGantryError(error, "image-untrusted") ? "SignatureValidationFailed" : "ErrImagePull", told);
+    throw new StepError(isGantryError(error, "image-untrusted", "invalid-config") ? UNTRUSTED : "ErrImagePull", told);
   } finally {
     listener.progress(undefined);
   }
@@ -130,8 +173,10 @@ export async function requireImage(
   const { name } = container;
   const fresh = scope.images.get(name);
   if (fresh === keyOf(container)) {
-    const held = await resolve(scope.ports, container.image);
-    if (held !== undefined) return held;
+    const pinned = await pinnedImage(scope.ports, desired.pod, container);
+    const held = pinned ?? (await resolve(scope.ports, container.image));
+    // The policy may have changed since it was made ready.
+    if (held !== undefined && (await isTrusted(scope, container.image, held))) return held;
   }
   const listener = {
     event: (type: "Normal" | "Warning", reason: string, message: string) => tell(scope, desired, type, reason, message),
@@ -141,6 +186,14 @@ export async function requireImage(
   const image = await scope.pulls.run(ensure, signal);
   scope.images.set(name, keyOf(container));
   return image;
+}
+
+async function isTrusted({ ports }: PodScope, name: string, held: Image): Promise<boolean> {
+  try {
+    return (await ports.images.trusted(name, held)) === undefined;
+  } catch {
+    return false; // the whole way says why
+  }
 }
 
 /** The next run of the container looks at its policy anew. */

@@ -2,6 +2,7 @@
 import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerChecks, ContainerFacts } from "../../store/contract.ts";
 import type { ContainerState } from "../contract.ts";
+import { SIGNED_BY_LABEL } from "../labels.ts";
 import { checksOf } from "./checks.ts";
 import type { FactsByName } from "./exits.ts";
 import type { Outlook } from "./outlook.ts";
@@ -48,6 +49,7 @@ export function containerStates(input: ContainerStateInput): ContainerState[] {
       kind: slot.kind,
       image: slot.spec.image,
       imageDigest: imageDigest === "" ? undefined : imageDigest,
+      signers: signersOf(run),
       restartCount: facts?.restartCount ?? 0,
       ...readinessOf(slot.kind, run, checks),
       checkedAt: checks?.changedAt,
@@ -55,6 +57,11 @@ export function containerStates(input: ContainerStateInput): ContainerState[] {
       lastTermination: last === undefined ? undefined : terminationOf(last),
     };
   });
+}
+
+function signersOf(run: Run): string[] {
+  const signers = run.type === "live" || run.type === "created" ? run.container.labels[SIGNED_BY_LABEL] : undefined;
+  return signers?.split("\n") ?? [];
 }
 
 /** In a pod that is over a container that would have been restarted has just ended. */

@@ -233,6 +233,7 @@ describe("phase", () => {
     kind,
     image: "",
     imageDigest: undefined,
+    signers: [],
     restartCount: 0,
     ready: false,
     started: false,
