@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeAll, beforeEach, expect, test } from "vitest";
 import { cli } from "./support/run.ts";
 
 let directory: string;
@@ -17,6 +17,9 @@ afterEach(() => {
   for (const listener of others) process.on("SIGINT", listener);
   rmSync(directory, { recursive: true });
 });
+
+// A busy machine takes its time to load it, and a command that takes too long to end is cut short.
+beforeAll(() => import("../../src/daemon.ts"));
 
 test("Ctrl-C while the daemon is still being loaded: it begins nothing, and leaves no pod behind", async () => {
   const root = join(directory, "root");
