@@ -31,7 +31,7 @@ export async function createContainer(
   if (signal.aborted) throw new GantryError("cancelled", "creating the container was cancelled", { kind: "system" });
   await dismantleContainer(ctx, sandbox, sandboxId, config.id, signal); // what a crash left half done, if anything
   try {
-    await build(ctx, sandbox, config, signal);
+    await build(ctx, sandbox, config, Promise.resolve(), signal);
   } catch (error) {
     // Also when it was cancelled: half a container is of no use to anybody.
     await dismantleContainer(ctx, sandbox, sandboxId, config.id, NEVER).catch((left: unknown) =>
@@ -48,11 +48,12 @@ export async function beginContainers(
   ctx: Context,
   sandbox: SandboxRecord,
   configs: readonly ContainerConfig[],
+  configured: Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   for (const config of configs) {
     try {
-      await build(ctx, sandbox, config, signal);
+      await build(ctx, sandbox, config, configured, signal);
     } catch (error) {
       ctx.log.debug({ container: config.id, reason: messageOf(error) }, "could not be begun with, is tried again");
       await dismantleContainer(ctx, sandbox, sandbox.config.id, config.id, NEVER).catch(() => {});
@@ -60,10 +61,12 @@ export async function beginContainers(
   }
 }
 
+/** @param configured the guest's own set-up, which goes on beside ours */
 async function build(
   ctx: Context,
   sandbox: SandboxRecord,
   config: ContainerConfig,
+  configured: Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   refuseContainer(config, sandbox.config.volumes);
@@ -97,6 +100,7 @@ async function build(
   const controls = { qmp: await machine.qmp(signal), jailer: sandboxFiles(ctx.dirs, sandboxId).jailer };
   if (!used.some((use) => use.disk === slots.disk)) await insertImage(controls, slots.disk, image);
   await logTo(controls, slots.logPort, config.logPath);
+  await configured;
   await provideVolumes(ctx, sandbox, config, signal);
   const body = createRequest(sandbox.config, config, process, slots);
   await machine.guest.request({ type: "create", body }, signal);

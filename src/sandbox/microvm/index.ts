@@ -168,7 +168,12 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       assertValidIds(config.id);
       if (signal.aborted) throw new GantryError("cancelled", "running the sandbox was cancelled", { kind: "system" });
       const run = () =>
-        runSandbox(ctx, config, (sandbox, first) => beginContainers(ctx, sandbox, first, signal), signal);
+        runSandbox(
+          ctx,
+          config,
+          (sandbox, first, configured) => beginContainers(ctx, sandbox, first, configured, signal),
+          signal,
+        );
       return await ctx.lock.run(config.id, signal, () => ctx.gate.enter(signal, run));
     },
 

@@ -22,8 +22,12 @@ import { checkShared, sharedVolumes } from "./share.ts";
 
 const ENTROPY_BYTES = 256;
 
-/** Creates containers in a sandbox that is not ready yet; never rejects. */
-export type Begin = (sandbox: SandboxRecord, containers: readonly ContainerConfig[]) => Promise<void>;
+/** Creates containers in a sandbox that is not ready yet, the last of it when `configured` says so; never rejects. */
+export type Begin = (
+  sandbox: SandboxRecord,
+  containers: readonly ContainerConfig[],
+  configured: Promise<void>,
+) => Promise<void>;
 
 /** See SandboxDriver.runSandbox. */
 export async function runSandbox(
@@ -49,7 +53,7 @@ export async function runSandbox(
     await dismantleSandbox(ctx, config.id, signal); // what a crash left half done
   }
   // What an error leaves behind is listed as not-ready; whoever called removes it, or calls again.
-  await build(ctx, files, config, (sandbox) => begin(sandbox, first), signal);
+  await build(ctx, files, config, (sandbox, configured) => begin(sandbox, first, configured), signal);
   const observed = await observeSandbox(ctx, config.id);
   if (observed) return observed;
   throw new GantryError("internal", `sandbox ${config.id} is gone again`, { kind: "system" });
@@ -59,7 +63,7 @@ async function build(
   ctx: Context,
   files: SandboxFiles,
   config: SandboxConfig,
-  beginWith: (sandbox: SandboxRecord) => Promise<void>,
+  beginWith: (sandbox: SandboxRecord, configured: Promise<void>) => Promise<void>,
   signal: AbortSignal,
 ): Promise<void> {
   const plan = await ctx.plan(config, signal);
@@ -87,9 +91,13 @@ async function build(
   if (booted.status === "rejected") throw booted.reason;
   const { ips, network: guestNetwork } = network.value;
   const up: SandboxRecord = { ...draft, ...booted.value, ips: [...ips], netInode: statSync(files.net).ino };
-  await configureGuest(ctx, up, guestNetwork, signal);
-  await pushEtcFiles(ctx, config, ips, signal);
-  await beginWith(up);
+  const configured = Promise.all([
+    configureGuest(ctx, up, guestNetwork, signal),
+    pushEtcFiles(ctx, config, ips, signal), // the agent does one thing after the other
+  ]).then(() => {});
+  configured.catch(() => {}); // it is awaited below, after whoever else waits for it
+  await beginWith(up, configured);
+  await configured;
   limitVmCpu(ctx.cgroups, path, config.resources);
   await ctx.records.save(files.record, { ...up, phase: "ready" });
 }

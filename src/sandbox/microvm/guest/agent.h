@@ -54,6 +54,7 @@ extern char scratch_disk[32]; /* mounted at RUN/scratch, once it is not empty */
 void boot(void);
 int open_port(const char *name); /* non-blocking; -1 and errno */
 bool configure(struct fields f);
+void net_prepare(void);
 bool net_configure(const char *mac, uint32_t mtu, const char **addresses, size_t n_addresses, const char **routes,
 		   size_t n_routes);
 void power_off(void);
@@ -107,6 +108,7 @@ void build_root(const struct child *child);
 void set_rights(void);
 
 /* cgroup.c */
+void cgroup_prepare(void);
 bool cgroup_create(const char *id);
 int cgroup_open(const char *id);
 void cgroup_kill(const char *id);

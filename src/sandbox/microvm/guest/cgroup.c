@@ -17,7 +17,7 @@
  * Which devices a container may open: those that every OCI runtime gives; nodes may be made for all, as there.
  * Without this CAP_MKNOD would reach the disks and the agent's ports.
  */
-static int limit_devices(int cgroup)
+static int load_device_filter(void)
 {
 #define LOAD(to, field) { BPF_LDX | BPF_W | BPF_MEM, to, BPF_REG_1, field, 0 }
 #define IF_NOT(reg, value, skip) { BPF_JMP | BPF_JNE | BPF_K, reg, 0, skip, value }
@@ -39,13 +39,20 @@ static int limit_devices(int cgroup)
 	};
 	union bpf_attr load = { .prog_type = BPF_PROG_TYPE_CGROUP_DEVICE, .insn_cnt = sizeof program / sizeof *program,
 				.insns = (uint64_t)(uintptr_t)program, .license = (uint64_t)(uintptr_t)"GPL" };
-	int fd = (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
-	if (fd < 0) return -1;
-	union bpf_attr attach = { .target_fd = (uint32_t)cgroup, .attach_bpf_fd = (uint32_t)fd, .attach_type = BPF_CGROUP_DEVICE };
-	int result = (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach), error = errno;
-	close(fd);
-	errno = error;
-	return result;
+	return (int)syscall(SYS_bpf, BPF_PROG_LOAD, &load, sizeof load);
+}
+
+/* One for all; its descriptor has FD_CLOEXEC, as every bpf(2) gives. */
+static int device_filter = -1;
+
+/* The kernel's proof that the filter ends takes a while: clones find it done. */
+void cgroup_prepare(void) { device_filter = load_device_filter(); }
+
+static int limit_devices(int cgroup)
+{
+	if (device_filter < 0 && (device_filter = load_device_filter()) < 0) return -1;
+	union bpf_attr attach = { .target_fd = (uint32_t)cgroup, .attach_bpf_fd = (uint32_t)device_filter, .attach_type = BPF_CGROUP_DEVICE };
+	return (int)syscall(SYS_bpf, BPF_PROG_ATTACH, &attach, sizeof attach);
 }
 
 bool cgroup_create(const char *id)

@@ -117,6 +117,31 @@ static int first_interface(void)
 	return (int)index;
 }
 
+/*
+ * With link-local addresses of its own a card must be taken down and up again to get another MAC address, which a clone
+ * is long about: so it has them only in a pod with IPv6.
+ */
+static void link_local(int index, bool wanted)
+{
+	char name[IF_NAMESIZE], path[64 + IF_NAMESIZE];
+	if (if_indextoname((unsigned)index, name) == NULL) return;
+	snprintf(path, sizeof path, "/proc/sys/net/ipv6/conf/%s/addr_gen_mode", name);
+	write_text(path, wanted ? "0" : "1"); /* a kernel without IPv6 has none */
+}
+
+/* What no pod's address is needed for: clones find it done. */
+void net_prepare(void)
+{
+	int index = first_interface(), fd = socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE);
+	if (fd < 0) return;
+	set_link(fd, (int)if_nametoindex("lo"), true, NULL, 0);
+	if (index != 0) {
+		link_local(index, false);
+		set_link(fd, index, true, NULL, 0);
+	}
+	close(fd);
+}
+
 bool net_configure(const char *mac_text, uint32_t mtu, const char **addresses, size_t n_addresses, const char **routes,
 		   size_t n_routes)
 {
@@ -129,14 +154,17 @@ bool net_configure(const char *mac_text, uint32_t mtu, const char **addresses, s
 	if (fd < 0) return fail("failed", errno, "netlink");
 	int lo = (int)if_nametoindex("lo");
 	int error = set_link(fd, lo, true, NULL, 0);
-	/* Taking it down is what lets the MAC be changed, and removes its IPv4 routes; addresses are replaced below. */
-	if (error == 0) error = set_link(fd, index, false, mac, mtu);
+	bool ipv6 = false;
+	for (size_t i = 0; i < n_addresses; i++) ipv6 |= strchr(addresses[i], ':') != NULL;
+	/* virtio's cards may change their MAC while they are up; old IPv4 routes go with the last address. */
+	if (ipv6) link_local(index, true);
+	if (error == 0) error = set_link(fd, index, !ipv6, mac, mtu);
 	struct ifaddrmsg all = { .ifa_family = AF_INET, .ifa_index = (uint32_t)index };
 	for (int i = 0; error == 0 && i < MAX_LIST; i++) { /* one at a time until none is left */
 		begin(RTM_DELADDR, 0, &all, sizeof all);
 		if (talk(fd) != 0) break;
 	}
-	if (error == 0) error = set_link(fd, index, true, NULL, 0);
+	if (error == 0 && ipv6) error = set_link(fd, index, true, NULL, 0);
 	bool fine = error == 0 || fail("failed", error, "network link");
 	for (size_t i = 0; fine && i < n_addresses; i++) fine = add_address(fd, index, addresses[i]);
 	for (size_t i = 0; fine && i < n_routes; i++) fine = add_route(fd, index, routes[i]);

@@ -162,6 +162,8 @@ void boot(void)
 	need(write_text(APPS "/memory.max", limit), "memory");
 	need(write_text("/proc/sys/kernel/modprobe", "/modprobe"), "modprobe");
 	need(write_text("/proc/self/oom_score_adj", "-1000"), "oom_score_adj");
+	net_prepare();
+	cgroup_prepare();
 }
 
 static bool add_entropy(const char *hex)
@@ -209,9 +211,10 @@ static bool mount_scratch(const char *text)
 	char path[32];
 	if (scratch_disk[0] != 0) return true;
 	if (!parse_u32(text, 10, 25, &disk) || !disk_path(disk, path) || !forget_blocks(path)) return false;
-	if (mount(path, RUN "/scratch", "ext4", MS_NOATIME | MS_NODEV, "discard,prjquota,noinit_itable") != 0) return fail("failed", errno, "scratch disk");
+	if (mount(path, RUN "/scratch", "ext4", MS_NOATIME | MS_NODEV, "discard,prjquota,noinit_itable,no_prefetch_block_bitmaps") != 0) return fail("failed", errno, "scratch disk");
 	mkdir(RUN "/scratch/containers", 0700);
 	mkdir(RUN "/scratch/volumes", 0700);
+	sync(); /* in a template: each of its clones would have to write the same */
 	strcpy(scratch_disk, path);
 	return true;
 }

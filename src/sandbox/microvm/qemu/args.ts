@@ -109,7 +109,10 @@ export function qemuArguments(vm: VmArguments): string[] {
     ...["-cpu", accelerator === "kvm" ? "host" : "max", "-smp", String(shape.vcpus), "-m", `${shape.memoryMiB}M`],
     ...(memoryFile === undefined ? [] : ["-object", memoryBackend(shape, memoryFile.share)]),
     ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"],
-    ...["-kernel", VIEW.kernel, "-initrd", VIEW.initramfs, "-append", kernelArguments(machine, accelerator)],
+    // The kernel of a clone is in its memory already; QEMU would keep a copy of the file.
+    ...(vm.incoming
+      ? []
+      : ["-kernel", VIEW.kernel, "-initrd", VIEW.initramfs, "-append", kernelArguments(machine, accelerator)]),
     ...["-chardev", `socket,id=qmp,fd=${QMP_FD},server=on,wait=off`, "-mon", "chardev=qmp,mode=control"],
     ...["-chardev", `socket,id=jailer,fd=${MONITOR_FD}`, "-mon", "chardev=jailer,mode=control"],
     ...["-device", device("virtio-serial", `max_ports=${shape.logPorts + 2}`)],
