@@ -46,7 +46,7 @@ describe("a micro-VM that ends", () => {
       exitCode: 137,
       message: expect.stringContaining("micro-VM ended"),
     });
-    await saying(host, "SandboxFailed", "it was killed", "SandboxChanged");
+    await saying(host, "SandboxFailed", "was killed", "SandboxChanged");
     expect((await host.gantry("describe", "web")).stdout).toContain("the micro-VM ended");
 
     await host.stopDaemon("SIGKILL");
