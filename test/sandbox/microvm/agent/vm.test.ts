@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CreateRequest, GuestProcess } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import { parseStats } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import type { Client } from "./client.ts";
@@ -148,7 +148,8 @@ describe("a real micro-VM", () => {
     await client.request("remove", { container: "c-none" });
     const bad = container("c-bad", shell(""), { mounts: [{ target: "/x", volume: "nothing", readOnly: true }] });
     await expect(client.request("create", bad)).rejects.toMatchObject({ message: expect.stringContaining("nothing") });
-    expect((await client.list()).map((each) => each.container)).not.toContain("c-bad");
+    // What is left of it goes a moment after the answer.
+    await vi.waitFor(async () => expect((await client.list()).map((each) => each.container)).not.toContain("c-bad"));
   });
 
   test("kills what uses too much memory and says so", async () => {
