@@ -116,8 +116,8 @@ const BROKEN: readonly BrokenFile[] = [
   },
   {
     name: "not-supported",
-    make: `${POD}${IMAGE}      livenessProbe: {exec: {command: [x]}}\n`,
-    error: /:9:\d+: error: spec.containers\[0\].livenessProbe/,
+    make: `${POD}${IMAGE}      volumeDevices: [{name: v, devicePath: /dev/x}]\n`,
+    error: /:9:\d+: error: spec.containers\[0\].volumeDevices/,
   },
   {
     name: "sysctl-of-the-host",

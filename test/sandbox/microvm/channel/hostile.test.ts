@@ -3,6 +3,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { setFlagsFromString } from "node:v8";
+import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
 import { Guest } from "../../../../src/sandbox/microvm/channel/guest.ts";
 import { AgentLink, type SessionListener } from "../../../../src/sandbox/microvm/channel/link.ts";
@@ -104,10 +106,13 @@ async function guestOf({ path }: Hostile) {
 }
 
 /** Resident bytes that `work` leaves behind, as nearly as can be told. */
+setFlagsFromString("--expose-gc");
+const collectGarbage: () => void = runInNewContext("gc");
+
 async function growth(work: () => Promise<unknown>): Promise<number> {
   const before = process.memoryUsage();
   await work();
-  globalThis.gc?.();
+  collectGarbage();
   const after = process.memoryUsage();
   return after.heapUsed + after.external - before.heapUsed - before.external;
 }
