@@ -1,6 +1,6 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, readdirSync } from "node:fs";
+import { mkdtempSync, readdirSync, readlinkSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { Duplex } from "node:stream";
@@ -26,11 +26,13 @@ export function buildSanitized(): { readonly directory: string; readonly path: s
 /** A running one, with its channel. */
 export class SanitizedAgent {
   readonly channel: Duplex;
+  readonly #path: string;
   readonly #process: ChildProcess;
   #said = "";
   log = "";
 
   constructor(path: string) {
+    this.#path = path;
     this.#process = spawn(path, [], { stdio: ["ignore", "pipe", "pipe", "pipe", "pipe"] });
     const channel = this.#process.stdio[3];
     if (!channel || !("write" in channel) || !("read" in channel)) throw new Error("no channel");
@@ -57,10 +59,23 @@ export class SanitizedAgent {
 
   async stop(): Promise<void> {
     this.channel.destroy();
-    if (!this.running) return;
-    // It ends by itself when its channel does; a deadline in case it does not.
-    const deadline = setTimeout(() => this.#process.kill("SIGKILL"), 20_000);
-    await once(this.#process, "exit");
-    clearTimeout(deadline);
+    if (this.running) {
+      // It ends by itself when its channel does; a deadline in case it does not.
+      const deadline = setTimeout(() => this.#process.kill("SIGKILL"), 20_000);
+      await once(this.#process, "exit");
+      clearTimeout(deadline);
+    }
+    this.#killChildren();
+  }
+
+  /** In a micro-VM nothing outlives process 1; here a container that was created and never started does. */
+  #killChildren(): void {
+    for (const pid of readdirSync("/proc").filter((name) => /^\d+$/.test(name))) {
+      try {
+        if (readlinkSync(`/proc/${pid}/exe`) === this.#path) process.kill(Number(pid), "SIGKILL");
+      } catch {
+        // it is the kernel's, or has just ended
+      }
+    }
   }
 }
