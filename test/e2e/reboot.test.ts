@@ -92,6 +92,10 @@ test.each(RUNTIME_CLASSES)(
     const running = ["web", "memory", "mapped", "job", "gone"];
     const before = await Promise.all(running.map((name) => host.waitReady(name)));
     const done = await host.waitPhase("done", "Succeeded");
+    const { run, podLogs } = host.paths;
+    const count = (directory: string): number =>
+      filesOfPods(host.paths).filter((file) => file.startsWith(`file ${directory}/`)).length;
+    await eventually(() => count(join(run, "cni-leases")) === running.length, { what: "the end of done's sandbox" });
 
     await reboot(host);
     host.remove("gone.yaml");
@@ -115,9 +119,6 @@ test.each(RUNTIME_CLASSES)(
     expect(containerOf(still, "main").restartCount).toBe(0);
 
     // Nothing twice, no lease lost: one sandbox and one lease per running pod, and one log directory per pod.
-    const { run, podLogs } = host.paths;
-    const count = (directory: string): number =>
-      filesOfPods(host.paths).filter((file) => file.startsWith(`file ${directory}/`)).length;
     await eventually(
       () =>
         count(join(run, "cni-leases")) === names.length &&

@@ -1,16 +1,14 @@
 import { existsSync } from "node:fs";
 import { open } from "node:fs/promises";
-import { setTimeout as sleep } from "node:timers/promises";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
-import { killQemus, qemusBelow } from "./qemu/process.ts";
+import { killQemus } from "./qemu/process.ts";
 import type { EndRecord, SandboxRecord } from "./records.ts";
 import { isRunning } from "./sandbox.ts";
 
 /** Of what guest and QEMU have printed: a panic comes with the state of the CPU and what was called. */
 const TAIL_BYTES = 16 * 1024;
 const MAX_REASON = 300;
-const JAILER_MS = 500;
 
 /**
  * When and why a VM that should run has ended: written down by whoever sees it first, the same for all who ask later.
@@ -21,7 +19,6 @@ export async function endOf(ctx: Context, sandbox: SandboxRecord): Promise<EndRe
   const files = sandboxFiles(ctx.dirs, sandbox.config.id);
   const known = await ctx.records.end(files.end).catch(() => undefined);
   if (known !== undefined || sandbox.phase !== "ready" || sandbox.bootId !== ctx.bootId) return known;
-  await jailerGone(files.root);
   const reason = reasonOfEnd(await tailOf(files.console), await tailOf(files.log));
   ctx.machines.drop(sandbox.config.id);
   return await write(ctx, sandbox.config.id, reason);
@@ -31,12 +28,6 @@ export async function endOf(ctx: Context, sandbox: SandboxRecord): Promise<EndRe
 export async function endVm(ctx: Context, id: string, reason: string): Promise<void> {
   await write(ctx, id, reason.slice(0, MAX_REASON));
   await killQemus(sandboxFiles(ctx.dirs, id).root);
-}
-
-/** The jailer ends a moment after its QEMU, and notes by which signal that ended. */
-async function jailerGone(directory: string): Promise<void> {
-  const deadline = performance.now() + JAILER_MS;
-  while (qemusBelow(directory).length > 0 && performance.now() < deadline) await sleep(2);
 }
 
 async function write(ctx: Context, id: string, reason: string): Promise<EndRecord> {
