@@ -21,7 +21,8 @@ export interface IdleOptions {
 export async function benchIdle(bench: Bench, options: IdleOptions): Promise<Figure[]> {
   const { host, say } = bench;
   await grow(bench, 0, IDLE_PODS);
-  await sleep(5_000); // what the start of the pods set off has ended by then
+  // What the start of the pods set off has ended by then: also the collection after a burst, 5 s after its last change.
+  await sleep(8_000);
   const before = cpuSeconds(daemonPid(host));
   await sleep(IDLE_SECONDS * 1000);
   const share = ((cpuSeconds(daemonPid(host)) - before) / IDLE_SECONDS) * 100;
