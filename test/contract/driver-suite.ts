@@ -18,7 +18,7 @@ export function describeDriver(name: string, features: Features, makeHarness: ()
     describe("lifecycle", () => lifecycle(bench));
     describe("stopping", () => stopping(bench));
     describe("exec", () => execution(bench));
-    if (features.attach) describe("attach", () => attaching(bench));
+    describe("attach", () => attaching(bench));
     describe("crash safety", () => crashSafety(bench));
     if (!features.inside) return;
     describe("as seen from inside", () => insideViews(bench));

@@ -47,8 +47,6 @@ export interface Features {
   readonly inside: boolean;
   /** They run on the host's kernel: its namespaces, devices and files can be shared, and seen from outside. */
   readonly hostKernel: boolean;
-  /** Clients can join the app itself. */
-  readonly attach: boolean;
 }
 
 /** What every part of the suite works with: the harness of the running test, and short ways to say things. */

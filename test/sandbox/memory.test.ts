@@ -1,4 +1,4 @@
 import { describeDriver } from "../contract/driver-suite.ts";
 import { memoryHarness } from "../contract/memory-harness.ts";
 
-describeDriver("in memory", { inside: false, hostKernel: false, attach: true }, memoryHarness);
+describeDriver("in memory", { inside: false, hostKernel: false }, memoryHarness);

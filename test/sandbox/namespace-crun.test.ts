@@ -1,4 +1,4 @@
 import { describeDriver } from "../contract/driver-suite.ts";
 import { namespaceHarness } from "../contract/namespace-harness.ts";
 
-describeDriver("namespace on crun", { inside: true, hostKernel: true, attach: true }, () => namespaceHarness("crun"));
+describeDriver("namespace on crun", { inside: true, hostKernel: true }, () => namespaceHarness("crun"));

@@ -10,7 +10,7 @@ import { type NamespaceHarness, namespaceHarness } from "../contract/namespace-h
 /** What others, crashes and reboots do to a namespace sandbox behind the driver's back. */
 describe("a namespace sandbox that is meddled with", () => {
   let harness: NamespaceHarness | undefined;
-  const bench = useBench({ inside: true, hostKernel: true, attach: true }, async () => {
+  const bench = useBench({ inside: true, hostKernel: true }, async () => {
     harness = await namespaceHarness("crun");
     return harness;
   });

@@ -1,6 +1,8 @@
-import { Readable, Writable } from "node:stream";
+import { Readable } from "node:stream";
 import { GantryError } from "../../system/errors.ts";
+import { notRunning } from "../attach-app.ts";
 import type { ExecRequest, ExecSession } from "../driver.ts";
+import { SessionInput } from "./channel/input.ts";
 import { type AgentLink, type SessionListener, violation } from "./channel/link.ts";
 import { isRefusal } from "./channel/push.ts";
 import { noSuchContainer } from "./container.ts";
@@ -8,7 +10,6 @@ import type { Context } from "./context.ts";
 import { containerFiles, sandboxFiles } from "./dirs.ts";
 import { observeContainer } from "./list.ts";
 import { guestProcess } from "./process-spec.ts";
-import { EXEC_STDIN_WINDOW, MAX_PAYLOAD } from "./protocol/index.ts";
 
 /** Bytes of output that may be on their way; more is asked for as it is read. */
 const OUTPUT_WINDOW = 256 * 1024;
@@ -59,13 +60,6 @@ function exitCodeOf(errno: number): number {
   return NOT_EXECUTABLE.has(errno) ? 126 : 125;
 }
 
-function notRunning(name: string): GantryError {
-  return new GantryError("runtime-failed", `container ${name} is not running`, {
-    hint: "Wait until it runs, or see 'gantry describe' for why it does not.",
-    details: { reason: "NotRunning" },
-  });
-}
-
 type StartBody = Parameters<typeof requestOf>[0];
 const requestOf = (body: Extract<Parameters<AgentLink["begin"]>[0], { type: "exec" }>["body"]) =>
   ({ type: "exec", body }) as const;
@@ -75,20 +69,18 @@ export class Session implements ExecSession, SessionListener {
   readonly #link: AgentLink;
   readonly #id: number;
   readonly #exit = Promise.withResolvers<number>();
-  #window = EXEC_STDIN_WINDOW;
   /** Bytes of output that the agent may still send. */
   #allowed = OUTPUT_WINDOW;
-  #resumeInput: (() => void) | undefined;
   readonly stdout: Readable;
   readonly stderr?: Readable;
-  readonly stdin?: Writable;
+  readonly stdin?: SessionInput;
 
   constructor(link: AgentLink, request: ExecRequest) {
     this.#link = link;
     this.#id = link.newId();
     this.stdout = this.#output();
     if (!request.tty) this.stderr = this.#output();
-    if (request.stdin) this.stdin = this.#input();
+    if (request.stdin) this.stdin = new SessionInput(link, this.#id);
     this.#exit.promise.catch(() => {}); // whoever asks for the code sees it; nobody has to
   }
 
@@ -115,8 +107,7 @@ export class Session implements ExecSession, SessionListener {
   }
 
   stdinCredit(bytes: number): void {
-    this.#window = Math.min(this.#window + bytes, EXEC_STDIN_WINDOW);
-    this.#resumeInput?.();
+    this.stdin?.credit(bytes);
   }
 
   exit(code: number): void {
@@ -139,7 +130,6 @@ export class Session implements ExecSession, SessionListener {
     this.stdout.push(null);
     this.stderr?.push(null);
     this.stdin?.destroy();
-    this.#resumeInput?.();
   }
 
   #output(): Readable {
@@ -159,34 +149,5 @@ export class Session implements ExecSession, SessionListener {
       return push(chunk, encoding);
     };
     return stream;
-  }
-
-  #input(): Writable {
-    return new Writable({
-      write: (chunk: Buffer, _encoding, done) => {
-        void this.#send(chunk).then(() => done(), done);
-      },
-      final: (done) => {
-        this.#link.data("execStdin", this.#id, new Uint8Array(), true);
-        done();
-      },
-    }).on("error", () => {}); // the command does not read to the end
-  }
-
-  async #send(chunk: Buffer): Promise<void> {
-    for (let at = 0; at < chunk.length; ) {
-      const size = Math.min(chunk.length - at, this.#window, MAX_PAYLOAD);
-      if (size > 0) {
-        this.#link.data("execStdin", this.#id, chunk.subarray(at, at + size));
-        this.#window -= size;
-        at += size;
-        continue;
-      }
-      const { promise, resolve } = Promise.withResolvers<void>();
-      this.#resumeInput = resolve;
-      await promise;
-      this.#resumeInput = undefined;
-      if (this.stdin?.destroyed === true) return;
-    }
   }
 }

@@ -18,6 +18,7 @@ import { bootId } from "../namespace/proc.ts";
 import type { Decision } from "./accelerator/decide.ts";
 import { acceleratorFile, detectAccelerator } from "./accelerator/detect.ts";
 import { kvmTrial } from "./accelerator/trial.ts";
+import { attachToContainer } from "./attach.ts";
 import { ensureBootFiles, type OwnFiles } from "./boot/index.ts";
 import { templateFacts, vmArguments } from "./boot-vm.ts";
 import { abortable } from "./channel/guest.ts";
@@ -224,10 +225,9 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return await execInContainer(ctx, sandboxId, containerId, request, signal);
     },
 
-    async attach() {
-      throw new GantryError("unsupported", "attaching to a container in a micro-VM is not supported yet", {
-        hint: "Use 'gantry logs -f' for its output, and 'gantry exec -it' for a way in.",
-      });
+    async attach(sandboxId, containerId, request, signal) {
+      assertValidIds(sandboxId, containerId);
+      return await attachToContainer(ctx, sandboxId, containerId, request, signal);
     },
 
     async reopenLog(sandboxId, containerId) {

@@ -76,6 +76,8 @@ export function createRequest(
     image: slots.disk,
     process: guestProcess(process, config.argv),
     logPort: slots.logPort,
+    stdin: config.stdin,
+    tty: config.tty,
     privileged: false,
     readOnlyRoot: config.security.readOnlyRootFilesystem,
     sharePidNamespace: sandbox.shareProcessNamespace,

@@ -45,6 +45,9 @@ const containerRecord = z.object({
   createdAt: z.number(),
   phase: z.enum(["creating", "created", "started"]),
   startedAt: z.number().exactOptional(),
+  /** Absent in records of before micro-VMs could do either. */
+  stdin: z.enum(["closed", "once", "kept"]).default("closed"),
+  tty: z.boolean().default(false),
   /** The disk that its image is behind, and the port that its output comes from. */
   disk: z.number(),
   logPort: z.number(),
@@ -120,9 +123,9 @@ export function newContainerRecord(
   createdAt: number,
   slots: { readonly disk: number; readonly logPort: number },
 ): ContainerRecord {
-  const { id, name, attempt, specHash, labels, imageDigest, imageName, logPath } = config;
+  const { id, name, attempt, specHash, labels, imageDigest, imageName, logPath, stdin, tty } = config;
   return {
-    ...{ id, name, attempt, specHash, labels: { ...labels }, imageDigest, imageName, logPath },
+    ...{ id, name, attempt, specHash, labels: { ...labels }, imageDigest, imageName, logPath, stdin, tty },
     ...{ createdAt, phase: "creating", ...slots },
   };
 }

@@ -24,9 +24,6 @@ export function refuseContainer(config: ContainerConfig, volumes: readonly Prepa
       "it means the host's devices, and a micro-VM has none of them",
     );
   }
-  if (config.stdin !== "closed" || config.tty) {
-    throw refusal(`stdin or tty of container ${config.name}`, "its agent cannot pass input on to an app yet");
-  }
   for (const mount of config.mounts) {
     if (mount.propagation === "Bidirectional") {
       throw refusal(`mountPropagation: Bidirectional at ${mount.mountPath}`, "mounts cannot leave a micro-VM");

@@ -16,7 +16,7 @@ const MiB = 2 ** 20;
 
 describe("what a micro-VM's QEMU can do on the host", () => {
   let own: MicrovmHarness | undefined;
-  const bench = useBench({ inside: true, hostKernel: false, attach: false }, async () => {
+  const bench = useBench({ inside: true, hostKernel: false }, async () => {
     own = await microvmHarness();
     return own;
   });
@@ -171,7 +171,7 @@ describe("what a micro-VM's QEMU can do on the host", () => {
 
 describe("what a guest can reach", () => {
   let own: MicrovmHarness | undefined;
-  const bench = useBench({ inside: true, hostKernel: false, attach: false }, async () => {
+  const bench = useBench({ inside: true, hostKernel: false }, async () => {
     own = await microvmHarness();
     return own;
   });

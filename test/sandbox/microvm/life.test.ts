@@ -3,7 +3,7 @@ import { until, useBench } from "../../contract/harness.ts";
 import { microvmHarness } from "../../contract/microvm-harness.ts";
 
 describe("the life of a micro-VM", () => {
-  const bench = useBench({ inside: true, hostKernel: false, attach: false }, microvmHarness);
+  const bench = useBench({ inside: true, hostKernel: false }, microvmHarness);
   const qemuOf = async (id: string): Promise<number> => Number((await bench.find(id))?.detail["qemuPid"]);
 
   test("a QEMU that is killed is noticed, and what ran in it has ended", async () => {

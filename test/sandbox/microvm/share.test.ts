@@ -27,7 +27,7 @@ async function servers(directory: string): Promise<number[]> {
 }
 
 describe("hostPath volumes of a micro-VM", () => {
-  const bench = useBench({ inside: true, hostKernel: false, attach: false }, microvmHarness);
+  const bench = useBench({ inside: true, hostKernel: false }, microvmHarness);
 
   test("a write on either side is seen on the other, by every container, in a clone of a template", async () => {
     const directory = await hostDirectory();

@@ -31,7 +31,7 @@ const at = (volume: string, mountPath: string, readOnly = false): ContainerMount
 });
 
 describe("volumes of a micro-VM", () => {
-  const bench = useBench({ inside: true, hostKernel: false, attach: false }, microvmHarness);
+  const bench = useBench({ inside: true, hostKernel: false }, microvmHarness);
 
   test("a ConfigMap is there before the app, cannot be written to, and follows its changes", async () => {
     const { volume, write } = await configMap({ a: "one\n", big: "x".repeat(200_000) });

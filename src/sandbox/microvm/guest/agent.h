@@ -87,7 +87,7 @@ struct spec {
 	gid_t groups[MAX_LIST];
 	size_t n_groups;
 	uint64_t caps;
-	bool no_new_privs, ro_rootfs, privileged, pod_pidns, tty, stdin_wanted;
+	bool no_new_privs, ro_rootfs, privileged, pod_pidns, tty, stdin_wanted, stdin_once;
 	int oom_adj;
 	struct sock_fprog seccomp;
 	struct mount_spec mounts[MAX_MOUNTS];
@@ -101,7 +101,8 @@ extern struct spec spec;
 bool parse_spec(struct fields f, bool exec);
 
 /* child.c, rootfs.c, rights.c: between fork and execve. They report to `status` and never return. */
-struct child { int in, out, err, status, go, tty, pidfd, cgroup; char directory[256]; };
+/* terminal: a number that the child puts the other end of a terminal of its own behind; -1: it has none, or one in `tty`. */
+struct child { int in, out, err, status, go, tty, terminal, pidfd, cgroup; char directory[256]; };
 _Noreturn void run_child(const struct child *child);
 _Noreturn void die(const char *format, ...) __attribute__((format(printf, 1, 2))); /* adds errno */
 void build_root(const struct child *child);
@@ -140,12 +141,17 @@ void containers_reset(void);	/* forget who asked */
 bool container_reaped(pid_t pid, int code);
 bool container_enter(const char *name, int *pidfd, int *cgroup); /* a running one's; the caller closes both */
 bool container_pid(const char *name, pid_t *pid);
+bool container_runs(const char *name);
+int container_stdin(const char *name, bool *terminal); /* where its input goes; -1: nowhere, or no more */
+void container_stdin_left(const char *name);	       /* a client that could write there has gone */
+void container_resize(const char *name, uint32_t columns, uint32_t rows);
 void containers_kill_all(void);
 int pidfd_of(pid_t pid);
 pid_t spawn(const struct child *child, unsigned long flags, int pidns); /* pidns: a pidfd, or -1 */
 
 /* exec.c */
 bool exec_start(uint32_t id);
+bool attach_start(uint32_t id, struct fields f);
 bool exec_stdin(uint32_t id, const void *data, size_t bytes, bool eof);
 bool exec_resize(uint32_t id, struct fields f);
 bool exec_signal(uint32_t id, uint32_t signal);

@@ -1,12 +1,14 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 #include "agent.h"
@@ -34,6 +36,18 @@ static void clear_signals(void)
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
+/* The first of the container's own devpts, which is also its console. The agent takes the other end over. */
+static void open_terminal(struct child *child)
+{
+	int master = open("/dev/pts/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (master < 0 || ioctl(master, TIOCSPTLCK, &(int){ 0 }) != 0) die("terminal");
+	child->tty = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+	int console = open("/dev/console", O_CREAT | O_WRONLY | O_NOCTTY | O_CLOEXEC, 0600);
+	if (child->tty < 0 || console < 0 || close(console) != 0 || dup3(master, child->terminal, O_CLOEXEC) < 0) die("terminal");
+	if (mount("/dev/pts/0", "/dev/console", NULL, MS_BIND, NULL) != 0) die("console");
+	child->in = child->out = child->err = child->tty;
+}
+
 static void set_stdio(const struct child *child)
 {
 	if (setsid() < 0) die("session");
@@ -42,6 +56,19 @@ static void set_stdio(const struct child *child)
 		if (fchown(child->tty, spec.uid, (gid_t)-1) != 0 || ioctl(child->tty, TIOCSCTTY, 0) != 0) die("terminal");
 	}
 	if (dup2(child->in, 0) < 0 || dup2(child->out, 1) < 0 || dup2(child->err, 2) < 0) die("stdio");
+}
+
+/* What is open in the agent is not for it: while it waits for its start it would keep the ends of others' pipes. */
+static void close_others(const struct child *child)
+{
+	const int ours[] = { child->status, child->go, child->terminal };
+	for (int from = 3, next; from < INT_MAX; from = next + 1) {
+		next = INT_MAX;
+		for (size_t i = 0; i < sizeof ours / sizeof *ours; i++)
+			if (ours[i] >= from && ours[i] < next) next = ours[i];
+		if (next > from) close_range((unsigned)from, (unsigned)next - 1, 0);
+		if (next == INT_MAX) return;
+	}
 }
 
 void run_child(const struct child *child)
@@ -61,7 +88,10 @@ void run_child(const struct child *child)
 		build_root(child);
 	}
 	umask(022);
-	set_stdio(child);
+	struct child own = *child;
+	if (own.terminal >= 0) open_terminal(&own);
+	set_stdio(&own);
+	close_others(&own);
 	if (chdir(spec.cwd) != 0) die("working directory %.200s", spec.cwd);
 	set_rights();
 	char go;

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -21,7 +22,8 @@ struct container {
 	enum state state;
 	pid_t pid;
 	int pidfd, go, status, code;
-	bool reaped, oom, failed, removing;
+	int in, terminal; /* with a terminal: where the child has it; input goes to out.fd then */
+	bool reaped, oom, failed, removing, takes_input, input_once;
 	uint32_t log_port, image, create_id, start_id, remove_id, log_id, next_port;
 	uint64_t created, started, finished;
 	size_t status_bytes;
@@ -73,6 +75,7 @@ static void release(struct container *c)
 	close_fd(&c->pidfd);
 	close_fd(&c->go);
 	close_fd(&c->status);
+	close_fd(&c->in);
 	close_fd(&c->out.fd);
 	close_fd(&c->err.fd);
 	if (image_users[c->image] > 0 && --image_users[c->image] == 0) unmount_image(c->image);
@@ -113,17 +116,27 @@ static bool start_pause(void)
 	return pause_pidfd >= 0 || fail("failed", errno, "pod process namespace");
 }
 
+static bool attend(int fd)
+{
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	return watch(fd, EPOLLIN | EPOLLOUT);
+}
+
 static bool launch(struct container *c, struct child *child)
 {
-	int out[2] = { -1, -1 }, err[2] = { -1, -1 }, status[2] = { -1, -1 }, go[2] = { -1, -1 };
-	bool fine = pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0 && pipe2(status, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0;
+	int in[2] = { -1, -1 }, out[2] = { -1, -1 }, err[2] = { -1, -1 }, status[2] = { -1, -1 }, go[2] = { -1, -1 };
+	bool fine = pipe2(status, O_CLOEXEC) == 0 && pipe2(go, O_CLOEXEC) == 0;
+	if (spec.tty || !spec.stdin_wanted) in[0] = open("/dev/null", O_RDWR | O_CLOEXEC); /* or what keeps the number free */
+	else fine = fine && pipe2(in, O_CLOEXEC) == 0;
+	if (!spec.tty) fine = fine && pipe2(out, O_CLOEXEC) == 0 && pipe2(err, O_CLOEXEC) == 0;
 	if (!fine) fail("limit", errno, "pipes");
-	child->in = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	child->in = in[0];
 	child->out = out[1];
 	child->err = err[1];
 	child->status = status[1];
 	child->go = go[0];
 	child->tty = child->pidfd = -1;
+	child->terminal = c->terminal = spec.tty ? in[0] : -1;
 	if (fine) {
 		unsigned long flags = CLONE_NEWNS | (spec.pod_pidns ? 0 : CLONE_NEWPID);
 		c->pid = spawn(child, flags, spec.pod_pidns ? pause_pidfd : -1);
@@ -132,14 +145,12 @@ static bool launch(struct container *c, struct child *child)
 	}
 	c->go = go[1];
 	c->status = status[0];
-	c->out = (struct stream){ .fd = out[0] };
-	c->err = (struct stream){ .fd = err[0], .is_stderr = true };
-	int ours[] = { c->status, c->out.fd, c->err.fd };
-	for (size_t i = 0; fine && i < 3; i++) {
-		fcntl(ours[i], F_SETFL, O_NONBLOCK);
-		fine = watch(ours[i], EPOLLIN);
-	}
-	int theirs[] = { out[1], err[1], status[1], go[0], child->in };
+	c->in = in[1];
+	c->out = (struct stream){ .fd = out[0], .ended = spec.tty };
+	c->err = (struct stream){ .fd = err[0], .ended = spec.tty, .is_stderr = true };
+	int ours[] = { c->status, c->out.fd, c->err.fd, c->in };
+	for (size_t i = 0; fine && i < 4; i++) fine = ours[i] < 0 || attend(ours[i]);
+	int theirs[] = { out[1], err[1], status[1], go[0], in[0] };
 	for (size_t i = 0; i < 5; i++) close_fd(&theirs[i]);
 	return fine;
 }
@@ -155,8 +166,8 @@ bool container_create(uint32_t id)
 	if (c == NULL) return fail("limit", 0, "more than %d containers", MAX_CONTAINERS);
 	if (!log_port_open(spec.log_port) || (spec.pod_pidns && !start_pause()) || !mount_image(spec.image)) return false;
 	*c = (struct container){ .state = CREATING, .pidfd = -1, .go = -1, .status = -1, .log_port = spec.log_port, .image = spec.image,
-				 .create_id = id, .created = now_ns() };
-	c->out.fd = c->err.fd = -1;
+				 .create_id = id, .created = now_ns(), .takes_input = spec.stdin_wanted, .input_once = spec.stdin_once };
+	c->in = c->out.fd = c->err.fd = -1;
 	strcpy(c->id, spec.container);
 	image_users[c->image]++;
 	snprintf(child.directory, sizeof child.directory, RUN "/containers/%s", c->id);
@@ -323,6 +334,14 @@ static void status_closed(struct container *c)
 	else c->code = 128;
 }
 
+/* What an app writes to its terminal comes out of the end that the child has left for us. */
+static void take_terminal(struct container *c)
+{
+	c->out.fd = (int)syscall(SYS_pidfd_getfd, c->pidfd, c->terminal, 0);
+	c->out.ended = false;
+	if (c->out.fd < 0 || !attend(c->out.fd)) kill(c->pid, SIGKILL); /* it never came to be */
+}
+
 static void read_status(struct container *c)
 {
 	for (;;) {
@@ -333,6 +352,7 @@ static void read_status(struct container *c)
 		c->status_bytes += (size_t)n;
 		c->status_text[c->status_bytes] = 0;
 		if (c->state == CREATING && c->status_text[0] == 'R') {
+			if (c->terminal >= 0) take_terminal(c);
 			c->state = CREATED;
 			memmove(c->status_text, c->status_text + 1, c->status_bytes--);
 			answer(&c->create_id, c->pid);
@@ -360,6 +380,7 @@ static void finish(struct container *c)
 	c->oom = cgroup_oom(c->id);
 	close_fd(&c->pidfd);
 	close_fd(&c->go);
+	close_fd(&c->in);
 	if (c->removing && c->created != 0 && c->started == 0) return; /* nobody ever saw it run */
 	if (c->oom) {
 		out_begin();
@@ -422,10 +443,8 @@ void containers_reset(void)
 
 bool container_enter(const char *name, int *pidfd, int *cgroup)
 {
-	struct container *c = find(name);
-	if (c == NULL) return fail("unknown", 0, "no container %s", name);
-	if (c->state != RUNNING || c->reaped) return fail("state", 0, "container %s is not running", name);
-	*pidfd = dup(c->pidfd);
+	if (!container_runs(name)) return false;
+	*pidfd = dup(find(name)->pidfd);
 	*cgroup = cgroup_open(name);
 	return (*pidfd >= 0 && *cgroup >= 0) || fail("failed", errno, "container %s", name);
 }
@@ -436,6 +455,39 @@ bool container_pid(const char *name, pid_t *pid)
 	if (c == NULL) return fail("unknown", 0, "no container %s", name);
 	*pid = c->pid;
 	return true;
+}
+
+bool container_runs(const char *name)
+{
+	struct container *c = find(name);
+	if (c == NULL) return fail("unknown", 0, "no container %s", name);
+	return (c->state == RUNNING && !c->reaped) || fail("state", 0, "container %s is not running", name);
+}
+
+int container_stdin(const char *name, bool *terminal)
+{
+	const struct container *c = find(name);
+	*terminal = c != NULL && c->terminal >= 0;
+	if (c == NULL || !c->takes_input) return -1;
+	return *terminal ? c->out.fd : c->in;
+}
+
+void container_stdin_left(const char *name)
+{
+	bool terminal;
+	struct container *c = find(name);
+	if (c == NULL || !c->input_once || !c->takes_input) return;
+	int fd = container_stdin(name, &terminal);
+	if (terminal && fd >= 0 && write(fd, "\004", 1) < 0) { /* ^D; it is full: there is no reader who could take it */ }
+	close_fd(&c->in);
+	c->takes_input = false;
+}
+
+void container_resize(const char *name, uint32_t columns, uint32_t rows)
+{
+	struct container *c = find(name);
+	struct winsize size = { .ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows };
+	if (c != NULL && c->terminal >= 0 && c->out.fd >= 0) ioctl(c->out.fd, TIOCSWINSZ, &size);
 }
 
 void containers_kill_all(void)

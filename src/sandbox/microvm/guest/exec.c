@@ -14,13 +14,16 @@
 #include <unistd.h>
 #include "agent.h"
 
-#define MAX_EXECS 32
+#define MAX_EXECS 48
+#define MAX_ATTACHED 16 /* of them: probes and commands always find room */
 
+/* A command in a container, or a client of the container's app itself: then there is no process, and no output. */
 struct session {
 	uint32_t id; /* of the request; 0: free */
+	char app[MAX_NAME + 1]; /* the container whose app it is; empty: a command */
 	pid_t pid;
 	int in, out, err, status, code; /* with a tty `in` is -1 and stdin goes to `out` */
-	bool running, reaped, tty, eof;
+	bool running, reaped, tty, eof, writes;
 	uint32_t credit;
 	size_t status_bytes, in_start, in_bytes;
 	char status_text[512];
@@ -73,7 +76,9 @@ static bool open_terminal(pid_t pid, int *master, int *slave) { (void)pid; (void
 static void resize(const struct session *s, uint32_t columns, uint32_t rows)
 {
 	struct winsize size = { .ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows };
-	if (s->tty && s->out >= 0 && columns > 0 && rows > 0) ioctl(s->out, TIOCSWINSZ, &size);
+	if (columns == 0 || rows == 0) return;
+	if (s->app[0] != 0) container_resize(s->app, columns, rows);
+	else if (s->tty && s->out >= 0) ioctl(s->out, TIOCSWINSZ, &size);
 }
 
 static bool launch(struct session *s, struct child *child)
@@ -113,7 +118,7 @@ static bool launch(struct session *s, struct child *child)
 
 bool exec_start(uint32_t id)
 {
-	struct child child = { .go = -1, .tty = -1, .pidfd = -1, .cgroup = -1 };
+	struct child child = { .go = -1, .tty = -1, .terminal = -1, .pidfd = -1, .cgroup = -1 };
 	struct session *s = find(0);
 	if (find(id) != NULL) return fail("exists", 0, "an exec has this id");
 	if (s == NULL) return fail("limit", 0, "more than %d execs at once", MAX_EXECS);
@@ -129,9 +134,28 @@ bool exec_start(uint32_t id)
 	return fine;
 }
 
+bool attach_start(uint32_t id, struct fields f)
+{
+	struct session *s = find(0);
+	const char *key, *value, *name;
+	bool writes = false;
+	size_t attached = 0;
+	if (!read_name(f, "container", &name)) return false;
+	while (next_field(&f, &key, &value))
+		if (strcmp(key, "stdin") == 0 && !parse_bool(value, &writes)) return false;
+	for (size_t i = 0; i < MAX_EXECS; i++) attached += sessions[i].id != 0 && sessions[i].app[0] != 0;
+	if (find(id) != NULL) return fail("exists", 0, "a session has this id");
+	if (s == NULL || attached == MAX_ATTACHED) return fail("limit", 0, "more than %d clients at once", MAX_ATTACHED);
+	if (!container_runs(name)) return false;
+	*s = (struct session){ .id = id, .in = -1, .out = -1, .err = -1, .status = -1, .running = true, .writes = writes };
+	strcpy(s->app, name);
+	return true;
+}
+
 static bool write_input(struct session *s)
 {
-	int fd = s->tty ? s->out : s->in;
+	bool terminal;
+	int fd = s->app[0] != 0 ? container_stdin(s->app, &terminal) : s->tty ? s->out : s->in;
 	size_t taken = 0;
 	while (s->in_bytes > 0) {
 		ssize_t n = fd < 0 ? (ssize_t)s->in_bytes : write(fd, s->input + s->in_start, s->in_bytes);
@@ -142,7 +166,10 @@ static bool write_input(struct session *s)
 		taken += (size_t)n;
 	}
 	if (s->in_bytes == 0) s->in_start = 0;
-	if (s->in_bytes == 0 && s->eof && s->in >= 0) close_fd(&s->in);
+	if (s->in_bytes == 0 && s->eof) {
+		close_fd(&s->in);
+		if (s->writes) container_stdin_left(s->app);
+	}
 	if (taken > 0) {
 		out_begin();
 		out_field("bytes", "%zu", taken);
@@ -151,10 +178,27 @@ static bool write_input(struct session *s)
 	return taken > 0;
 }
 
+static void end_session(struct session *s)
+{
+	out_begin();
+	out_field("exit-code", "%d", s->code);
+	out_send(EXEC_EXIT, s->id);
+	release(s);
+}
+
+/* What it has sent before is for the app, as far as there is room for it. */
+static void let_go(struct session *s)
+{
+	write_input(s);
+	if (s->writes) container_stdin_left(s->app);
+	end_session(s);
+}
+
 bool exec_stdin(uint32_t id, const void *data, size_t bytes, bool eof)
 {
 	struct session *s = find(id);
 	if (id == 0 || s == NULL || s->eof) return true; /* it has ended meanwhile */
+	if (s->app[0] != 0 && !s->writes) return fail("invalid", 0, "input of a client that only listens");
 	memmove(s->input, s->input + s->in_start, s->in_bytes);
 	s->in_start = 0;
 	if (bytes > sizeof s->input - s->in_bytes) return fail("limit", 0, "more stdin than was allowed");
@@ -182,7 +226,8 @@ bool exec_signal(uint32_t id, uint32_t number)
 {
 	struct session *s = find(id);
 	if (number == 0 || number > 64) return fail("invalid", 0, "there is no signal %u", number);
-	if (id != 0 && s != NULL && !s->reaped) kill(number == SIGKILL ? -s->pid : s->pid, (int)number);
+	if (id != 0 && s != NULL && s->app[0] != 0) let_go(s);
+	else if (id != 0 && s != NULL && !s->reaped) kill(number == SIGKILL ? -s->pid : s->pid, (int)number);
 	return true;
 }
 
@@ -196,7 +241,7 @@ bool exec_credit(uint32_t id, uint32_t bytes)
 bool exec_reaped(pid_t pid, int code)
 {
 	for (size_t i = 0; i < MAX_EXECS; i++) {
-		if (sessions[i].id == 0 || sessions[i].pid != pid || sessions[i].reaped) continue;
+		if (sessions[i].id == 0 || sessions[i].app[0] != 0 || sessions[i].pid != pid || sessions[i].reaped) continue;
 		sessions[i].reaped = true;
 		sessions[i].code = code;
 		return true;
@@ -254,13 +299,15 @@ static bool pump(struct session *s)
 	if (s->status >= 0) read_status(s);
 	if (s->id == 0 || !s->running) return false;
 	again |= write_input(s);
+	if (s->app[0] != 0) {
+		if (!container_runs(s->app)) end_session(s);
+		fail_reset();
+		return again;
+	}
 	again |= forward(s, &s->out, 0);
 	again |= forward(s, &s->err, FLAG_STDERR);
 	if (s->reaped && s->out < 0 && s->err < 0) {
-		out_begin();
-		out_field("exit-code", "%d", s->code);
-		out_send(EXEC_EXIT, s->id);
-		release(s);
+		end_session(s);
 		return false;
 	}
 	return again;
@@ -277,8 +324,13 @@ bool execs_pump(void)
 void execs_reset(void)
 {
 	for (size_t i = 0; i < MAX_EXECS; i++) {
-		if (sessions[i].id == 0) continue;
-		if (!sessions[i].reaped) kill(-sessions[i].pid, SIGKILL);
-		release(&sessions[i]);
+		struct session *s = &sessions[i];
+		if (s->id == 0) continue;
+		if (s->app[0] != 0) {
+			let_go(s);
+			continue;
+		}
+		if (!s->reaped) kill(-s->pid, SIGKILL);
+		release(s);
 	}
 }

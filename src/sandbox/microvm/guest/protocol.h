@@ -41,6 +41,8 @@
  *               effective when uid is 0) no-new-privs= ro-rootfs= privileged= pidns=own|pod log-port=N
  *               termination-path= seccomp=HEX (struct sock_filter[]) rlimit=NAME:SOFT:HARD… (NAME as in RLIMIT_NAME,
  *               lower case; "unlimited") oom-score-adj=
+ *               stdin=1 (else it reads an end of file) stdin-once=1 (closed for good when its first ATTACH with stdin ends)
+ *               tty=1 (a terminal for all three; one stream of output)
  *               cgroup=FILE=VALUE… (cpu.max, cpu.weight, memory.max, memory.swap.max, pids.max …)
  *               mount=TARGET then, for that mount: mount.volume= mount.root=(a name in it, instead of all) mount.path=(sub path) mount.create=0|1 mount.ro= ;
  *               masked=PATH… readonly=PATH… tmpfs=TARGET…
@@ -55,13 +57,15 @@
  *   LOG         container= log-port=N  ; later lines go to port N; answered when all earlier ones are written
  *   EXEC        container= argv=… env=… cwd= uid= gid= group=… caps= no-new-privs= seccomp= tty= stdin= columns= rows=
  *               credit=BYTES (of output that the agent may send) → (nothing) once execve worked. Its id is the session's.
+ *   ATTACH      container= stdin=0|1 → (nothing). Its id is a session's, too: EXEC_STDIN goes to the app of a running container,
+ *               EXEC_RESIZE to its terminal, and EXEC_SIGNAL only lets go. What the app prints is in its log, for all.
  *   EXEC_STDIN  raw bytes, at most the credit; flag EOF closes stdin.     EXEC_RESIZE  columns= rows=
  *   EXEC_SIGNAL signal=N                                                  EXEC_CREDIT  bytes= (more output allowed)
  *   SHUTDOWN    → OK, then kill all, sync, power off
  * agent → host
  *   OK, ERROR   see above
  *   EXEC_OUTPUT raw bytes; flag STDERR for the second stream             EXEC_STDIN_CREDIT bytes= (initially 65536)
- *   EXEC_EXIT   exit-code= ; after all output; the session's id is free again
+ *   EXEC_EXIT   exit-code= ; after all output; the session's id is free again. 0 for an ATTACH: EVENT_EXIT tells the app's
  *   EVENT_EXIT  as a container in LIST        EVENT_OOM  container=        EVENT_FATAL message=
  *
  * Log ports "gantry.log.N": CRI lines, <RFC 3339 with ns> stdout|stderr P|F <text>. A full port stops the app's pipe;
@@ -85,7 +89,7 @@ enum frame_flag { FLAG_MORE = 1, FLAG_EOF = 2, FLAG_STDERR = 4 };
 
 enum frame_type {
 	HELLO = 1, PING, CONFIGURE, VOLUME, PUSH_BEGIN, PUSH_FILE, PUSH_DATA, PUSH_COMMIT, CREATE, START, SIGNAL, KILL,
-	REMOVE, LIST, STATS, LOG, EXEC, EXEC_STDIN, EXEC_RESIZE, EXEC_SIGNAL, EXEC_CREDIT, SHUTDOWN,
+	REMOVE, LIST, STATS, LOG, EXEC, EXEC_STDIN, EXEC_RESIZE, EXEC_SIGNAL, EXEC_CREDIT, SHUTDOWN, ATTACH,
 	OK = 64, ERROR, EXEC_OUTPUT, EXEC_STDIN_CREDIT, EXEC_EXIT, EVENT_EXIT, EVENT_OOM, EVENT_FATAL,
 };
 

@@ -98,6 +98,8 @@ static bool parse_process(const char *key, const char *value, bool *known)
 	if (strcmp(key, "caps") == 0) return parse_u64(value, 16, UINT64_MAX, &spec.caps);
 	if (strcmp(key, "no-new-privs") == 0) return parse_bool(value, &spec.no_new_privs);
 	if (strcmp(key, "seccomp") == 0) return parse_seccomp(value);
+	if (strcmp(key, "tty") == 0) return parse_bool(value, &spec.tty);
+	if (strcmp(key, "stdin") == 0) return parse_bool(value, &spec.stdin_wanted);
 	if (strcmp(key, "group") == 0) {
 		if (spec.n_groups >= MAX_LIST) return fail("limit", 0, "more than %d groups", MAX_LIST);
 		if (!parse_u32(value, 10, INT32_MAX, &gid)) return false;
@@ -110,8 +112,6 @@ static bool parse_process(const char *key, const char *value, bool *known)
 
 static bool parse_exec(const char *key, const char *value)
 {
-	if (strcmp(key, "tty") == 0) return parse_bool(value, &spec.tty);
-	if (strcmp(key, "stdin") == 0) return parse_bool(value, &spec.stdin_wanted);
 	if (strcmp(key, "columns") == 0) return parse_u32(value, 10, 65535, &spec.columns);
 	if (strcmp(key, "rows") == 0) return parse_u32(value, 10, 65535, &spec.rows);
 	if (strcmp(key, "credit") == 0) return parse_u32(value, 10, MAX_MESSAGE, &spec.credit);
@@ -124,6 +124,7 @@ static bool parse_create(const char *key, const char *value)
 	if (strcmp(key, "log-port") == 0) return parse_u32(value, 10, 63, &spec.log_port);
 	if (strcmp(key, "privileged") == 0) return parse_bool(value, &spec.privileged);
 	if (strcmp(key, "ro-rootfs") == 0) return parse_bool(value, &spec.ro_rootfs);
+	if (strcmp(key, "stdin-once") == 0) return parse_bool(value, &spec.stdin_once);
 	if (strcmp(key, "pidns") == 0) {
 		spec.pod_pidns = strcmp(value, "pod") == 0;
 		return spec.pod_pidns || strcmp(value, "own") == 0 || fail("invalid", 0, "pidns %.20s", value);

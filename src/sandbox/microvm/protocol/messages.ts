@@ -45,6 +45,7 @@ export const REQUEST = {
   execSignal: 20,
   execCredit: 21,
   shutdown: 22,
+  attach: 23,
 } as const;
 export type RequestName = keyof typeof REQUEST;
 

@@ -79,6 +79,8 @@ export interface CreateRequest {
   readonly image: number;
   readonly process: GuestProcess;
   readonly logPort: number;
+  readonly stdin: "closed" | "once" | "kept";
+  readonly tty: boolean;
   readonly privileged: boolean;
   readonly readOnlyRoot: boolean;
   readonly sharePidNamespace: boolean;
@@ -123,6 +125,7 @@ export interface RequestPayloads {
   readonly stats: null;
   readonly log: { readonly container: string; readonly logPort: number };
   readonly exec: ExecStartRequest;
+  readonly attach: { readonly container: string; readonly stdin: boolean };
   readonly execResize: { readonly columns: number; readonly rows: number };
   readonly execSignal: { readonly signal: number };
   readonly execCredit: { readonly bytes: number };
@@ -173,6 +176,11 @@ export function requestFields(request: ControlRequest): Field[] {
       ];
     case "exec":
       return execFields(request.body);
+    case "attach":
+      return [
+        ["container", request.body.container],
+        ["stdin", bool(request.body.stdin)],
+      ];
     case "execResize":
       return sizeFields(request.body);
     case "execSignal":
@@ -224,6 +232,10 @@ function createFields(request: CreateRequest): Field[] {
     ["container", request.container],
     ["image", String(request.image)],
     ["log-port", String(request.logPort)],
+    // Only where they are wanted: an agent of an earlier version does not know them.
+    ...(request.stdin === "closed" ? [] : [["stdin", "1"] as const]),
+    ...(request.stdin === "once" ? [["stdin-once", "1"] as const] : []),
+    ...(request.tty ? [["tty", "1"] as const] : []),
     ["privileged", bool(request.privileged)],
     ["ro-rootfs", bool(request.readOnlyRoot)],
     ["pidns", request.sharePidNamespace ? "pod" : "own"],

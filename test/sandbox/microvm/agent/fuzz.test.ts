@@ -2,7 +2,7 @@ import { rmSync } from "node:fs";
 import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { encodeFrame } from "../../../../src/sandbox/microvm/protocol/frames.ts";
-import { resyncFill } from "../../../../src/sandbox/microvm/protocol/index.ts";
+import { type CreateRequest, resyncFill } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import { MAX_PAYLOAD, REQUEST } from "../../../../src/sandbox/microvm/protocol/messages.ts";
 import { Client } from "./client.ts";
 import { buildSanitized, SanitizedAgent } from "./sanitized.ts";
@@ -13,7 +13,7 @@ afterAll(() => rmSync(built.directory, { recursive: true, force: true }));
 
 /** Keys that the agent knows, so that random messages reach the code behind them. */
 const KEYS =
-  "nonce wall-clock-ns entropy hostname mac mtu address route sysctl scratch-disk name type size-bytes mode uid gid disk fs tag ro volume atomic path container image argv env cwd group caps no-new-privs ro-rootfs privileged pidns log-port termination-path seccomp rlimit oom-score-adj cgroup mount mount.volume mount.root mount.path mount.create mount.ro masked readonly tmpfs signal columns rows credit bytes tty stdin".split(
+  "nonce wall-clock-ns entropy hostname mac mtu address route sysctl scratch-disk name type size-bytes mode uid gid disk fs tag ro volume atomic path container image argv env cwd group caps no-new-privs ro-rootfs privileged pidns log-port termination-path seccomp rlimit oom-score-adj cgroup mount mount.volume mount.root mount.path mount.create mount.ro masked readonly tmpfs signal columns rows credit bytes tty stdin stdin-once".split(
     " ",
   );
 const NASTY = [
@@ -58,6 +58,19 @@ const likely = fc
     [REQUEST.exec, "container=c3\0argv=x\0credit=100\0gid=100\0"],
     [REQUEST.exec, "container=c3\0argv=wait\0credit=100000\0stdin=1\0gid=100\0"],
     [REQUEST.exec, "container=c3\0argv=x\0cwd=/fail\0"],
+    [REQUEST.create, "container=c5\0image=2\0argv=copy\0stdin=1\0"],
+    [REQUEST.create, "container=c6\0image=2\0argv=copy\0stdin=1\0stdin-once=1\0"],
+    [REQUEST.create, "container=c7\0image=2\0argv=wait\0stdin=1\0stdin-once=1\0tty=1\0"],
+    [REQUEST.start, "container=c5\0"],
+    [REQUEST.start, "container=c6\0"],
+    [REQUEST.start, "container=c7\0"],
+    [REQUEST.attach, "container=c5\0stdin=1\0"],
+    [REQUEST.attach, "container=c6\0stdin=1\0"],
+    [REQUEST.attach, "container=c7\0stdin=1\0"],
+    [REQUEST.attach, "container=c7\0"],
+    [REQUEST.remove, "container=c5\0"],
+    [REQUEST.remove, "container=c6\0"],
+    [REQUEST.remove, "container=c7\0"],
     [REQUEST.execStdin, "some input"],
     [REQUEST.execSignal, "signal=9\0"],
     [REQUEST.execCredit, "bytes=5000\0"],
@@ -99,6 +112,29 @@ const stream = fc.array(
   fc.oneof({ weight: 12, arbitrary: frame }, { weight: 1, arbitrary: garbage }, { weight: 1, arbitrary: damaged }),
   { minLength: 1, maxLength: 60 },
 );
+
+/** A container as the stand-ins of stubs.c understand it: uid is its exit code, gid how many lines it writes. */
+function container(name: string, argv: string, changes: Partial<CreateRequest> = {}): CreateRequest {
+  const rights = { groups: [], capabilities: 0n, noNewPrivileges: true };
+  return {
+    container: name,
+    image: 0,
+    process: { argv: [argv], env: [], cwd: "/", uid: 9, gid: 100, ...rights },
+    logPort: 0,
+    stdin: "closed",
+    tty: false,
+    privileged: false,
+    readOnlyRoot: false,
+    sharePidNamespace: false,
+    mounts: [],
+    tmpfs: [],
+    maskedPaths: [],
+    readOnlyPaths: [],
+    cgroup: {},
+    rlimits: [],
+    ...changes,
+  };
+}
 
 describe("the agent under the sanitizers", () => {
   test("survives whatever comes, and still answers", async () => {
@@ -151,30 +187,7 @@ describe("the agent under the sanitizers", () => {
     const client = new Client(agent.channel);
     try {
       await client.hello();
-      const create = {
-        container: "c1",
-        image: 0,
-        process: {
-          argv: ["x"],
-          env: [],
-          cwd: "/",
-          uid: 9,
-          gid: 100,
-          groups: [],
-          capabilities: 0n,
-          noNewPrivileges: true,
-        },
-        logPort: 0,
-        privileged: false,
-        readOnlyRoot: false,
-        sharePidNamespace: false,
-        mounts: [],
-        tmpfs: [],
-        maskedPaths: [],
-        readOnlyPaths: [],
-        cgroup: {},
-        rlimits: [],
-      };
+      const create = container("c1", "x");
       await expect(client.request("create", create)).rejects.toMatchObject({ code: "not-configured" });
       await client.request("configure", { entropy: Buffer.alloc(32, 1), scratchDisk: 8 });
       await client.request("create", create);
@@ -186,6 +199,54 @@ describe("the agent under the sanitizers", () => {
       expect(agent.log.split("\n").filter((line) => / std(out|err) F a line of output$/.test(line))).toHaveLength(100);
       await client.request("remove", { container: "c1" });
       expect(await client.list()).toEqual([]);
+    } finally {
+      client.close();
+      await agent.stop();
+    }
+    expect(agent.said).toBe("");
+  });
+
+  test("passes on what clients of an app type, and ends its input once", async () => {
+    const agent = new SanitizedAgent(built.path);
+    const client = new Client(agent.channel);
+    const attach = async (name: string, stdin: boolean): Promise<number> => {
+      const id = client.newId();
+      await client.request("attach", { container: name, stdin }, id);
+      return id;
+    };
+    try {
+      await client.hello();
+      await client.request("configure", { entropy: Buffer.alloc(32, 1), scratchDisk: 8 });
+      for (const [name, stdin] of [
+        ["once", "once"],
+        ["kept", "kept"],
+      ] as const) {
+        await client.request("create", container(name, "copy", { stdin }));
+        await expect(attach(name, true)).rejects.toMatchObject({ code: "state" });
+        await client.request("start", { container: name });
+      }
+      await expect(attach("nobody", true)).rejects.toMatchObject({ code: "unknown" });
+      const [first, second] = [await attach("once", true), await attach("once", true)];
+      client.data("execStdin", first, "of the first\n");
+      client.data("execStdin", second, "of the second\n", true);
+      expect(await client.exited("once")).toMatchObject({ "exit-code": 9 });
+      expect((await client.ended(first)).exitCode).toBe(0);
+      for (const who of ["first", "second"]) expect(agent.log).toMatch(new RegExp(` F of the ${who}$`, "m"));
+
+      const listener = await attach("kept", false);
+      client.tell("execResize", { columns: 80, rows: 25 }, listener);
+      client.tell("execSignal", { signal: 1 }, listener);
+      await client.ended(listener);
+      const writer = await attach("kept", true);
+      client.data("execStdin", writer, "still here\n", true);
+      client.tell("execSignal", { signal: 1 }, writer);
+      await client.ended(writer);
+      const most = await Promise.all(Array.from({ length: 16 }, () => attach("kept", true)));
+      await expect(attach("kept", true)).rejects.toMatchObject({ code: "limit" });
+      for (const id of most) client.tell("execSignal", { signal: 1 }, id);
+      await Promise.all(most.map((id) => client.ended(id)));
+      expect((await client.list()).find((each) => each.container === "kept")).toMatchObject({ state: "running" });
+      expect(agent.log).toMatch(/ F still here$/m);
     } finally {
       client.close();
       await agent.stop();

@@ -37,7 +37,7 @@ int open_port(const char *name)
 	return full[1];
 }
 
-/* uid: its exit code; gid: how many lines it writes; a cwd of /fail: it does not start; argv "w…": it goes on. */
+/* uid: its exit code; gid: how many lines it writes; a cwd of /fail: it does not start; argv "w…": it goes on, "c…": it copies its input. */
 void run_child(const struct child *child)
 {
 	char go;
@@ -46,9 +46,14 @@ void run_child(const struct child *child)
 		(void)!write(child->status, "E2 cannot run", 13);
 		_exit(128);
 	}
+	int terminal = child->terminal < 0 ? -1 : posix_openpt(O_RDWR | O_NOCTTY | O_CLOEXEC);
+	if (terminal >= 0 && dup3(terminal, child->terminal, O_CLOEXEC) < 0) _exit(127);
 	if (child->go >= 0 && (write(child->status, "R", 1) != 1 || read(child->go, &go, 1) != 1)) _exit(127);
 	close(child->status);
 	for (uint32_t i = 0; i < spec.gid % 4096; i++) (void)!write(i & 1 ? child->err : child->out, "a line of output\n", 17);
+	char input[4096];
+	if (dup2(child->in, 0) < 0 || dup2(child->out, 1) < 0 || close_range(3, ~0u, 0) != 0) _exit(127);
+	for (ssize_t n; spec.argv[0][0] == 'c' && (n = read(0, input, sizeof input)) > 0;) (void)!write(1, input, (size_t)n);
 	while (spec.argv[0][0] == 'w') pause();
 	_exit((int)(spec.uid & 255));
 }

@@ -26,6 +26,8 @@ function container(name: string, process: GuestProcess, changes: Partial<CreateR
     image: 0,
     process,
     logPort: 0,
+    stdin: "closed",
+    tty: false,
     privileged: false,
     readOnlyRoot: false,
     sharePidNamespace: false,

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
 import { expect, onTestFinished, test } from "vitest";
+import { openSession } from "../../../../src/sandbox/microvm/attach.ts";
 import { Guest } from "../../../../src/sandbox/microvm/channel/guest.ts";
 import { AgentLink, type SessionListener } from "../../../../src/sandbox/microvm/channel/link.ts";
 import { Session } from "../../../../src/sandbox/microvm/exec.ts";
@@ -295,4 +296,24 @@ test("a command whose output has no end, against what it was allowed, ends with 
     await expect(session.exitCode).rejects.toThrow("more output");
   });
   expect(grown).toBeLessThan(50_000_000);
+});
+
+test.each([
+  ["output", (id: number) => encodeFrame(RESPONSE.execOutput, id, Buffer.from("x")), "output where there can be none"],
+  ["a flood of credit", (id: number) => encodeFrame(RESPONSE.execStdinCredit, id, fields("bytes=65536")), undefined],
+] as const)("%s for a client of an app harms nobody", async (_what, frame, why) => {
+  const peer = await agent((socket, { name, id }) => {
+    if (name === "attach") socket.write(encodeFrame(RESPONSE.ok, id, Buffer.alloc(0)));
+    if (name === "execStdin") for (let n = 0; n < 1000; n++) socket.write(frame(id));
+    if (name === "ping") socket.write(encodeFrame(RESPONSE.ok, id, Buffer.alloc(0)));
+  });
+  const open = await link(peer);
+  const { stdin } = await openSession(open, "a", "app", true);
+  stdin?.write("typed");
+  if (why !== undefined) expect((await open.lost).message).toContain(why);
+  else await open.request({ type: "ping", body: null });
+  stdin?.end(Buffer.alloc(10_000_000)); // more than it has room for: what is not asked for is not sent
+  await open.request({ type: "ping", body: null }).catch(() => {});
+  open.close();
+  expect(stdin?.destroyed).toBe(true);
 });
