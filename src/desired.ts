@@ -16,7 +16,9 @@ import {
   type RuntimeClass,
   type Secret,
 } from "./manifest/index.ts";
+import { fieldName } from "./manifest/issue.ts";
 import { vmOptions } from "./manifest/vm.ts";
+import { vmRefusals } from "./manifest/vm-refusals.ts";
 import type { DesiredPod } from "./pod/contract.ts";
 
 export interface Desired {
@@ -108,6 +110,9 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
       withhold(candidate, "spec.runtimeClassName", runtime, hint);
       continue;
     }
+    const refused = runtime.runtimeClass === MICROVM ? vmRefusals(pod) : [];
+    for (const { path, message } of refused) withhold(candidate, fieldName(path), message, WITHOUT_VM);
+    if (refused.length > 0) continue;
     const clash = ports.claim(pod);
     if (clash !== undefined) {
       withhold(
@@ -201,6 +206,8 @@ function desiredPod(
   memo.set(pod, desired);
   return desired;
 }
+
+const WITHOUT_VM = "Leave it out, or use runtimeClassName: namespace for this pod.";
 
 /** The runtime class whose pods have a virtual machine of their own. */
 const MICROVM = "microvm";

@@ -2,6 +2,7 @@
 import type { ManifestObject, Place } from "./contract.ts";
 import { type FieldPath, fieldName } from "./issue.ts";
 import type { Container } from "./schema/index.ts";
+import { vmRefusals } from "./vm-refusals.ts";
 
 /**
  * @param locate gives the place of a field of the object
@@ -11,12 +12,15 @@ export function placesOf(object: ManifestObject, locate: (path: FieldPath) => Pl
   return new Map(fieldsOf(object).map((path) => [fieldName(path), locate(path)]));
 }
 
-/** Names may be taken and ports used; classes, images, files, ConfigMaps and Secrets may be absent. */
+/**
+ * Names may be taken and ports used; classes, images, files, ConfigMaps and Secrets may be absent; a class may be one
+ * that cannot give what is asked for.
+ */
 function fieldsOf(object: ManifestObject): FieldPath[] {
   const name = ["metadata", "name"];
   if (object.kind !== "Pod") return [name];
   const { spec } = object;
-  const fields: FieldPath[] = [name];
+  const fields: FieldPath[] = [name, ...vmRefusals(object).map(({ path }) => path)];
   if (spec.runtimeClassName !== undefined) fields.push(["spec", "runtimeClassName"]);
   for (const list of ["initContainers", "containers"] as const) {
     for (const [at, container] of (spec[list] ?? []).entries()) {

@@ -1,3 +1,4 @@
+import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ExampleFile, readExamples } from "../support/examples.ts";
 import { eventually, type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
@@ -39,17 +40,12 @@ function works(example: ExampleFile): void {
 function isRefused(example: ExampleFile, why: string): void {
   test(`${example.name} is refused: ${why}`, async () => {
     host.write(example.name, example.text);
-    for (const name of example.pods) {
-      // Of the pod as a whole, or of one of its containers.
-      const saysWhy = ({ status }: PodView): boolean =>
-        status.phase === "Pending" &&
-        [status.message, ...status.containerStatuses.map(({ state }) => state.waiting?.message)].some((said) =>
-          said?.includes(why),
-        );
-      await host.waitFor(name, saysWhy, `refused: ${why}`);
-    }
+    const { code, stderr } = await host.gantry("validate", join(host.manifests, example.name));
+    expect(code).toBe(1);
+    expect(stderr).toMatch(new RegExp(`${example.name}:\\d+:\\d+: .*${why}`));
+    await eventually(async () => (await host.gantry("status")).stderr.includes(why), { what: `refused: ${why}` });
     host.remove(example.name);
-    for (const name of example.pods) await host.waitGone(name);
+    expect((await host.pods()).filter(({ metadata }) => example.pods.includes(metadata.name))).toEqual([]);
   });
 }
 

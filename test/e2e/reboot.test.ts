@@ -95,7 +95,7 @@ test.each(RUNTIME_CLASSES)(
     const { run, podLogs } = host.paths;
     const count = (directory: string): number =>
       filesOfPods(host.paths).filter((file) => file.startsWith(`file ${directory}/`)).length;
-    await eventually(() => count(join(run, "cni-leases")) === running.length, { what: "the end of done's sandbox" });
+    // Whether done's sandbox has been taken down by now or not: its lease is not to outlive the reboot.
 
     await reboot(host);
     host.remove("gone.yaml");

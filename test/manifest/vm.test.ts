@@ -1,4 +1,5 @@
-import { expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
+import { buildDesired } from "../../src/desired.ts";
 import { formatProblem, parseManifestText } from "../../src/manifest/index.ts";
 import { vmOptions } from "../../src/manifest/vm.ts";
 
@@ -64,4 +65,60 @@ test("a number without quotes says to put it in quotes, as for any annotation", 
 test("the machine microvm under software emulation is refused", () => {
   expect(problemsOf("accelerator: tcg", "machine: microvm").join()).toContain("needs hardware virtualization");
   expect(problemsOf("accelerator: kvm", "machine: microvm")).toEqual([]);
+});
+
+describe("what a micro-VM cannot give", () => {
+  const text = `apiVersion: v1
+kind: Pod
+metadata: { name: greedy }
+spec:
+  runtimeClassName: CLASS
+  hostNetwork: true
+  hostPID: true
+  hostIPC: true
+  containers:
+    - name: app
+      image: localhost/app:1
+      securityContext: { privileged: true }
+      volumeMounts:
+        - { name: socket, mountPath: /socket, mountPropagation: HostToContainer }
+        - { name: empty, mountPath: /empty, mountPropagation: Bidirectional }
+  volumes:
+    - name: socket
+      hostPath: { path: /run/x.sock, type: Socket }
+    - { name: disk, hostPath: { path: /dev/sda, type: BlockDevice } }
+    - { name: files, hostPath: { path: /srv } }
+    - { name: empty, emptyDir: {} }
+`;
+  const refused = (runtimeClass: string): string[] => {
+    const { objects, problems } = parseManifestText("greedy.yaml", text.replace("CLASS", runtimeClass));
+    const desired = buildDesired(objects, {
+      drivers: ["namespace", "microvm"],
+      defaultRuntimeClass: "namespace",
+      handlers: {},
+      accepted: new Map(),
+    });
+    const errors = [...problems, ...desired.problems].filter(({ severity }) => severity === "error");
+    expect(desired.withheld.size).toBe(errors.length > 0 ? 1 : 0);
+    return errors.map(formatProblem);
+  };
+
+  test("is refused where it is written, with the reason", () => {
+    const all = refused("microvm");
+    expect(all.map((line) => line.split(": ").slice(0, 3).join(" "))).toEqual([
+      "greedy.yaml:6:16 error spec.hostNetwork",
+      "greedy.yaml:7:12 error spec.hostPID",
+      "greedy.yaml:8:12 error spec.hostIPC",
+      "greedy.yaml:18:41 error spec.volumes[0].hostPath.type",
+      "greedy.yaml:19:55 error spec.volumes[1].hostPath.type",
+      "greedy.yaml:12:38 error spec.containers[0].securityContext.privileged",
+      "greedy.yaml:14:68 error spec.containers[0].volumeMounts[0].mountPropagation",
+      "greedy.yaml:15:66 error spec.containers[0].volumeMounts[1].mountPropagation",
+    ]);
+    for (const line of all) expect(line).toContain("is not possible in a micro-VM: ");
+  });
+
+  test("is fine in a pod without one", () => {
+    expect(refused("namespace")).toEqual([]);
+  });
 });

@@ -6,7 +6,7 @@ import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
 import { sandboxIds } from "../sandbox-ids.ts";
 import { PRIVATE_MEMORY } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
-import { VM_CGROUP, vmCgroup } from "./dirs.ts";
+import { sandboxFiles, VM_CGROUP, vmCgroup } from "./dirs.ts";
 import { reclaimVmIds } from "./jail/ids.ts";
 import { killQemus, qemusBelow } from "./qemu/process.ts";
 import { collectScratch } from "./scratch.ts";
@@ -25,6 +25,11 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     done.push(`unfinished directory ${name}`);
   }
   const sandboxes = new Set(await namesIn(dirs.sandboxes));
+  // One that is over, or from before a reboot, comes to no life again; its pod may be complete, and keep it for ever.
+  for (const id of sandboxes) {
+    const record = await ctx.records.sandbox(sandboxFiles(dirs, id).record).catch(() => undefined);
+    if (record && (record.phase === "stopped" || record.bootId !== ctx.bootId)) await ctx.network.detach(id, signal);
+  }
   for (const { directory } of qemusBelow(dirs.sandboxes)) {
     if (existsSync(directory)) continue;
     await killQemus(directory);

@@ -167,7 +167,7 @@ export function stateOf(record: ContainerRecord, { exit, guest, running, end, sa
 /** What ran in a VM that ended is as dead as if it had been killed. */
 function endedWith(record: ContainerRecord, end: EndRecord | undefined): ExitRecord | undefined {
   if (end === undefined || record.phase === "creating") return undefined;
-  return { exitCode: 137, finishedAt: end.at, oomKilled: false, terminationMessage: endedBecause(end) };
+  return { exitCode: 137, finishedAt: end.at, oomKilled: end.oom === true, terminationMessage: endedBecause(end) };
 }
 
 function factsOf(record: ContainerRecord): Omit<ObservedContainer, "state"> {

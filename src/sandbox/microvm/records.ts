@@ -61,7 +61,7 @@ const exitRecord = z.object({
 });
 
 /** How a VM ended that was not stopped. */
-const endRecord = z.object({ at: z.number(), reason: z.string() });
+const endRecord = z.object({ at: z.number(), reason: z.string(), oom: z.boolean().exactOptional() });
 
 /** As GuestProcess, in JSON. */
 const processRecord = z.object({

@@ -35,6 +35,8 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     const record = await ctx.records.sandbox(sandboxFiles(dirs, id).record).catch(() => undefined);
     if (record) pods.add(`pod${record.config.pod.uid}`);
     else damaged = true;
+    // One from before a reboot comes to no life again; its pod may be complete, and keep it for ever.
+    if (record && record.bootId !== ctx.bootId) await ctx.network.detach(id, signal);
     for (const name of await namesIn(sandboxFiles(dirs, id).containers)) {
       if (!name.startsWith(".")) {
         containers.add(name);

@@ -18,6 +18,8 @@ interface ProcStat {
   readonly parent: number;
   readonly session: number;
   readonly startTicks: number;
+  /** As wait(2) gives it; of a zombie. */
+  readonly exitStatus: number;
 }
 
 /** See proc_pid_stat(5). Undefined for a process that is gone. */
@@ -25,12 +27,13 @@ export function procStat(pid: number): ProcStat | undefined {
   const text = readProc(`/proc/${pid}/stat`);
   if (text === undefined) return undefined;
   // The second field is the command in brackets and may itself hold brackets and blanks.
-  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ", 20);
+  const fields = text.slice(text.lastIndexOf(")") + 2).split(" ", 50);
   return {
     state: fields[0] ?? "",
     parent: Number(fields[1]),
     session: Number(fields[3]),
     startTicks: Number(fields[19]),
+    exitStatus: Number(fields[49]),
   };
 }
 
@@ -59,6 +62,14 @@ function threadsOf(pid: number): number {
   } catch {
     return 0; // gone just now
   }
+}
+
+/** The signal that ended a process which its parent has not taken note of yet; undefined when that cannot be told. */
+export function endSignal(process: ProcessId): number | undefined {
+  const stat = procStat(process.pid);
+  if (stat?.startTicks !== process.startTicks || stat.state !== "Z") return undefined;
+  const signal = stat.exitStatus & 0x7f;
+  return signal === 0 ? undefined : signal;
 }
 
 /** When it was started, ms since the epoch. The kernel counts in ticks of 10 ms. */

@@ -21,5 +21,17 @@ test.each([
   ],
   ["Kernel panic - not syncing: \u001b[2Jü", "", "the guest's kernel has crashed (kernel panic: ?[2J?)"],
 ])("why a VM has ended, from %j and %j", (console, qemu, reason) => {
-  expect(reasonOfEnd(console, qemu)).toBe(reason);
+  expect(reasonOfEnd({ console, qemu, oom: false })).toBe(reason);
+});
+
+test("by which signal, and whether for want of memory", () => {
+  const nothing = { console: "", qemu: "warming up\n", oom: false };
+  const killed = "warming up\nQEMU was killed by signal 9 (Killed)\n";
+  expect(reasonOfEnd({ ...nothing, signal: 9 })).toBe("QEMU ended: QEMU was killed by signal 9 (SIGKILL)");
+  expect(reasonOfEnd({ ...nothing, qemu: killed })).toBe("QEMU ended: QEMU was killed by signal 9 (Killed)");
+  for (const words of [{ signal: 9 }, { qemu: killed }])
+    expect(reasonOfEnd({ ...nothing, ...words, oom: true })).toMatch(/^the kernel killed QEMU .*more memory/);
+  // A server beside QEMU was killed, once, and QEMU has ended for another reason.
+  expect(reasonOfEnd({ ...nothing, oom: true })).toBe("QEMU ended: warming up");
+  expect(reasonOfEnd({ ...nothing, signal: 11, oom: true })).toContain("signal 11 (SIGSEGV)");
 });

@@ -1,4 +1,7 @@
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
 import { describe, expect, test } from "vitest";
+import { detectCgroups } from "../../../src/sandbox/cgroup/host.ts";
 import { until, useBench } from "../../contract/harness.ts";
 import { microvmHarness } from "../../contract/microvm-harness.ts";
 
@@ -19,7 +22,7 @@ describe("the life of a micro-VM", () => {
       return sandbox?.state === "not-ready" ? sandbox : undefined;
     });
     unwatch();
-    expect(seen.problem).toContain("killed");
+    expect(seen.problem).toContain("killed by signal 9");
     expect(seen.containers.find((each) => each.id === app)).toMatchObject({
       state: "exited",
       exitCode: 137,
@@ -43,7 +46,7 @@ describe("the life of a micro-VM", () => {
     process.kill(qemu, "SIGKILL");
     await hinted;
     unwatch();
-    expect((await bench.find(id))?.problem).toContain("killed");
+    expect((await bench.find(id))?.problem).toContain("killed by signal 9");
   });
 
   test("a crash of the guest's kernel is told of in its own words", async () => {
@@ -73,6 +76,23 @@ describe("the life of a micro-VM", () => {
     const hog = await bench.start(id, ["tail", "/dev/zero"]);
     expect(await bench.exited(id, hog)).toMatchObject({ exitCode: 137, oomKilled: true });
     expect(await bench.container(id, other)).toMatchObject({ state: "running" });
+  });
+
+  test("a QEMU that the kernel kills for want of memory is told of as such", async () => {
+    const { id, detail } = await bench.sandbox();
+    const app = await bench.start(id, ["sh", "-c", "read go; dd if=/dev/zero of=/dev/shm/x bs=1M count=60"], {
+      stdin: "kept",
+    });
+    const session = await bench.driver.attach(id, app, { stdin: true }, bench.signal);
+    const group = join(detectCgroups().controller("memory") ?? "", detail["cgroup"] ?? "");
+    const [limit, usage] = existsSync(join(group, "memory.max"))
+      ? ["memory.max", "memory.current"]
+      : ["memory.limit_in_bytes", "memory.usage_in_bytes"];
+    writeFileSync(join(group, limit), String(Number(readFileSync(join(group, usage), "utf8")) + 2 ** 22));
+    session.stdin?.write("go\n");
+    expect(await bench.exited(id, app)).toMatchObject({ exitCode: 137, oomKilled: true });
+    expect((await bench.find(id))?.problem).toContain("more memory than the VM's cgroup has");
+    expect(await session.exitCode).toBe(137);
   });
 
   test("a VM that hangs is ended when its container is to be stopped", async () => {

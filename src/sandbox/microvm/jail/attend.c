@@ -192,7 +192,8 @@ static int ended(int process)
 	char text[64];
 	siginfo_t how = { 0 };
 	while (take(&console) || take(&said)) {}
-	if (waitid(P_PIDFD, (id_t)process, &how, WEXITED) < 0) return 125;
+	/* It stays a zombie until what is to be said is said: whoever finds it gone finds that, too. */
+	if (waitid(P_PIDFD, (id_t)process, &how, WEXITED | WNOWAIT) < 0) return 125;
 	if (how.si_code == CLD_EXITED) return how.si_status;
 	int n = snprintf(text, sizeof text, "QEMU was killed by signal %d (%s)\n", how.si_status, strsignal(how.si_status));
 	keep(&said, text, (size_t)n);
