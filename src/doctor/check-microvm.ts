@@ -6,7 +6,7 @@ const TEMPLATE_BYTES = 128 * 2 ** 20;
 const INSTALL_COMPILER = "apt-get install --no-install-recommends gcc libc6-dev";
 
 /** What pods with runtimeClassName: microvm need. Never a failure: all other pods run without. */
-export function checkMicrovm({ microvm, kvm, machine }: HostFacts): Check[] {
+export function checkMicrovm({ microvm, kvm, machine, kernelRelease }: HostFacts): Check[] {
   if (machine !== "x64") {
     const found = `not on ${machine} yet: only x86-64 hosts run micro-VM pods`;
     return [warn("micro-VMs", found, "Use runtimeClassName: namespace, which is the default.")];
@@ -16,7 +16,9 @@ export function checkMicrovm({ microvm, kvm, machine }: HostFacts): Check[] {
     checkVmKernel(microvm),
     checkAgent(microvm),
     checkAccelerator(microvm, kvm),
+    ...checkRelease(kernelRelease),
     ...checkTap(microvm),
+    ...checkRedirect(microvm),
     ...checkTemplates(microvm),
   ];
 }
@@ -60,6 +62,23 @@ function checkAccelerator({ accelerator }: MicrovmFacts, kvm: KvmFacts): Check {
   const { used, why } = accelerator;
   if (used === "kvm") return ok("KVM", `used: ${why}`);
   return warn("KVM", `not used, micro-VMs run with tcg: ${why} (${describe(kvm)})`, mendKvm(kvm));
+}
+
+/** The jail of a VM is built with mount_setattr, which came with it. Neither vhost nor vsock is needed. */
+const OLDEST = [5, 12] as const;
+
+function checkRelease(release: string): Check[] {
+  const [major = 0, minor = 0] = release.split(/[.-]/).map(Number);
+  if (major > OLDEST[0] || (major === OLDEST[0] && minor >= OLDEST[1])) return [];
+  const found = `${release} is too old: micro-VM pods wait`;
+  return [warn("kernel for micro-VMs", found, `Use Linux ${OLDEST.join(".")} or newer.`)];
+}
+
+function checkRedirect({ redirect }: MicrovmFacts): Check[] {
+  if (redirect !== "no") return [];
+  const mend =
+    "modprobe -a sch_ingress cls_u32 act_mirred; if there are none, use a kernel with them; tc is in iproute2.";
+  return [warn("redirection", "tc cannot redirect packets: micro-VM pods get no network and wait", mend)];
 }
 
 function checkTap({ tun }: MicrovmFacts): Check[] {

@@ -120,6 +120,8 @@ export interface MicrovmFacts {
   readonly accelerator: { readonly used: "kvm" | "tcg"; readonly why: string } | "untried";
   /** /dev/net/tun is there. */
   readonly tun: boolean;
+  /** Packets can be redirected from one interface to another (tc: ingress, u32, mirred). */
+  readonly redirect: Presence;
   /** Bytes that are free on the tmpfs for templates; undefined: there is none. */
   readonly templateBytes: number | undefined;
 }

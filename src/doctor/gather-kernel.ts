@@ -35,6 +35,18 @@ export async function gatherFeatures(root: boolean, signal: AbortSignal): Promis
   return { overlay: filesystem("overlay"), erofs: filesystem("erofs"), bridge, veth, nftables, seccompFilter };
 }
 
+/** As the tap of a micro-VM is joined with its pod's interface. */
+const REDIRECT_TRIAL = `ip link add trial type veth peer name trial2
+tc qdisc add dev trial ingress
+tc filter add dev trial parent ffff: protocol all u32 match u32 0 0 action mirred egress redirect dev trial2`;
+
+export async function gatherRedirect(root: boolean, signal: AbortSignal): Promise<Presence> {
+  if (root) return await tryInNetns(["sh", "-ec", REDIRECT_TRIAL], "", signal);
+  const modules = await listModules();
+  const needed = ["sch_ingress", "cls_u32", "act_mirred"];
+  return needed.some((name) => loadable(modules, name) === "no") ? "no" : "unknown";
+}
+
 /** Does it in a network namespace that is gone at once. Which tool is missing is another check's to say. */
 async function tryInNetns(command: readonly string[], input: string, signal: AbortSignal): Promise<Presence> {
   try {

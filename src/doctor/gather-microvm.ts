@@ -11,23 +11,31 @@ import { REQUIREMENTS } from "../setup/requirements.ts";
 import { isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import type { MicrovmFacts } from "./facts.ts";
+import { gatherRedirect } from "./gather-kernel.ts";
 import { versionOf } from "./gather-tools.ts";
 
 const COMPILER = ["gcc", "C library"];
 
 /** What micro-VMs need and have here. Fetches, builds and boots nothing. */
-export async function gatherMicrovm(paths: Paths, config: Config, signal: AbortSignal): Promise<MicrovmFacts> {
+export async function gatherMicrovm(
+  paths: Paths,
+  config: Config,
+  root: boolean,
+  signal: AbortSignal,
+): Promise<MicrovmFacts> {
   const { boot } = driverDirs(paths);
-  const [qemu, kernel, agent, accelerator, templateBytes] = await Promise.all([
+  const [qemu, kernel, agent, accelerator, templateBytes, redirect] = await Promise.all([
     qemuHere(config.microvm.qemu, signal),
     kernelHere(config.microvm.kernel, boot),
     agentHere(boot),
     acceleratorHere(paths, config),
     freeBytes("/dev/shm"),
+    gatherRedirect(root, signal),
   ]);
   const fetchable = existsSync("/usr/bin/apt-get") && existsSync("/usr/bin/dpkg-deb");
   const qemuSetting = config.microvm.qemu;
-  return { qemu, qemuSetting, kernel, agent, fetchable, accelerator, tun: existsSync("/dev/net/tun"), templateBytes };
+  const tun = existsSync("/dev/net/tun");
+  return { qemu, qemuSetting, kernel, agent, fetchable, accelerator, tun, redirect, templateBytes };
 }
 
 async function qemuHere(setting: string | undefined, signal: AbortSignal): Promise<MicrovmFacts["qemu"]> {

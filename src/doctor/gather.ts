@@ -26,7 +26,7 @@ export async function gather(paths: Paths, config: Config, signal: AbortSignal):
     gatherTools(signal),
     gatherNetwork(paths, config, root, signal),
     gatherKvm(),
-    gatherMicrovm(paths, config, signal),
+    gatherMicrovm(paths, config, root, signal),
     gatherDaemon(paths, root, signal),
   ]);
   return {

@@ -42,6 +42,8 @@ export interface SandboxDriver {
   /** After its log file was renamed: go on in a new one at the same path, losing no line. */
   reopenLog(sandboxId: string, containerId: string): Promise<void>;
   stats(sandboxId: string, containerId: string): Promise<ContainerStats>;
+  /** Bytes in the emptyDirs of a sandbox that are not below their path on the host, by the name of the volume. */
+  volumeUsage(sandboxId: string): Promise<ReadonlyMap<string, number>>;
 
   /**
    * Every sandbox that exists in any state, half-built and stale ones too. Cheap: called every few seconds.

@@ -14,8 +14,15 @@ export interface VolumeManager {
   remove(uid: string, signal: AbortSignal): Promise<void>;
   /** uids that have volumes on disk, for garbage collection. */
   list(): Promise<string[]>;
-  /** emptyDirs on disk that are over their sizeLimit. */
-  overLimit(pod: Pod, uid: string): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]>;
+  /**
+   * emptyDirs on disk that are over their sizeLimit.
+   * @param elsewhere bytes in those that are not on this host's disk, by name: see SandboxDriver.volumeUsage
+   */
+  overLimit(
+    pod: Pod,
+    uid: string,
+    elsewhere?: ReadonlyMap<string, number>,
+  ): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]>;
 }
 
 /** Finds the objects that pods refer to, in a pod's own namespace. */

@@ -96,13 +96,17 @@ class LocalVolumeManager implements VolumeManager {
     return [...uids].sort();
   }
 
-  async overLimit(pod: Pod, uid: string): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]> {
+  async overLimit(
+    pod: Pod,
+    uid: string,
+    elsewhere: ReadonlyMap<string, number> = new Map(),
+  ): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]> {
     const over = [];
     for (const { name, emptyDir } of pod.spec.volumes ?? []) {
       // A tmpfs is held to its limit by the kernel.
       const limitBytes = emptyDir === undefined || emptyDir.medium === "Memory" ? undefined : sizeLimitOf(emptyDir);
       if (limitBytes === undefined) continue;
-      const usedBytes = await diskUsage(this.#volumeDir(uid, "emptyDir", name));
+      const usedBytes = elsewhere.get(name) ?? (await diskUsage(this.#volumeDir(uid, "emptyDir", name)));
       if (usedBytes > limitBytes) over.push({ volume: name, usedBytes, limitBytes });
     }
     return over;

@@ -53,7 +53,7 @@ const { network, limits, cgroups, microvm } = healthy;
 
 /** One change each, and the problems that it makes. */
 const changes: readonly (readonly [string, Partial<HostFacts>, readonly string[]])[] = [
-  ["an old kernel", { kernelRelease: "4.19.0-26-amd64" }, ["fail kernel"]],
+  ["an old kernel", { kernelRelease: "4.19.0-26-amd64" }, ["fail kernel", "warn kernel for micro-VMs"]],
   ["no overlayfs", { features: { ...healthy.features, overlay: "no" } }, ["fail overlayfs"]],
   ["no seccomp", { features: { ...healthy.features, seccompFilter: "no" } }, ["warn seccomp"]],
   ["root without CAP_SYS_ADMIN", { capabilities: healthy.capabilities & ~(1n << 21n) }, ["fail privileges"]],
@@ -99,6 +99,9 @@ const changes: readonly (readonly [string, Partial<HostFacts>, readonly string[]
   ["KVM not tried yet", { microvm: { ...microvm, accelerator: "untried" } }, []],
   ["KVM that runs no guest", { microvm: { ...microvm, accelerator: { used: "tcg", why: "x" } } }, ["warn KVM"]],
   ["no tap devices", { microvm: { ...microvm, tun: false } }, ["warn tap devices"]],
+  ["no redirection", { microvm: { ...microvm, redirect: "no" } }, ["warn redirection"]],
+  ["no telling whether there is", { microvm: { ...microvm, redirect: "unknown" } }, []],
+  ["too old for micro-VMs only", { kernelRelease: "5.10.0-28-amd64" }, ["warn kernel for micro-VMs"]],
   ["a small /dev/shm", { microvm: { ...microvm, templateBytes: 2 ** 26 } }, ["warn micro-VM templates"]],
   ["another processor", { machine: "arm64" }, ["warn micro-VMs"]],
   ["daemon runs", { daemon: { pid: 7, answers: true, leftovers: [] } }, []],

@@ -52,6 +52,7 @@ export const healthy: HostFacts = {
     fetchable: true,
     accelerator: { used: "kvm", why: "hardware virtualization: a guest came up in 180 ms" },
     tun: true,
+    redirect: "yes",
     templateBytes: 2 ** 33,
   },
   daemon: { pid: undefined, answers: false, leftovers: [] },

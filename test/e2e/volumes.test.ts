@@ -69,33 +69,21 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       await remove("empty");
     });
 
-    if (runtimeClass === "microvm")
-      test("more than its sizeLimit: there is no room for it", async () => {
-        const container = { volumeMounts: [{ name: "v", mountPath: "/v" }] };
-        const volumes = [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }];
-        host.write("bounded.yaml", podText("bounded", container, { volumes }));
-        await host.waitReady("bounded");
-        expect(await inside("bounded", "dd if=/dev/zero of=/v/big bs=1M count=4 2>&1 || true")).toContain(
-          "quota exceeded",
-        );
-        await remove("bounded");
-      });
-    else
-      test("more than its sizeLimit: the pod is evicted", async () => {
-        const container = {
-          command: ["sh", "-c", `dd if=/dev/zero of=/v/big bs=1M count=4; ${FOREVER[2]}`],
-          volumeMounts: [{ name: "v", mountPath: "/v" }],
-        };
-        host.write(
-          "evicted.yaml",
-          podText("evicted", container, { volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }] }),
-        );
-        const { status } = await host.waitFor("evicted", (pod) => pod.status.phase === "Failed", "evicted", 60_000);
-        expect(status.reason).toBe("Evicted");
-        expect(status.message).toContain('EmptyDir volume "v" exceeds the limit');
-        expect((await host.gantry("status")).stdout).toMatch(/evicted\s+0\/1\s+Evicted/);
-        await remove("evicted");
-      });
+    test("more than its sizeLimit: the pod is evicted", async () => {
+      const container = {
+        command: ["sh", "-c", `dd if=/dev/zero of=/v/big bs=1M count=4; ${FOREVER[2]}`],
+        volumeMounts: [{ name: "v", mountPath: "/v" }],
+      };
+      host.write(
+        "evicted.yaml",
+        podText("evicted", container, { volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }] }),
+      );
+      const { status } = await host.waitFor("evicted", (pod) => pod.status.phase === "Failed", "evicted", 60_000);
+      expect(status.reason).toBe("Evicted");
+      expect(status.message).toContain('EmptyDir volume "v" exceeds the limit');
+      expect((await host.gantry("status")).stdout).toMatch(/evicted\s+0\/1\s+Evicted/);
+      await remove("evicted");
+    });
   });
 
   describe("hostPath", () => {

@@ -109,11 +109,11 @@ spec:
       "greedy.yaml:6:16 error spec.hostNetwork",
       "greedy.yaml:7:12 error spec.hostPID",
       "greedy.yaml:8:12 error spec.hostIPC",
-      "greedy.yaml:18:41 error spec.volumes[0].hostPath.type",
+      "greedy.yaml:18:44 error spec.volumes[0].hostPath.type",
       "greedy.yaml:19:55 error spec.volumes[1].hostPath.type",
       "greedy.yaml:12:38 error spec.containers[0].securityContext.privileged",
-      "greedy.yaml:14:68 error spec.containers[0].volumeMounts[0].mountPropagation",
-      "greedy.yaml:15:66 error spec.containers[0].volumeMounts[1].mountPropagation",
+      "greedy.yaml:14:65 error spec.containers[0].volumeMounts[0].mountPropagation",
+      "greedy.yaml:15:63 error spec.containers[0].volumeMounts[1].mountPropagation",
     ]);
     for (const line of all) expect(line).toContain("is not possible in a micro-VM: ");
   });

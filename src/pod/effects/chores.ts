@@ -26,8 +26,10 @@ export async function refresh(scope: PodScope, { desired }: PodView, signal: Abo
   return { type: "refreshed" };
 }
 
-export async function measure(scope: PodScope, { desired }: PodView): Promise<JobResult> {
-  const [first] = await scope.ports.volumes.overLimit(desired.pod, scope.uid);
+export async function measure(scope: PodScope, { desired, known }: PodView): Promise<JobResult> {
+  const sandbox = known.find(({ state }) => state === "ready");
+  const elsewhere = sandbox && (await driverOf(scope, desired).volumeUsage(sandbox.id));
+  const [first] = await scope.ports.volumes.overLimit(desired.pod, scope.uid, elsewhere);
   const over =
     first &&
     `Usage of EmptyDir volume "${first.volume}" exceeds the limit: ${first.usedBytes} of ${first.limitBytes} bytes.`;

@@ -246,6 +246,8 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       return { timestamp: clock.now(), cpuUsageNs: ageMs * 1000, memoryBytes: 1_048_576, processes: 1 };
     },
 
+    volumeUsage: async () => new Map(), // all on the host
+
     async list(wanted = () => true) {
       await enter("list", []);
       const sandboxes = [...world.sandboxes.values()].filter(({ config }) => wanted(config.id));

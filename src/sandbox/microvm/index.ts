@@ -19,6 +19,7 @@ import type { Decision } from "./accelerator/decide.ts";
 import { acceleratorFile, detectAccelerator } from "./accelerator/detect.ts";
 import { kvmTrial } from "./accelerator/trial.ts";
 import { attachToContainer } from "./attach.ts";
+import { exists } from "./boot/compile.ts";
 import { ensureBootFiles, type OwnFiles } from "./boot/index.ts";
 import { templateFacts, vmArguments } from "./boot-vm.ts";
 import { abortable } from "./channel/guest.ts";
@@ -39,7 +40,7 @@ import { runSandbox } from "./sandbox.ts";
 import { emptyScratch, SCRATCH_BYTES } from "./scratch.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
 import { LEAST_MEMORY_MIB, type ShapeDefaults } from "./shape.ts";
-import { readStats } from "./stats.ts";
+import { readStats, readUsage } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { buildTemplate } from "./template/build.ts";
 import { Templates } from "./template/templates.ts";
@@ -99,7 +100,12 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   });
   const closing = new AbortController();
   const ensureFiles = (own: OwnFiles) => ensureBootFiles({ cacheDir: dirs.boot, signal: closing.signal }, own);
-  const ourFiles = memoised(() => ensureFiles({}));
+  const known = memoised(() => ensureFiles({}));
+  /** A daemon of another version may have removed what it does not use. */
+  const ourFiles = async () => {
+    const files = await known();
+    return (await exists(files.initramfs)) ? files : await ensureFiles({});
+  };
   const ports: PlanPorts = {
     defaults: options.defaults ?? DEFAULTS,
     // Files of the user's may be others the next time.
@@ -240,6 +246,11 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     async stats(sandboxId, containerId) {
       assertValidIds(sandboxId, containerId);
       return await readStats(ctx, sandboxId, containerId);
+    },
+
+    async volumeUsage(sandboxId) {
+      assertValidIds(sandboxId);
+      return await readUsage(ctx, sandboxId);
     },
 
     async list(wanted = () => true) {

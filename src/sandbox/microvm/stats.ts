@@ -1,10 +1,12 @@
-import { GantryError } from "../../system/errors.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import type { ContainerStats } from "../driver.ts";
+import { isRefusal } from "./channel/push.ts";
 import { noSuchContainer } from "./container.ts";
 import type { Context } from "./context.ts";
 import { sandboxFiles } from "./dirs.ts";
 import { observeContainer } from "./list.ts";
-import { parseStats } from "./protocol/index.ts";
+import { parseStats, parseUsage } from "./protocol/index.ts";
+import { isRunning } from "./sandbox.ts";
 
 const STATS_TIMEOUT_MS = 5000;
 
@@ -25,4 +27,18 @@ export async function readStats(ctx: Context, sandboxId: string, id: string): Pr
     memoryBytes: own["memory-bytes"],
     processes: own.processes,
   };
+}
+
+/** See SandboxDriver.volumeUsage. A VM that cannot say is asked again the next time. */
+export async function readUsage(ctx: Context, sandboxId: string): Promise<ReadonlyMap<string, number>> {
+  const sandbox = await ctx.records.sandbox(sandboxFiles(ctx.dirs, sandboxId).record).catch(() => undefined);
+  if (!sandbox || !isRunning(ctx, sandbox) || ctx.machines.silent(sandboxId)) return new Map();
+  const { guest } = ctx.machines.get(sandboxId);
+  try {
+    return parseUsage(await guest.request({ type: "usage", body: null }, AbortSignal.timeout(STATS_TIMEOUT_MS)));
+  } catch (error) {
+    // An agent of an earlier version does not know the question.
+    if (isRefusal(error) || isGantryError(error)) return new Map();
+    throw error;
+  }
 }

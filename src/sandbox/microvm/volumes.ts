@@ -33,13 +33,18 @@ export async function provideVolumes(
   }
 }
 
+/** How far an emptyDir on disk can go beyond its limit until that is noticed, and its pod evicted. Bytes. */
+const excess = (limit: number): number => Math.max(Math.ceil(limit / 4), 16 * 2 ** 20);
+
 async function provide(ctx: Context, sandboxId: string, volume: PreparedVolume, signal: AbortSignal): Promise<void> {
   const { guest } = ctx.machines.get(sandboxId);
   const { name, sizeLimitBytes } = volume;
-  const size = sizeLimitBytes === undefined ? {} : { sizeBytes: sizeLimitBytes };
+  const memory = volume.medium === "Memory";
+  const size =
+    sizeLimitBytes === undefined ? {} : { sizeBytes: sizeLimitBytes + (memory ? 0 : excess(sizeLimitBytes)) };
   switch (volume.kind) {
     case "emptyDir": {
-      const type = volume.medium === "Memory" ? "tmpfs" : "scratch";
+      const type = memory ? "tmpfs" : "scratch";
       await guest.request({ type: "volume", body: { name, source: { type, ...size }, mode: 0o777 } }, signal);
       return;
     }

@@ -183,6 +183,8 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       return readStats(ctx.cgroups, `${podCgroup(dirs, record.config.pod.uid)}/${containerId}`, clock.now());
     },
 
+    volumeUsage: async () => new Map(), // all on the host
+
     list: (wanted = () => true) => listSandboxes(ctx, wanted),
 
     watch(listener) {

@@ -1,6 +1,7 @@
 import { createHash } from "node:crypto";
-import { mkdir, readFile, rename, stat, writeFile } from "node:fs/promises";
+import { mkdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import { namesIn } from "../../namespace/files.ts";
 import type { Agent } from "./agent.ts";
 import { exists } from "./compile.ts";
 import { type CpioEntry, cpio } from "./cpio.ts";
@@ -51,7 +52,10 @@ export async function buildInitramfs(options: {
     .digest("hex")
     .slice(0, 16);
   const path = join(cacheDir, `initramfs-${hash}.cpio`);
-  if (await exists(path)) return { path, hash };
+  if (await exists(path)) {
+    await noteUse(path);
+    return { path, hash };
+  }
   await mkdir(cacheDir, { recursive: true });
   say?.("building the initramfs of micro-VMs");
   const boot = await modulesOf(kernel, BOOT_MODULES);
@@ -64,7 +68,26 @@ export async function buildInitramfs(options: {
   const temporary = `${path}.${process.pid}`;
   await writeFile(temporary, cpio([...LAYOUT, ...moduleEntries(lists), await agentEntry(agent)]));
   await rename(temporary, path);
+  await prune(cacheDir);
   return { path, hash };
+}
+
+/** Those of earlier versions, and of kernels that were tried: they are rebuilt within a second if they are wanted. */
+const UNUSED_MS = 7 * 24 * 3600 * 1000;
+const OURS = /^initramfs-[0-9a-f]{16}\.cpio(\.\d+)?$/;
+
+async function noteUse(path: string): Promise<void> {
+  const now = new Date();
+  await utimes(path, now, now).catch(() => {}); // not ours to write: whoever may remove it notes its own uses
+}
+
+/** Removes what nobody has used for a week. Whoever still knows the path finds it gone, and builds it again. */
+async function prune(cacheDir: string): Promise<void> {
+  for (const name of (await namesIn(cacheDir)).filter((each) => OURS.test(each))) {
+    const path = join(cacheDir, name);
+    const used = (await stat(path).catch(() => undefined))?.mtimeMs ?? Number.POSITIVE_INFINITY;
+    if (Date.now() - used > UNUSED_MS) await rm(path, { force: true });
+  }
 }
 
 async function modulesOf({ modules }: Kernel, wanted: readonly string[]): Promise<KernelModule[]> {

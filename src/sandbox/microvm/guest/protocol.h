@@ -54,6 +54,7 @@
  *   LIST        → for each: container= state=creating|created|running|exited pid= created-ns= started-ns= finished-ns=
  *               exit-code= (128+n for a signal) oom= log-port= message=(termination message, ≤ 4096 bytes)
  *   STATS       → for each running: container= cpu-ns= memory-bytes= processes=
+ *   USAGE       → for each scratch volume with a quota: volume= bytes=
  *   LOG         container= log-port=N  ; later lines go to port N; answered when all earlier ones are written
  *   EXEC        container= argv=… env=… cwd= uid= gid= group=… caps= no-new-privs= seccomp= tty= stdin= columns= rows=
  *               credit=BYTES (of output that the agent may send) → (nothing) once execve worked. Its id is the session's.
@@ -89,7 +90,7 @@ enum frame_flag { FLAG_MORE = 1, FLAG_EOF = 2, FLAG_STDERR = 4 };
 
 enum frame_type {
 	HELLO = 1, PING, CONFIGURE, VOLUME, PUSH_BEGIN, PUSH_FILE, PUSH_DATA, PUSH_COMMIT, CREATE, START, SIGNAL, KILL,
-	REMOVE, LIST, STATS, LOG, EXEC, EXEC_STDIN, EXEC_RESIZE, EXEC_SIGNAL, EXEC_CREDIT, SHUTDOWN, ATTACH,
+	REMOVE, LIST, STATS, LOG, EXEC, EXEC_STDIN, EXEC_RESIZE, EXEC_SIGNAL, EXEC_CREDIT, SHUTDOWN, ATTACH, USAGE,
 	OK = 64, ERROR, EXEC_OUTPUT, EXEC_STDIN_CREDIT, EXEC_EXIT, EVENT_EXIT, EVENT_OOM, EVENT_FATAL,
 };
 

@@ -110,6 +110,26 @@ bool volume_create(struct fields f)
 	return true;
 }
 
+void volume_usage(uint32_t id)
+{
+	DIR *volumes = opendir(RUN "/scratch/volumes");
+	struct fsxattr attributes;
+	struct if_dqblk quota;
+	out_begin();
+	for (struct dirent *e; volumes != NULL && (e = readdir(volumes)) != NULL;) {
+		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(volumes), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+		if (fd < 0) continue;
+		if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0 && attributes.fsx_projid != 0 &&
+		    syscall(SYS_quotactl, QCMD(Q_GETQUOTA, PRJQUOTA), scratch_disk, attributes.fsx_projid, &quota) == 0) {
+			out_field("volume", "%s", e->d_name);
+			out_field("bytes", "%llu", (unsigned long long)quota.dqb_curspace);
+		}
+		close(fd);
+	}
+	if (volumes != NULL) closedir(volumes);
+	out_send(OK, id);
+}
+
 int volume_open(const char *name, int flags)
 {
 	char path[300];

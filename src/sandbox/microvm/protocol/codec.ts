@@ -15,6 +15,7 @@ import {
   type GuestStats,
   guestContainer,
   guestStats,
+  guestUsage,
   MAX_MESSAGE,
   MAX_PAYLOAD,
   oomFields,
@@ -103,14 +104,19 @@ export function parseStats(fields: readonly Field[]): GuestStats[] {
   return groups(fields).map((group) => parseFields(guestStats, group));
 }
 
-/** Each `container=` begins a group. */
-function groups(fields: readonly Field[]): Field[][] {
+/** The answer to `usage`: bytes by volume. @throws GantryError runtime-failed */
+export function parseUsage(fields: readonly Field[]): ReadonlyMap<string, number> {
+  const all = groups(fields, "volume").map((group) => parseFields(guestUsage, group));
+  return new Map(all.map(({ volume, bytes }) => [volume, bytes]));
+}
+
+/** Each field called `first` begins a group. */
+function groups(fields: readonly Field[], first = "container"): Field[][] {
   const all: Field[][] = [];
   for (const field of fields) {
-    if (field[0] === "container") all.push([]);
+    if (field[0] === first) all.push([]);
     const last = all.at(-1);
-    if (last === undefined || all.length > MAX_GROUPS)
-      throw broken("a list that begins with no container, or never ends");
+    if (last === undefined || all.length > MAX_GROUPS) throw broken("a list that begins with no name, or never ends");
     last.push(field);
   }
   return all;

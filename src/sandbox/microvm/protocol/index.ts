@@ -1,5 +1,5 @@
 /** The protocol between the host and the agent in a micro-VM: typed requests, validated answers. No I/O. */
-export { AgentDecoder, encodeData, encodeRequest, parseFields, parseList, parseStats } from "./codec.ts";
+export { AgentDecoder, encodeData, encodeRequest, parseFields, parseList, parseStats, parseUsage } from "./codec.ts";
 export { resyncFill } from "./frames.ts";
 export {
   type AgentMessage,

@@ -46,6 +46,7 @@ export const REQUEST = {
   execCredit: 21,
   shutdown: 22,
   attach: 23,
+  usage: 24,
 } as const;
 export type RequestName = keyof typeof REQUEST;
 
@@ -126,6 +127,9 @@ export const guestStats = z.object({
   processes: count,
 });
 export type GuestStats = z.infer<typeof guestStats>;
+
+/** A volume on the scratch disk, and what is in it. */
+export const guestUsage = z.object({ volume: guestName, bytes: count });
 
 export const creditFields = z.object({ bytes: count.pipe(z.number().max(MAX_MESSAGE)) });
 export const execExitFields = z.object({ "exit-code": count.pipe(z.number().max(255)) });

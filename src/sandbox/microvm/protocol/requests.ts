@@ -123,6 +123,7 @@ export interface RequestPayloads {
   readonly remove: { readonly container: string };
   readonly list: null;
   readonly stats: null;
+  readonly usage: null;
   readonly log: { readonly container: string; readonly logPort: number };
   readonly exec: ExecStartRequest;
   readonly attach: { readonly container: string; readonly stdin: boolean };
@@ -145,6 +146,7 @@ export function requestFields(request: ControlRequest): Field[] {
     case "pushCommit":
     case "list":
     case "stats":
+    case "usage":
     case "shutdown":
       return [];
     case "configure":

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CreateRequest, GuestProcess } from "../../../../src/sandbox/microvm/protocol/index.ts";
-import { parseStats } from "../../../../src/sandbox/microvm/protocol/index.ts";
+import { parseStats, parseUsage } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import type { Client } from "./client.ts";
 import { Vm } from "./vm.ts";
 
@@ -206,6 +206,11 @@ describe("a real micro-VM", () => {
     expect([first, full, again].join()).toMatch(/quota exceeded.*No space left.*quota exceeded/);
     expect(Number(quota)).toBeLessThanOrEqual(3 << 20);
     expect(Number(size)).toBeGreaterThan(60 << 20);
+    const usage = async () => parseUsage((await client.request("usage", null)).fields);
+    expect([...(await usage()).keys()]).toEqual(["small"]);
+    const before = (await usage()).get("small") ?? 0;
+    await run("c-usage", shell("dd if=/dev/zero of=/small/y bs=64k count=32"), { mounts });
+    expect((await usage()).get("small")).toBe(before + (2 << 20));
   });
 
   test("shares volumes and a pid namespace between containers", async () => {

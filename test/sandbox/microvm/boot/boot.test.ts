@@ -8,6 +8,7 @@ import {
   readFileSync,
   rmSync,
   statSync,
+  utimesSync,
   writeFileSync,
 } from "node:fs";
 import { tmpdir } from "node:os";
@@ -15,6 +16,7 @@ import { basename, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { cpio } from "../../../../src/sandbox/microvm/boot/cpio.ts";
 import {
+  buildInitramfs,
   customKernel,
   ensureAgent,
   ensureBootFiles,
@@ -32,14 +34,39 @@ afterEach(() => rmSync(directory, { recursive: true, force: true }));
 describe("boot files", () => {
   test("are made once and named by what they are made of", async () => {
     const files = await ensureBootFiles({ cacheDir: BOOT_CACHE });
-    const made = statSync(files.initramfs).mtimeMs;
+    const made = statSync(files.initramfs).ino;
     expect(await ensureBootFiles({ cacheDir: BOOT_CACHE })).toEqual(files);
-    expect(statSync(files.initramfs).mtimeMs).toBe(made);
+    expect(statSync(files.initramfs).ino).toBe(made);
     const listed = execFileSync("cpio", ["-tv", "--quiet"], { input: readFileSync(files.initramfs) }).toString();
     expect(listed).toMatch(/^-rwxr-xr-x .* init$/m);
     expect(listed).toMatch(/^crw------- .* 5, +1 .*dev\/console$/m);
     expect(listed).toContain("modules/erofs.ko");
     expect(readdirSync(BOOT_CACHE).filter((name) => /^\.download|\.\d+$/.test(name))).toEqual([]);
+  });
+
+  test("an initramfs that nobody has used for long goes when there is a new one", async () => {
+    const [kernel, agent] = await Promise.all([
+      ensureKernel({ cacheDir: BOOT_CACHE }),
+      ensureAgent({ cacheDir: BOOT_CACHE }),
+    ]);
+    const monthAgo = new Date(Date.now() - 30 * 24 * 3600 * 1000);
+    const [stale, half, recent, other] = [
+      "initramfs-0123456789abcdef.cpio",
+      "initramfs-0123456789abcdef.cpio.123",
+      "initramfs-fedcba9876543210.cpio",
+      "initramfs-of-mine.cpio",
+    ].map((name) => join(directory, name));
+    for (const path of [stale, half, recent, other]) {
+      if (path === undefined) throw new Error("no path");
+      writeFileSync(path, "");
+      if (path !== recent) utimesSync(path, monthAgo, monthAgo);
+    }
+    const made = await buildInitramfs({ kernel, agent, cacheDir: directory });
+    const left = [made.path, recent, other].map((path) => basename(path ?? ""));
+    expect(readdirSync(directory).sort()).toEqual(left.sort());
+    utimesSync(made.path, monthAgo, monthAgo);
+    expect(await buildInitramfs({ kernel, agent, cacheDir: directory })).toEqual(made);
+    expect(statSync(made.path).mtimeMs).toBeGreaterThan(monthAgo.getTime());
   });
 
   test("modules come behind what they need", async () => {

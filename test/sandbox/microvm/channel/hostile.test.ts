@@ -11,7 +11,7 @@ import { Guest } from "../../../../src/sandbox/microvm/channel/guest.ts";
 import { AgentLink, type SessionListener } from "../../../../src/sandbox/microvm/channel/link.ts";
 import { Session } from "../../../../src/sandbox/microvm/exec.ts";
 import { encodeFrame, FrameReader } from "../../../../src/sandbox/microvm/protocol/frames.ts";
-import { parseStats } from "../../../../src/sandbox/microvm/protocol/index.ts";
+import { parseStats, parseUsage } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import { FLAG_MORE, MAX_PAYLOAD, REQUEST, RESPONSE } from "../../../../src/sandbox/microvm/protocol/messages.ts";
 
 const SIGNAL = new AbortController().signal;
@@ -270,6 +270,40 @@ test("stats are numbers of known size or nothing", () => {
   }
   const many = Array.from({ length: 2000 }, (_, n) => stats(`container=c${n}`)).flat();
   expect(() => parseStats(many)).toThrow("never ends");
+});
+
+test("what volumes take is a number by a name, or nothing", () => {
+  expect(
+    parseUsage([
+      ["volume", "v.1"],
+      ["bytes", "7"],
+      ["volume", "w"],
+      ["bytes", "0"],
+    ]),
+  ).toEqual(
+    new Map([
+      ["v.1", 7],
+      ["w", 0],
+    ]),
+  );
+  const bad: [string, string][][] = [
+    [["bytes", "7"]],
+    [
+      ["volume", "../v"],
+      ["bytes", "7"],
+    ],
+    [
+      ["volume", "v"],
+      ["bytes", "-7"],
+    ],
+    [["volume", "v"]],
+    [
+      ["volume", "v"],
+      ["bytes", "7"],
+      ["bytes", "8"],
+    ],
+  ];
+  for (const fields of bad) expect(() => parseUsage(fields), JSON.stringify(fields)).toThrow();
 });
 
 test("a peer that reads nothing is given up before it fills our memory", async () => {
