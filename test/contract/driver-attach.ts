@@ -75,6 +75,20 @@ export function attaching(bench: Bench): void {
     session.kill();
   });
 
+  testWhere(bench.features.inside)("a client that never reads holds up neither the app nor another", async () => {
+    const { id } = await bench.sandbox();
+    const app = await bench.start(id, ["sh", "-c", "read go; seq 1 200000; exit 4"], { stdin: "kept" });
+    const deaf = await bench.driver.attach(id, app, { stdin: true }, signal);
+    const other = await bench.driver.attach(id, app, { stdin: false }, signal);
+    const output = text(other.stdout);
+    deaf.stdin?.write("go\n");
+    expect(await bench.exited(id, app)).toMatchObject({ exitCode: 4 });
+    expect(await other.exitCode).toBe(4);
+    expect(await output).toBe(Array.from({ length: 200_000 }, (_, n) => `${n + 1}\n`).join(""));
+    deaf.kill();
+    await deaf.exitCode;
+  });
+
   testWhere(bench.features.inside)("a terminal: one stream, its size, the exit code of the app", async () => {
     const { id } = await bench.sandbox();
     const script =

@@ -40,10 +40,10 @@ function works(example: ExampleFile): void {
 function isRefused(example: ExampleFile, why: string): void {
   test(`${example.name} is refused: ${why}`, async () => {
     host.write(example.name, example.text);
-    const { code, stderr } = await host.gantry("validate", join(host.manifests, example.name));
+    const { code, stdout } = await host.gantry("validate", join(host.manifests, example.name));
     expect(code).toBe(1);
-    expect(stderr).toMatch(new RegExp(`${example.name}:\\d+:\\d+: .*${why}`));
-    await eventually(async () => (await host.gantry("status")).stderr.includes(why), { what: `refused: ${why}` });
+    expect(stdout).toMatch(new RegExp(`${example.name}:\\d+:\\d+: .*${why}`));
+    await eventually(async () => (await host.gantry("status")).stdout.includes(why), { what: `refused: ${why}` });
     host.remove(example.name);
     expect((await host.pods()).filter(({ metadata }) => example.pods.includes(metadata.name))).toEqual([]);
   });
