@@ -114,7 +114,11 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       const refused = runtimeClass === "namespace" ? [] : special;
       for (const [name, path, type, script] of all)
         host.write(`path-${name}.yaml`, mounting(`path-${name}`, path, type, script));
-      for (const [name] of refused) {
+      for (const [name, path, , script] of refused) {
+        const { code, stdout } = await host.gantry("validate", join(host.manifests, `path-${name}.yaml`));
+        expect([code, stdout]).toEqual([1, expect.stringMatching(/:\d+:\d+: .*type: is not possible in a micro-VM/)]);
+        // What one without a type is, only the host knows.
+        host.write(`path-${name}.yaml`, mounting(`path-${name}`, path, "", script));
         const saysWhy = ({ status }: PodView): boolean => status.message?.includes("a socket, a device") === true;
         await host.waitFor(`path-${name}`, saysWhy, "why it is refused");
       }

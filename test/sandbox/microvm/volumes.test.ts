@@ -63,8 +63,15 @@ describe("volumes of a micro-VM", () => {
     await bench.exec(id, a, ["sh", "-c", "echo hello > /data/x; echo y > /memory/y"]);
     expect(await bench.exec(id, b, ["cat", "/in/x"])).toMatchObject({ stdout: "hello\n" });
     expect((await bench.exec(id, b, ["touch", "/in/y"])).code).toBe(1);
-    const full = await bench.exec(id, a, ["sh", "-c", "head -c 2000000 /dev/zero > /data/full; stat -c %s /data/full"]);
-    expect(Number(full.stdout)).toBeLessThanOrEqual(1 << 20);
+    // Beyond the limit, for which the pod is evicted, but not far.
+    const fill = "head -c 60000000 /dev/zero > /data/full; stat -c %s /data/full";
+    const full = Number((await bench.exec(id, a, ["sh", "-c", fill])).stdout);
+    expect(full).toBeGreaterThan(1 << 20);
+    expect(full).toBeLessThanOrEqual(17 << 20);
+    const used = await bench.driver.volumeUsage(id);
+    expect([...used.keys()]).toEqual(["data"]);
+    expect(used.get("data")).toBeGreaterThanOrEqual(full);
+    expect(await bench.driver.volumeUsage("no-such-sandbox")).toEqual(new Map());
   });
 
   test("a mount of a volume that the pod does not have is refused", async () => {
