@@ -32,6 +32,8 @@ export type Difference =
 export interface DiffOptions {
   /** Set while a source can't be trusted: what is not desired may only be unseen, so nothing is removed. */
   readonly keepUnwanted: boolean;
+  /** Whether a controller has taken the pod back: it goes even then. */
+  readonly retired?: (pod: KnownPod) => boolean;
 }
 
 /** Ordered by key, then by kind, so that equal inputs in any order give equal output. */
@@ -40,9 +42,12 @@ export function diff(desired: Desired, pods: readonly KnownPod[], options: DiffO
   const differences: Difference[] = [];
   for (const [key, want] of desired.pods) differences.push(...differencesOf(want, byKey.get(key) ?? []));
   for (const [key, known] of byKey) {
-    if (desired.pods.has(key) || desired.withheld.has(key) || options.keepUnwanted) continue;
-    for (const { uid, deleting } of known) {
-      if (!deleting) differences.push({ type: "unwanted", key, uid, reason: "no manifest asks for it" });
+    if (desired.pods.has(key) || desired.withheld.has(key)) continue;
+    for (const pod of known) {
+      const retired = options.retired?.(pod) ?? false;
+      if (pod.deleting || (options.keepUnwanted && !retired)) continue;
+      const reason = retired ? "its controller does not want it any more" : "no manifest asks for it";
+      differences.push({ type: "unwanted", key, uid: pod.uid, reason });
     }
   }
   return differences.sort((a, b) => compare(a.key, b.key) || compare(a.type, b.type) || compare(idOf(a), idOf(b)));

@@ -49,6 +49,11 @@ export function createBackend(parts: BackendParts): ApiBackend {
     },
     async deletePod(namespace, name, graceMs) {
       const state = findPod(supervisor, namespace, name);
+      if (reconciler.controllers.drop("Pod", `${namespace}/${name}`)) {
+        // Its controller may make another in its place.
+        if (state !== undefined) supervisor.remove(state.uid, graceMs);
+        return;
+      }
       try {
         await writer.remove({ kind: "Pod", namespace, name });
       } catch (error) {

@@ -1,5 +1,17 @@
 /** What reading manifests yields. The object types themselves are z.infer of the schemas in schema/. */
-import type { ConfigMap, Pod, RuntimeClass, Secret } from "./schema/index.ts";
+import type {
+  ConfigMap,
+  CronJob,
+  DaemonSet,
+  Deployment,
+  Job,
+  Pod,
+  ReplicaSet,
+  RuntimeClass,
+  Secret,
+  Service,
+  StatefulSet,
+} from "./schema/index.ts";
 
 /** A place in a file. Lines and columns count from 1. */
 export interface Place {
@@ -21,7 +33,10 @@ export interface Problem {
   readonly object: string | undefined;
 }
 
-export type ManifestObject = Pod | ConfigMap | Secret | RuntimeClass;
+/** Objects that keep pods of their own. */
+export type Workload = Deployment | ReplicaSet | DaemonSet | StatefulSet | Job | CronJob;
+
+export type ManifestObject = Pod | ConfigMap | Secret | RuntimeClass | Service | Workload;
 
 /** One validated object with all defaults filled in, and where it came from. */
 export interface LoadedObject {
@@ -32,6 +47,8 @@ export interface LoadedObject {
   readonly warnings: readonly Problem[];
   /** True when the file is broken now and this is the last good version of it. */
   readonly stale: boolean;
+  /** Of a workload: the plain data that was written, without defaults. */
+  readonly written?: unknown;
 }
 
 export interface ParseResult {

@@ -6,4 +6,6 @@ export { byPosition, formatPlace, formatProblem, identityOf } from "./problem.ts
 export { parseBytes, parseMilliCpu, parseQuantity } from "./quantity.ts";
 export type * from "./schema/index.ts";
 export { defaultPullPolicy } from "./schema/index.ts";
+export { isEmptySelector, selects } from "./selector.ts";
+export { type DescribedPod, describedPod } from "./templates.ts";
 export { DEFAULT_SIZE_LIMIT } from "./yaml/decode.ts";

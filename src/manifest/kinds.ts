@@ -3,7 +3,19 @@ import type { z } from "zod";
 import { nearestName } from "../system/nearest.ts";
 import type { ManifestObject } from "./contract.ts";
 import { type Issue, show } from "./issue.ts";
-import { configMap, pod, runtimeClass, secret } from "./schema/index.ts";
+import {
+  configMap,
+  cronJob,
+  daemonSet,
+  deployment,
+  job,
+  pod,
+  replicaSet,
+  runtimeClass,
+  secret,
+  service,
+  statefulSet,
+} from "./schema/index.ts";
 import { isRecord } from "./yaml/plain.ts";
 
 interface Kind {
@@ -16,25 +28,25 @@ const SUPPORTED: Readonly<Record<string, Kind>> = {
   ConfigMap: { apiVersion: "v1", schema: configMap },
   Secret: { apiVersion: "v1", schema: secret },
   RuntimeClass: { apiVersion: "node.k8s.io/v1", schema: runtimeClass },
+  Service: { apiVersion: "v1", schema: service },
+  Deployment: { apiVersion: "apps/v1", schema: deployment },
+  ReplicaSet: { apiVersion: "apps/v1", schema: replicaSet },
+  DaemonSet: { apiVersion: "apps/v1", schema: daemonSet },
+  StatefulSet: { apiVersion: "apps/v1", schema: statefulSet },
+  Job: { apiVersion: "batch/v1", schema: job },
+  CronJob: { apiVersion: "batch/v1", schema: cronJob },
 };
 
 /** Kinds of later releases. */
 const LATER: Readonly<Record<string, string>> = {
   PersistentVolumeClaim: "v1",
-  Deployment: "apps/v1",
-  DaemonSet: "apps/v1",
-  Job: "batch/v1",
-  CronJob: "batch/v1",
 };
 
 /** Kinds that people have lying next to their pods, and what to do instead. */
 const FOREIGN: Readonly<Record<string, string>> = {
-  Service: "publish a port of the pod with hostPort",
   Ingress: "publish a port of the pod with hostPort",
   Namespace: "namespaces need no manifest: write metadata.namespace in the objects",
-  StatefulSet: "write a Pod",
-  ReplicaSet: "write a Pod",
-  ReplicationController: "write a Pod",
+  ReplicationController: "write a Deployment",
   PersistentVolume: "mount a hostPath or emptyDir volume",
   StorageClass: "mount a hostPath or emptyDir volume",
   ServiceAccount: "pods here talk to no API server: remove it",
@@ -43,7 +55,7 @@ const FOREIGN: Readonly<Record<string, string>> = {
   ClusterRole: "pods here talk to no API server: remove it",
   ClusterRoleBinding: "pods here talk to no API server: remove it",
   NetworkPolicy: "remove it",
-  HorizontalPodAutoscaler: "remove it",
+  HorizontalPodAutoscaler: "remove it, and set replicas in the Deployment",
   PodDisruptionBudget: "remove it",
   LimitRange: "set resources in each pod",
   ResourceQuota: "set resources in each pod",

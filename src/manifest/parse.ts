@@ -94,7 +94,19 @@ function readObject(
   if (object === undefined || document.broken) return;
   const warnings = found.filter((problem) => problem.severity === "warning");
   const locate = (path: FieldPath): Place => ({ file, ...document.locate([...base, ...path]) });
-  objects.push({ object, place: locate([]), places: placesOf(object, locate), warnings, stale: false });
+  objects.push({
+    object,
+    place: locate([]),
+    places: placesOf(object, locate),
+    warnings,
+    stale: false,
+    ...writtenOf(object, value),
+  });
+}
+
+/** What a roll-back puts back into the file is what was written there, without defaults. */
+function writtenOf({ kind }: ManifestObject, value: unknown): { written?: unknown } {
+  return kind === "Deployment" || kind === "DaemonSet" || kind === "StatefulSet" ? { written: value } : {};
 }
 
 /**

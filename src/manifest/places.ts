@@ -1,7 +1,9 @@
 /** Where the fields of an object stand that only a look beyond its own file can find fault with. Pure. */
 import type { ManifestObject, Place } from "./contract.ts";
 import { type FieldPath, fieldName } from "./issue.ts";
-import type { Container } from "./schema/index.ts";
+import { DEPENDS_ON_ANNOTATION } from "./pod-annotations.ts";
+import type { Container, Pod } from "./schema/index.ts";
+import { describedPod } from "./templates.ts";
 import { vmRefusals } from "./vm-refusals.ts";
 
 /**
@@ -17,10 +19,18 @@ export function placesOf(object: ManifestObject, locate: (path: FieldPath) => Pl
  * that cannot give what is asked for.
  */
 function fieldsOf(object: ManifestObject): FieldPath[] {
-  const name = ["metadata", "name"];
-  if (object.kind !== "Pod") return [name];
-  const { spec } = object;
-  const fields: FieldPath[] = [name, ...vmRefusals(object).map(({ path }) => path)];
+  const name: FieldPath = ["metadata", "name"];
+  const described = describedPod(object);
+  const own: FieldPath[] = object.kind === "Pod" ? [name] : [name, ["spec", "selector"]];
+  if (described === undefined) return [name];
+  return [...own, ...fieldsOfPod(described.pod).map((path) => [...described.path, ...path])];
+}
+
+function fieldsOfPod(pod: Pod): FieldPath[] {
+  const { metadata, spec } = pod;
+  const fields: FieldPath[] = vmRefusals(pod).map(({ path }) => path);
+  if (metadata.annotations?.[DEPENDS_ON_ANNOTATION] !== undefined)
+    fields.push(["metadata", "annotations", DEPENDS_ON_ANNOTATION]);
   if (spec.runtimeClassName !== undefined) fields.push(["spec", "runtimeClassName"]);
   for (const list of ["initContainers", "containers"] as const) {
     for (const [at, container] of (spec[list] ?? []).entries()) {

@@ -5,11 +5,12 @@
  * at the sources, at the drivers, or at one key.
  */
 import { cpuUsage } from "node:process";
+import { type Controllers, createControllers } from "../controller/manager.ts";
 import { buildDesired, type Desired, NOTHING_DESIRED, withholdBroken } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
 import { imageNamesIn } from "../gc/names.ts";
 import { sharesHostPort } from "../host-ports.ts";
-import { type Container, identityOf, type Pod, type Problem } from "../manifest/index.ts";
+import { type Container, identityOf, type LoadedObject, type Pod, type Problem } from "../manifest/index.ts";
 import { type PlanStep, plan } from "../plan.ts";
 import type { DesiredPod, PodSupervisor } from "../pod/contract.ts";
 import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
@@ -22,6 +23,7 @@ import { coalesce } from "./coalesce.ts";
 import { namespacesWithOtherConfig } from "./config-changes.ts";
 import { execute } from "./execute.ts";
 import { Failures, failureEvent } from "./failures.ts";
+import { withMade } from "./made.ts";
 import { NextImages } from "./next-images.ts";
 import { createObserver } from "./observer.ts";
 import { pace } from "./pace.ts";
@@ -57,6 +59,10 @@ export interface Reconciler {
   /** By pod uid, newest sandbox first, as of the last look. */
   allObserved(): ReadonlyMap<string, readonly ObservedSandbox[]>;
   desired(): Desired;
+  /** Deployments, Jobs … and what they keep. */
+  readonly controllers: Controllers;
+  /** Calls back when any of their objects is another one than before. */
+  watchObjects(listener: () => void): () => void;
   /** Every image that a manifest names; undefined while a source can't be trusted, or was not read yet. */
   imagesNamed(): ReadonlySet<string> | undefined;
   /** Everything that is wrong with the sources, and the sources that can't be trusted now. */
@@ -107,7 +113,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
 
   const decide = (slice: Desired, pods: readonly KnownPod[]): PlanStep[] =>
     // Before the sources were read for the first time nothing can be told to be unwanted.
-    plan(diff(slice, pods, { keepUnwanted: !synced || sourceReport.held.size > 0 }));
+    plan(diff(slice, pods, { keepUnwanted: !synced || sourceReport.held.size > 0, retired }));
+  const retired = ({ managed }: KnownPod): boolean => synced && managed !== undefined && controllers.keeps(managed.pod);
 
   /** What is wanted never collides, so whoever still has one of its ports is about to let it go. */
   const mustWaitForPort = ({ key, pod }: DesiredPod): boolean => {
@@ -181,13 +188,30 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const lookAtSources = coalesce(async (): Promise<void> => {
     if (stopping.signal.aborted) return;
     const states = await Promise.all(sources.map(async (source) => ({ source, state: await source.read() })));
-    const before = desired;
-    const written = states.flatMap(({ state }) => state.objects);
+    written = states.flatMap(({ state }) => state.objects);
     imagesNamed = new Set(imageNamesIn(written.map(({ object }) => object)));
     const { objects, problems: rivals } = distinct(written, (identity) => owners.get(identity));
     owners = new Map(objects.map((loaded) => [identityOf(loaded.object), loaded.place.file]));
+    written = objects;
+    found = [...states.flatMap(({ state }) => state.problems), ...rivals];
+    held = new Map(
+      states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
+    );
+    synced = true;
+    controllers.written(written);
+    rebuild();
+  });
+
+  /** What the sources said last, and what controllers make of it. */
+  let written: readonly LoadedObject[] = [];
+  let found: readonly Problem[] = [];
+  let held: ReadonlyMap<string, string> = new Map();
+
+  /** Puts together what is wanted; queues the keys that are wanted otherwise than before. */
+  const rebuild = (): void => {
+    const before = desired;
     const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
-    const found = [...states.flatMap(({ state }) => state.problems), ...rivals];
+    const { objects, problems: taken } = withMade(written, controllers.pods());
     const built = buildDesired(objects, {
       accepted,
       drivers: drivers.map(({ runtimeClass }) => runtimeClass),
@@ -195,19 +219,27 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       handlers: options.handlers,
     });
     desired = withholdBroken(built, found);
-    report({
-      problems: [...found, ...desired.problems],
-      held: new Map(
-        states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
-      ),
-    });
-    synced = true;
+    report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
     for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
       if (before.pods.get(key) !== desired.pods.get(key)) queue.add(key);
     }
     // At the first time, too: pods that were taken over before it have found no ConfigMap yet.
     tellConfigChanges(before, desired);
+  };
+
+  const controllers = createControllers({
+    store: store.objects,
+    pods: () => supervisor.list(),
+    event: options.event,
+    onChange(podsChanged) {
+      if (podsChanged && synced) rebuild();
+      for (const listener of objectListeners) listener();
+    },
+    clock,
+    log,
+    newUid: options.newUid,
   });
+  const objectListeners = new Set<() => void>();
 
   const report = (next: SourceReport): void => {
     for (const event of reportEvents(sourceReport, next, clock.now())) options.event(event);
@@ -260,6 +292,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
           driver.watch(({ sandboxId }) => background("looking at a sandbox", () => observer.lookAt(sandboxId))()),
         ),
         supervisor.subscribe((change) => {
+          controllers.podChanged(supervisor.get(change.uid), change.uid);
           if (change.type === "removed") {
             store.accepted.remove(change.uid);
             observer.removed(change.uid);
@@ -276,6 +309,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     allObserved: observer.all,
     desired: () => desired,
+    controllers,
+    watchObjects(listener) {
+      objectListeners.add(listener);
+      return () => objectListeners.delete(listener);
+    },
     imagesNamed: () => (synced && sourceReport.held.size === 0 ? imagesNamed : undefined),
     problems: () => ({
       problems: [...sourceReport.problems, ...failures.problems(podOf)],
@@ -293,6 +331,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       if (stopping.signal.aborted) return;
       stopping.abort();
       clock.clearTimeout(timer);
+      controllers.close();
       for (const stop of unsubscribe) stop();
       await Promise.all(sources.map((source) => source.stop()));
       await queue.close();

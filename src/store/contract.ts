@@ -33,6 +33,10 @@ export interface StateStore {
     put(facts: UpdateFacts): void;
     remove(key: string, container: string): void;
   };
+  /** What controllers keep, as JSON, by "<kind> <namespace>/<name>". */
+  readonly objects: TextTable;
+  /** Of pods that are being changed or were changed back, by "<namespace>/<name>", as JSON. */
+  readonly versions: TextTable;
   readonly events: {
     /** Counts up instead of adding a row when the newest event of the same object has the same type, reason and message. */
     add(event: NewEvent): PodEvent;
@@ -41,6 +45,12 @@ export interface StateStore {
     prune(keep: number): void;
   };
   close(): void;
+}
+
+export interface TextTable {
+  list(): { readonly key: string; readonly text: string }[];
+  put(key: string, text: string): void;
+  remove(key: string): void;
 }
 
 export interface PodFacts {

@@ -1,9 +1,9 @@
 /** Facts that outlive the daemon, in one SQLite file. */
 import type { DatabaseSync, SQLInputValue } from "node:sqlite";
 import { GantryError, toGantryError } from "../system/errors.ts";
-import type { ContainerFacts, NewEvent, PodEvent, PodFacts, StateStore, UpdateFacts } from "./contract.ts";
+import type { ContainerFacts, NewEvent, PodEvent, PodFacts, StateStore, TextTable, UpdateFacts } from "./contract.ts";
 import { openDatabase } from "./open.ts";
-import { acceptedRow, containerRow, eventRow, lastGoodRow, podRow, updateRow } from "./rows.ts";
+import { acceptedRow, containerRow, eventRow, lastGoodRow, podRow, textRow, updateRow } from "./rows.ts";
 
 export type * from "./contract.ts";
 
@@ -62,6 +62,8 @@ function createStore(database: DatabaseSync): StateStore {
     accepted: acceptedTable(statement),
     lastGood: lastGoodTable(statement),
     updates: updateTable(statement),
+    objects: textTable(statement, "objects"),
+    versions: textTable(statement, "versions"),
     events: eventTable(statement),
     close: () => database.close(),
   };
@@ -150,6 +152,17 @@ function updateTable(prepare: Prepare): StateStore["updates"] {
     list: () => all.all().map((row): UpdateFacts => updateRow.parse(row).facts),
     put: (facts) => put.run(facts.key, facts.container, JSON.stringify(facts)),
     remove: (key, container) => remove.run(key, container),
+  };
+}
+
+function textTable(prepare: Prepare, table: "objects" | "versions"): TextTable {
+  const all = prepare(`SELECT key, text FROM ${table} ORDER BY key`);
+  const put = prepare(`INSERT OR REPLACE INTO ${table} VALUES (?, ?)`);
+  const remove = prepare(`DELETE FROM ${table} WHERE key = ?`);
+  return {
+    list: () => all.all().map((row) => textRow.parse(row)),
+    put: (key, text) => put.run(key, text),
+    remove: (key) => remove.run(key),
   };
 }
 

@@ -57,4 +57,8 @@ export const MIGRATIONS: readonly string[] = [
     PRIMARY KEY (key, container)
   ) STRICT;
   `,
+  `
+  CREATE TABLE objects (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+  CREATE TABLE versions (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
+  `,
 ];

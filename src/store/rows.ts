@@ -93,6 +93,8 @@ export const containerRow = z
 
 export const acceptedRow = z.object({ uid: z.string(), text: z.string() });
 
+export const textRow = z.object({ key: z.string(), text: z.string() });
+
 export const lastGoodRow = z.object({ file: z.string(), text: z.string() });
 
 export const eventRow = z

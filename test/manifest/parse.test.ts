@@ -212,8 +212,8 @@ describe("places", () => {
     ],
     [
       "a later kind",
-      "apiVersion: apps/v1\nkind: Deployment\n",
-      "2:7: error: kind: kind Deployment is not supported yet (write its pods as kind Pod)",
+      "apiVersion: v1\nkind: PersistentVolumeClaim\n",
+      "2:7: error: kind: kind PersistentVolumeClaim is not supported yet (write its pods as kind Pod)",
     ],
     [
       "an unknown kind",

@@ -10,9 +10,24 @@ export {
   type VolumeMount,
 } from "./container.ts";
 export type { EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector } from "./env.ts";
-export type { ClusterMeta, ObjectMeta } from "./meta.ts";
+export { type CronJob, cronJob, type Job, type JobSpec, job } from "./job.ts";
+export type { ClusterMeta, LabelSelector, ObjectMeta, TemplateMeta } from "./meta.ts";
 export { type Pod, type PodDnsConfig, type PodSpec, pod } from "./pod.ts";
 export type { Lifecycle, Probe } from "./probe.ts";
 export { type RuntimeClass, runtimeClass } from "./runtime-class.ts";
 export type { PodSecurityContext, SecurityContext } from "./security.ts";
+export { type Service, type ServicePort, service } from "./service.ts";
 export { type KeyToPath, type Volume, type VolumeProjection, volume, volumeSourceNames } from "./volume.ts";
+export {
+  type ClaimTemplate,
+  type DaemonSet,
+  type Deployment,
+  daemonSet,
+  deployment,
+  type PodTemplate,
+  podTemplate,
+  type ReplicaSet,
+  replicaSet,
+  type StatefulSet,
+  statefulSet,
+} from "./workload.ts";

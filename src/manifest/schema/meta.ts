@@ -68,12 +68,16 @@ const labelSelectorRequirement = z.strictObject({
   values: maybeTexts,
 });
 
-export const maybeLabelSelector = z
-  .strictObject({ matchExpressions: z.array(labelSelectorRequirement).optional(), matchLabels: maybeLabels })
-  .optional();
+export const labelSelector = z.strictObject({
+  matchExpressions: z.array(labelSelectorRequirement).optional(),
+  matchLabels: maybeLabels,
+});
+export const maybeLabelSelector = labelSelector.optional();
 
 /** `immutable` of ConfigMap and Secret. */
 export const immutable = flag.optional();
 
 export type ObjectMeta = z.output<typeof objectMeta>;
+export type TemplateMeta = z.output<typeof templateMeta>;
+export type LabelSelector = z.output<typeof labelSelector>;
 export type ClusterMeta = z.output<typeof clusterMeta>;

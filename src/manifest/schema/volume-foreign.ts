@@ -15,7 +15,8 @@ import { maybeLabelSelector, maybeLocalObjectReference, templateMeta } from "./m
 
 const disk = { fsType: maybeText, readOnly: maybeFlag };
 
-const claimSpec = z.strictObject({
+/** Of a PersistentVolumeClaim. */
+export const claimSpec = z.strictObject({
   accessModes: maybeTexts,
   dataSource: z.strictObject({ apiGroup: maybeText, kind: someText, name: someText }).optional(),
   dataSourceRef: z

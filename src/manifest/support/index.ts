@@ -5,6 +5,15 @@ import type { ConfigMap, RuntimeClass, Secret } from "../schema/index.ts";
 import { isRecord } from "../yaml/plain.ts";
 import { metadataRules, podRules } from "./pod.ts";
 import { type AnyRule, type Fields, noEffect, oneNode, type Verdict } from "./rules.ts";
+import {
+  cronJobRules,
+  daemonSetRules,
+  deploymentRules,
+  jobRules,
+  replicaSetRules,
+  serviceRules,
+  statefulSetRules,
+} from "./workload.ts";
 
 const immutable = noEffect("the manifest is the truth, and may change");
 
@@ -42,6 +51,13 @@ export const SUPPORT: Readonly<Record<ManifestObject["kind"], Readonly<Record<st
   ConfigMap: configMapRules,
   Secret: secretRules,
   RuntimeClass: runtimeClassRules,
+  Service: serviceRules,
+  Deployment: deploymentRules,
+  ReplicaSet: replicaSetRules,
+  DaemonSet: daemonSetRules,
+  StatefulSet: statefulSetRules,
+  Job: jobRules,
+  CronJob: cronJobRules,
 };
 
 /** Errors for fields that can't be honoured and warnings for those without effect. `value` is valid plain data. */

@@ -1,5 +1,5 @@
 /** What Gantry does with the fields of a pod, outside its containers. */
-import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, Volume } from "../schema/index.ts";
+import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
 import { appArmorProfile, containerRules, seccompProfile, seLinuxOptions, windowsOptions } from "./container.ts";
 import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
@@ -20,6 +20,13 @@ export const metadataRules: Fields<ObjectMeta> = {
   resourceVersion: "supported",
   selfLink: "supported",
   uid: "supported",
+};
+
+/** metadata of a template: the pods get names of their own, in the namespace of whoever makes them. */
+export const templateMetadataRules: Fields<TemplateMeta> = {
+  ...metadataRules,
+  name: noEffect("pods made from a template get names of their own"),
+  namespace: noEffect("pods are made in the namespace of their owner"),
 };
 
 const securityContext: Fields<PodSecurityContext> = {
@@ -76,7 +83,7 @@ const volumes: Fields<Volume> = {
   vsphereVolume: foreign,
 };
 
-const spec: Fields<PodSpec> = {
+export const podSpecRules: Fields<PodSpec> = {
   activeDeadlineSeconds: "supported",
   affinity: oneNode,
   automountServiceAccountToken: noApiServer,
@@ -125,5 +132,5 @@ export const podRules: Fields<Pod> = {
   apiVersion: "supported",
   kind: "supported",
   metadata: { fields: metadataRules },
-  spec: { fields: spec },
+  spec: { fields: podSpecRules },
 };

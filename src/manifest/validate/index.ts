@@ -1,9 +1,12 @@
 /** Checks across fields, as the API server makes them once every field by itself is right. Pure. */
 import type { ManifestObject } from "../contract.ts";
 import type { FieldPath, Issue } from "../issue.ts";
+import { describedPod } from "../templates.ts";
 import { vmIssues } from "../vm.ts";
 import { validateMetadata } from "./metadata.ts";
 import { validatePod } from "./pod.ts";
+import { validateService } from "./service.ts";
+import { validateWorkload } from "./workload.ts";
 
 /** Notes one error. */
 export type Report = (path: FieldPath, message: string, hint?: string) => void;
@@ -28,6 +31,23 @@ export function validate(object: ManifestObject): Issue[] {
     case "Secret":
     case "RuntimeClass":
       break;
+    case "Service":
+      validateService(object, report);
+      break;
+    case "Deployment":
+    case "ReplicaSet":
+    case "DaemonSet":
+    case "StatefulSet":
+    case "Job":
+    case "CronJob":
+      validateWorkload(object, report);
+      break;
+  }
+  const described = object.kind === "Pod" ? undefined : describedPod(object);
+  if (described !== undefined) {
+    const { pod, path: base } = described;
+    validatePod(pod, (path, message, hint) => report([...base, ...path], message, hint));
+    issues.push(...vmIssues(pod.metadata.annotations).map((issue) => ({ ...issue, path: [...base, ...issue.path] })));
   }
   return issues;
 }

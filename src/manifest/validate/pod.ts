@@ -1,6 +1,7 @@
 /** Checks across the fields of a pod (k8s.io/kubernetes/pkg/apis/core/validation). */
 import { annotationProblems } from "../../update/annotations.ts";
 import type { FieldPath } from "../issue.ts";
+import { podAnnotationProblems } from "../pod-annotations.ts";
 import type { Pod, PodSpec } from "../schema/index.ts";
 import { type ContainerKind, validateContainer } from "./container.ts";
 import { validateEnv } from "./env.ts";
@@ -12,6 +13,8 @@ export function validatePod(pod: Pod, report: Report): void {
   const { spec } = pod;
   for (const { annotation, message } of annotationProblems(pod.metadata.annotations))
     report(["metadata", "annotations", annotation], message);
+  for (const { annotation, message, hint } of podAnnotationProblems(pod.metadata.annotations))
+    report(["metadata", "annotations", annotation], message, hint);
   validateContainerNames(spec, report);
   validateHostPorts(spec, report);
   validateDns(spec, report);

@@ -1,0 +1,145 @@
+/** StatefulSet: pods with lasting names, in order (k8s.io/kubernetes/pkg/controller/statefulset). Pure. */
+import type { PodTemplate, StatefulSet } from "../manifest/index.ts";
+import type { Claim, Controller, Deed, Live, PodView } from "./contract.ts";
+import { ownerReference } from "./names.ts";
+import { availableAt, isActive, isAvailable, podFrom } from "./pods.ts";
+import { hashOfRevision, REVISION_LABEL, revisionsOf } from "./revisions.ts";
+
+export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisions, claims, now }) => {
+  const { metadata, spec } = me.object;
+  const start = spec.ordinals?.start ?? 0;
+  const end = start + spec.replicas;
+  const byOrdinal = new Map(pods.map((pod) => [ordinalOf(pod), pod]));
+  const current = String(me.status?.["currentRevision"] ?? "");
+  const used = new Set([...pods.map(hashOf), hashIn(metadata.name, current)]);
+  const { update, byHash, deeds: kept } = revisionsOf(me, revisions, used);
+  const hash = hashOfRevision(update);
+  const rolls = spec.updateStrategy.type === "RollingUpdate";
+  const partition = rolls ? (spec.updateStrategy.rollingUpdate?.partition ?? 0) : 0;
+  const before = byHash.get(hashIn(metadata.name, current)) ?? update;
+  const deeds: Deed[] = [...kept];
+  const drop = ({ key }: PodView): void => void deeds.push({ type: "drop", kind: "Pod", key });
+  const healthy = (pod: PodView): boolean => isActive(pod) && isAvailable(pod, spec.minReadySeconds, now);
+  const inOrder = spec.podManagementPolicy === "OrderedReady";
+
+  const fill = (): boolean => {
+    let settled = true;
+    for (let ordinal = start; ordinal < end; ordinal++) {
+      const pod = byOrdinal.get(ordinal);
+      if (pod === undefined) {
+        const revision = ordinal >= partition ? update : before;
+        deeds.push(...claimsFor(me, ordinal, claims));
+        deeds.push({ type: "put", child: makePod(me, ordinal, revision.data.template, hashOfRevision(revision)) });
+      } else if (!pod.deleting && !isActive(pod)) drop(pod);
+      else if (!pod.deleting && !healthy(pod) && rolls && ordinal >= partition && hashOf(pod) !== hash) {
+        // What is broken in the old version is mended by the new one, so it need not become ready first.
+        drop(pod);
+      }
+      if (pod === undefined || !healthy(pod)) {
+        settled = false;
+        if (inOrder) return false;
+      }
+    }
+    return settled;
+  };
+  const shrink = (): boolean => {
+    const condemned = [...byOrdinal].filter(([ordinal]) => ordinal >= end || ordinal < start).sort(([a], [b]) => b - a);
+    for (const [, pod] of condemned) {
+      if (!pod.deleting) drop(pod);
+      if (inOrder) return false;
+    }
+    return condemned.length === 0;
+  };
+  const roll = (): void => {
+    for (let ordinal = end - 1; ordinal >= Math.max(start, partition); ordinal--) {
+      const pod = byOrdinal.get(ordinal);
+      if (pod === undefined || pod.deleting) return;
+      if (hashOf(pod) !== hash) drop(pod);
+      if (hashOf(pod) !== hash || !healthy(pod)) return;
+    }
+  };
+  const settled = fill();
+  if ((settled || !inOrder) && shrink() && settled && rolls) roll();
+
+  const active = pods.filter(isActive);
+  const updated = active.filter((pod) => hashOf(pod) === hash).length;
+  const name = update.metadata.name;
+  const whole = updated === spec.replicas && active.length === spec.replicas && active.every(healthy);
+  const currentRevision = current === "" || whole ? name : current;
+  return {
+    deeds,
+    status: {
+      observedGeneration: me.generation,
+      replicas: active.length,
+      readyReplicas: active.filter(({ ready }) => ready).length,
+      availableReplicas: active.filter(healthy).length,
+      currentReplicas: active.filter((pod) => hashOf(pod) === hashIn(metadata.name, currentRevision)).length,
+      updatedReplicas: updated,
+      currentRevision,
+      updateRevision: name,
+      collisionCount: 0,
+    },
+    lookAt: availableAt(active, spec.minReadySeconds, now),
+  };
+};
+
+function ordinalOf({ pod }: PodView): number {
+  return Number(/-(\d+)$/.exec(pod.metadata.name)?.[1] ?? -1);
+}
+
+function hashOf({ pod }: PodView): string {
+  return pod.metadata.labels?.[REVISION_LABEL] ?? "";
+}
+
+/** "web-abc" of "web" has the hash "abc"; the name may have been cut. */
+function hashIn(_name: string, revision: string): string {
+  return revision.slice(revision.lastIndexOf("-") + 1);
+}
+
+function makePod(me: Live<StatefulSet>, ordinal: number, template: PodTemplate, hash: string) {
+  const { metadata, spec } = me.object;
+  const name = `${metadata.name}-${ordinal}`;
+  const labels = {
+    [REVISION_LABEL]: hash,
+    "statefulset.kubernetes.io/pod-name": name,
+    "apps.kubernetes.io/pod-index": String(ordinal),
+  };
+  const pod = podFrom(me, template, name, { labels });
+  const templates = (spec.volumeClaimTemplates ?? []).flatMap((claim) => claim.metadata.name ?? []);
+  const own = (pod.spec.volumes ?? []).filter((volume) => !templates.includes(volume.name));
+  const claimed = templates.map((volume) => ({
+    name: volume,
+    persistentVolumeClaim: { claimName: claimName(volume, name) },
+  }));
+  const volumes = templates.length === 0 ? {} : { volumes: [...own, ...claimed] };
+  // The name is the identity: apps find each other by it.
+  return { ...pod, spec: { ...pod.spec, hostname: template.spec.hostname ?? name, ...volumes } };
+}
+
+function claimName(template: string, pod: string): string {
+  return `${template}-${pod}`;
+}
+
+/** Claims are never taken away again by accident: they outlive their pods, and the set unless it says otherwise. */
+function claimsFor(me: Live<StatefulSet>, ordinal: number, there: ReadonlySet<string>): Deed[] {
+  const { metadata, spec } = me.object;
+  return (spec.volumeClaimTemplates ?? []).flatMap((template): Deed[] => {
+    const name = claimName(template.metadata.name ?? "", `${metadata.name}-${ordinal}`);
+    if (there.has(`${metadata.namespace}/${name}`)) return [];
+    const { labels, annotations } = template.metadata;
+    const owned = spec.persistentVolumeClaimRetentionPolicy?.whenDeleted === "Delete";
+    const child: Claim = {
+      apiVersion: "v1",
+      kind: "PersistentVolumeClaim",
+      metadata: {
+        name,
+        namespace: metadata.namespace,
+        labels: { ...spec.selector.matchLabels, ...labels },
+        ...(annotations !== undefined && { annotations }),
+        ...(owned && { ownerReferences: [ownerReference(me)] }),
+      },
+      spec: template.spec,
+    };
+    return [{ type: "put", child }];
+  });
+}

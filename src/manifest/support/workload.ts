@@ -1,0 +1,170 @@
+/** What Gantry does with the fields of objects that keep pods, and of Services. */
+import type {
+  CronJob,
+  DaemonSet,
+  Deployment,
+  Job,
+  JobSpec,
+  PodTemplate,
+  ReplicaSet,
+  Service,
+  StatefulSet,
+} from "../schema/index.ts";
+import { metadataRules, podSpecRules, templateMetadataRules } from "./pod.ts";
+import { type Fields, later, noEffect, only } from "./rules.ts";
+
+const head = { apiVersion: "supported", kind: "supported", metadata: { fields: metadataRules } } as const;
+
+const template: Fields<PodTemplate> = {
+  metadata: { fields: templateMetadataRules },
+  spec: { fields: podSpecRules },
+};
+
+export const deploymentRules: Fields<Deployment> = {
+  ...head,
+  spec: {
+    fields: {
+      minReadySeconds: "supported",
+      paused: "supported",
+      progressDeadlineSeconds: "supported",
+      replicas: "supported",
+      revisionHistoryLimit: "supported",
+      selector: "supported",
+      strategy: "supported",
+      template: { fields: template },
+    },
+  },
+};
+
+export const replicaSetRules: Fields<ReplicaSet> = {
+  ...head,
+  spec: {
+    fields: {
+      minReadySeconds: "supported",
+      replicas: "supported",
+      selector: "supported",
+      template: { fields: template },
+    },
+  },
+};
+
+export const daemonSetRules: Fields<DaemonSet> = {
+  ...head,
+  spec: {
+    fields: {
+      minReadySeconds: "supported",
+      revisionHistoryLimit: "supported",
+      selector: "supported",
+      template: { fields: template },
+      updateStrategy: "supported",
+    },
+  },
+};
+
+export const statefulSetRules: Fields<StatefulSet> = {
+  ...head,
+  spec: {
+    fields: {
+      minReadySeconds: "supported",
+      ordinals: "supported",
+      persistentVolumeClaimRetentionPolicy: "supported",
+      podManagementPolicy: "supported",
+      replicas: "supported",
+      revisionHistoryLimit: "supported",
+      selector: "supported",
+      serviceName: "supported",
+      template: { fields: template },
+      updateStrategy: {
+        fields: {
+          type: "supported",
+          rollingUpdate: {
+            fields: {
+              partition: "supported",
+              maxUnavailable: only([1], "pods of a StatefulSet are changed one by one"),
+            },
+          },
+        },
+      },
+      volumeClaimTemplates: "supported",
+    },
+  },
+};
+
+const jobSpec: Fields<JobSpec> = {
+  activeDeadlineSeconds: "supported",
+  backoffLimit: "supported",
+  backoffLimitPerIndex: later("limits of single indexes"),
+  completionMode: "supported",
+  completions: "supported",
+  managedBy: only(["kubernetes.io/job-controller"], "Gantry runs jobs by itself only"),
+  manualSelector: { refused: "a Job finds its pods by itself" },
+  maxFailedIndexes: later("limits of single indexes"),
+  parallelism: "supported",
+  podFailurePolicy: later("pod failure policies"),
+  podReplacementPolicy: "supported",
+  selector: { refused: "a Job finds its pods by itself" },
+  successPolicy: later("success policies"),
+  suspend: "supported",
+  template: { fields: template },
+  ttlSecondsAfterFinished: "supported",
+};
+
+export const jobRules: Fields<Job> = { ...head, spec: { fields: jobSpec } };
+
+export const cronJobRules: Fields<CronJob> = {
+  ...head,
+  spec: {
+    fields: {
+      concurrencyPolicy: "supported",
+      failedJobsHistoryLimit: "supported",
+      jobTemplate: { fields: { metadata: { fields: templateMetadataRules }, spec: { fields: jobSpec } } },
+      schedule: "supported",
+      startingDeadlineSeconds: "supported",
+      successfulJobsHistoryLimit: "supported",
+      suspend: "supported",
+      timeZone: "supported",
+    },
+  },
+};
+
+const hostPortInstead = {
+  refused: "Gantry publishes ports of pods with hostPort; a Service is for the pods of this host",
+};
+const nameOnly = noEffect("a Service here is a name for its ready pods, without an address of its own");
+
+export const serviceRules: Fields<Service> = {
+  ...head,
+  spec: {
+    fields: {
+      allocateLoadBalancerNodePorts: hostPortInstead,
+      clusterIP: (value) => (value === "None" ? "supported" : nameOnly),
+      clusterIPs: (value) => (Array.isArray(value) && value[0] === "None" ? "supported" : nameOnly),
+      externalIPs: hostPortInstead,
+      externalName: { refused: "names of other hosts are for the DNS of this network, or for hostAliases" },
+      externalTrafficPolicy: hostPortInstead,
+      healthCheckNodePort: hostPortInstead,
+      internalTrafficPolicy: "supported",
+      ipFamilies: "supported",
+      ipFamilyPolicy: "supported",
+      loadBalancerClass: hostPortInstead,
+      loadBalancerIP: hostPortInstead,
+      loadBalancerSourceRanges: hostPortInstead,
+      ports: {
+        fields: {
+          appProtocol: "supported",
+          name: "supported",
+          nodePort: hostPortInstead,
+          port: "supported",
+          protocol: "supported",
+          targetPort: "supported",
+        },
+      },
+      publishNotReadyAddresses: "supported",
+      selector: "supported",
+      sessionAffinity: only(["None"], "a Service without an address of its own can't keep clients to one pod"),
+      sessionAffinityConfig: noEffect("sessionAffinity is None"),
+      trafficDistribution: noEffect("there is only this node"),
+      type: only(["ClusterIP"], "only Services of type ClusterIP are supported; publish ports of pods with hostPort"),
+    },
+  },
+};

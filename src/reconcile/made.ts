@@ -1,0 +1,22 @@
+/** Pods that manifests have, and those that controllers make. Pure. */
+import { keyOf } from "../desired.ts";
+import { formatPlace, type LoadedObject, type Problem } from "../manifest/index.ts";
+
+/** A pod that is written goes before one of the same name that a controller would make. */
+export function withMade(
+  written: readonly LoadedObject[],
+  made: readonly LoadedObject[],
+): { readonly objects: readonly LoadedObject[]; readonly problems: readonly Problem[] } {
+  if (made.length === 0) return { objects: written, problems: [] };
+  const pods = new Map(
+    written.flatMap((one) => (one.object.kind === "Pod" ? [[keyOf(one.object), one] as const] : [])),
+  );
+  const problems = made.flatMap((one): Problem[] => {
+    const key = keyOf(one.object);
+    const rival = pods.get(key);
+    if (rival === undefined) return [];
+    const message = `makes a pod ${key}, which is defined at ${formatPlace(rival.place)} as well; that one stays in force`;
+    return [{ severity: "error", place: one.place, field: "", message, hint: "rename one of them", object: undefined }];
+  });
+  return { objects: [...written, ...made.filter(({ object }) => !pods.has(keyOf(object)))], problems };
+}
