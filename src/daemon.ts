@@ -24,6 +24,7 @@ import { whenAllReady } from "./daemon/ready.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
+import { createWorkloadObjects } from "./daemon/workload-objects.ts";
 import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
@@ -225,6 +226,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       supervisor,
       reconciler,
       objects,
+      workloads: createWorkloadObjects(reconciler.controllers, reconciler.watchObjects, clock),
       images,
       store,
       writer: createManifestWriter(config.manifests),

@@ -7,7 +7,15 @@ import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
 import { readLines } from "./client/lines.ts";
 import { openRequest, requestJson, requestNothing } from "./client/request.ts";
 import { watchLines } from "./client/watch.ts";
-import type { ApplyResult, DaemonInfo, PodObject, ProblemReport } from "./contract.ts";
+import type {
+  ApplyResult,
+  DaemonInfo,
+  FieldChange,
+  PodObject,
+  ProblemReport,
+  ServedObject,
+  UndoResult,
+} from "./contract.ts";
 import type { EventObject, ObjectList, VersionInfo, WatchEvent } from "./wire.ts";
 
 export type { EventObject, ObjectList, VersionInfo, WatchEvent } from "./wire.ts";
@@ -35,6 +43,15 @@ export interface ApiClient {
   deletePod(namespace: string, name: string, options?: { readonly graceMs?: number }): Promise<void>;
   /** Restarts all containers of a pod, or one. @throws not-found */
   restartPod(namespace: string, name: string, options?: { readonly container?: string }): Promise<void>;
+  /** @param plural "deployments", with its group: "apps/deployments" */
+  listObjects(plural: string, options?: ListOptions): Promise<ObjectList<ServedObject>>;
+  /** @throws not-found */
+  getObject(plural: string, namespace: string, name: string): Promise<ServedObject>;
+  watchObjects(plural: string, options?: WatchOptions): AsyncGenerator<WatchEvent<ServedObject>, void, undefined>;
+  /** Changes fields in the file that defines the object. @returns the file. @throws not-found, conflict */
+  editObject(kind: string, namespace: string, name: string, changes: readonly FieldChange[]): Promise<string>;
+  /** @throws not-found, conflict */
+  undoRollout(kind: string, namespace: string, name: string, revision?: number): Promise<UndoResult>;
   /** The log as text lines. Destroying the stream, or aborting, ends it. @throws not-found */
   podLog(namespace: string, name: string, options?: PodLogOptions): Promise<Readable>;
   /** Runs a command in a container. Aborting kills it. @throws not-found, runtime-failed */
@@ -135,6 +152,23 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
         method: "POST",
         path: `${GANTRY}/namespaces/${segment(namespace)}/pods/${segment(name)}/restart${query({ container })}`,
       }),
+    listObjects: (plural, list = {}) => get(collection(plural, list)),
+    getObject: (plural, namespace, name) => {
+      const { base, name: last } = resource(plural);
+      return get(`${base}/namespaces/${segment(namespace)}/${last}/${segment(name)}`);
+    },
+    watchObjects: (plural, watch = {}) => watchLines(socketPath, watchPath(plural, watch), watch.signal),
+    editObject: async (kind, namespace, name, changes) => {
+      const path = `${GANTRY}/namespaces/${segment(namespace)}/${segment(kind)}/${segment(name)}/edit`;
+      // JSON has no undefined, and null is what takes a field out.
+      const body = JSON.stringify({ changes: changes.map(({ path, value }) => ({ path, value: value ?? null })) });
+      const request = { method: "POST", path, body, contentType: "application/json" } as const;
+      return (await requestJson<{ file: string }>(socketPath, request)).file;
+    },
+    undoRollout: (kind, namespace, name, revision) => {
+      const path = `${GANTRY}/namespaces/${segment(namespace)}/${segment(kind)}/${segment(name)}/undo${query({ revision })}`;
+      return requestJson(socketPath, { method: "POST", path });
+    },
     podLog: (namespace, name, { signal, ...log } = {}) =>
       openRequest(socketPath, { method: "GET", path: `${pod(namespace, name)}/log${query({ ...log })}`, signal }),
     exec: async (namespace, name, { command, container, tty, stdin, signal }) => {
@@ -207,7 +241,14 @@ function pod(namespace: string, name: string): string {
 function collection(plural: string, options: ListOptions, more: Readonly<Record<string, Value>> = {}): string {
   const { namespace, labelSelector, fieldSelector } = options;
   const scope = namespace === undefined ? "" : `namespaces/${segment(namespace)}/`;
-  return `/api/v1/${scope}${plural}${query({ labelSelector, fieldSelector, ...more })}`;
+  const { base, name } = resource(plural);
+  return `${base}/${scope}${name}${query({ labelSelector, fieldSelector, ...more })}`;
+}
+
+/** "apps/deployments" is in the group apps, "pods" in the core. */
+function resource(plural: string): { readonly base: string; readonly name: string } {
+  const [group = "", name] = plural.split("/");
+  return name === undefined ? { base: "/api/v1", name: plural } : { base: `/apis/${group}/v1`, name };
 }
 
 function watchPath(plural: string, options: WatchOptions): string {

@@ -34,6 +34,14 @@ export interface ApiBackend {
   pods(): PodObject[];
   /** Every change of a pod, with a resourceVersion that only grows. */
   watchPods(listener: (change: PodWatchEvent) => void): () => void;
+  /** Deployments, ReplicaSets, DaemonSets, StatefulSets, ControllerRevisions, Jobs, CronJobs, Services. */
+  objects(): readonly ServedObject[];
+  /** Every change of one of them, with a resourceVersion that only grows. */
+  watchObjects(listener: (change: ObjectWatchEvent) => void): () => void;
+  /** Changes fields of an object in the file that defines it. @returns the file's path. @throws not-found, conflict */
+  editObject(kind: string, namespace: string, name: string, changes: readonly FieldChange[]): Promise<string>;
+  /** Puts the template of an earlier revision back into the file. @throws not-found, conflict */
+  undoRollout(kind: string, namespace: string, name: string, revision: number | undefined): Promise<UndoResult>;
   configMaps(): ConfigMap[];
   secrets(): Secret[];
   node(): NodeObject;
@@ -88,6 +96,41 @@ export type PodObject = Pod & {
 export interface PodWatchEvent {
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
   readonly object: PodObject;
+}
+
+/** An object of another kind than Pod as served: what is written or made, with uid, times and status. */
+export interface ServedObject {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace: string;
+    readonly uid: string;
+    readonly resourceVersion: string;
+    readonly creationTimestamp: string;
+    readonly generation: number;
+    readonly labels?: Readonly<Record<string, string>>;
+    readonly annotations?: Readonly<Record<string, string>>;
+    readonly ownerReferences?: readonly { readonly kind: string; readonly name: string; readonly uid: string }[];
+  };
+  readonly spec?: Readonly<Record<string, unknown>>;
+  readonly status?: Readonly<Record<string, unknown>>;
+}
+
+export interface ObjectWatchEvent {
+  readonly type: "ADDED" | "MODIFIED" | "DELETED";
+  readonly object: ServedObject;
+}
+
+/** A field by its path, and its new value; undefined takes it out. */
+export interface FieldChange {
+  readonly path: readonly (string | number)[];
+  readonly value: unknown;
+}
+
+export interface UndoResult {
+  readonly revision: number;
+  readonly file: string;
 }
 
 export interface ProblemReport {

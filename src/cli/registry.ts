@@ -22,7 +22,7 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
   },
   describe: {
     group: LOOK,
-    summary: "Everything about one pod",
+    summary: "Everything about one pod, Deployment, Job …",
     load: async () => (await import("./commands/describe.ts")).describe,
   },
   logs: {
@@ -59,6 +59,16 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     group: CHANGE,
     summary: "Restart the containers of a pod",
     load: async () => (await import("./commands/restart.ts")).restart,
+  },
+  scale: {
+    group: CHANGE,
+    summary: "Say how many pods a Deployment or StatefulSet keeps",
+    load: async () => (await import("./commands/scale.ts")).scale,
+  },
+  rollout: {
+    group: CHANGE,
+    summary: "See, undo, pause and resume changes of Deployments and their like",
+    load: async () => (await import("./commands/rollout.ts")).rollout,
   },
   wait: {
     group: CHANGE,

@@ -4,7 +4,7 @@
  * have the same names after a restart of the daemon.
  */
 import { hashOf } from "../hash.ts";
-import type { LoadedObject, Pod, Problem, Workload } from "../manifest/index.ts";
+import type { LoadedObject, Pod, Problem, ReplicaSet, Service, Workload } from "../manifest/index.ts";
 import { placeOfField } from "../manifest/index.ts";
 import type { PodState } from "../pod/contract.ts";
 import type { NewEvent, StateStore } from "../store/contract.ts";
@@ -14,7 +14,7 @@ import type { Logger } from "../system/log.ts";
 import type { Child, Claim, ControllerRevision, Live, Memory, Outcome, PodView, Scene } from "./contract.ts";
 import { reconcileCronJob } from "./cronjob.ts";
 import { reconcileDaemonSet } from "./daemonset.ts";
-import { reconcileDeployment } from "./deployment.ts";
+import { plain, reconcileDeployment, revisionOf } from "./deployment.ts";
 import { reconcileJob } from "./job.ts";
 import { controllerOf, suffixOf } from "./names.ts";
 import { earliest } from "./pods.ts";
@@ -23,7 +23,7 @@ import { reconcileStatefulSet } from "./statefulset.ts";
 import { parseStored, storedText } from "./stored.ts";
 import { podView } from "./view.ts";
 
-export type Kept = Workload | ControllerRevision | Pod | Claim;
+export type Kept = Workload | Service | ControllerRevision | Pod | Claim;
 
 export interface ControllersOptions {
   readonly store: StateStore["objects"];
@@ -51,6 +51,10 @@ export interface Controllers {
   problems(): readonly Problem[];
   /** Everything that is kept, pods apart. */
   objects(): readonly Live<Kept>[];
+  /** Where an object of a manifest is written: "web.yaml:1". */
+  originOf(live: Live<Kept>): string | undefined;
+  /** What can be gone back to, oldest first. */
+  history(kind: string, key: string): readonly Version[];
   /** Takes away what a controller made; it may make another. @returns false when there is no such thing */
   drop(kind: Child["kind"], key: string): boolean;
   /** Whether a controller made the pod that is to be there by this name. */
@@ -58,6 +62,15 @@ export interface Controllers {
   /** Whether the owner of a pod is there, and so decides about it. */
   keeps(pod: Pod): boolean;
   close(): void;
+}
+
+/** A kept version of an object's template. */
+export interface Version {
+  readonly revision: number;
+  /** As it was written; undefined when that is not known. */
+  readonly written: unknown;
+  readonly current: boolean;
+  readonly live: Live<ReplicaSet | ControllerRevision>;
 }
 
 interface Entry extends Live<Kept> {
@@ -130,9 +143,14 @@ export function createControllers(options: ControllersOptions): Controllers {
     [...entries.values()].filter(({ object }) => controllerOf(object)?.uid === uid);
 
   /** Takes over a manifest; what may not change stays as it was. */
-  const takeOver = (loaded: LoadedObject, object: Workload): void => {
+  const takeOver = (loaded: LoadedObject, object: Workload | Service): void => {
     const key = idOf(object);
     const before = entries.get(key);
+    if (object.kind === "Service") {
+      const { uid, createdAt } = before ?? { uid: newUid(), createdAt: clock.now() };
+      save(key, { object, uid, createdAt, generation: 1, status: { loadBalancer: {} }, memory: {} }, loaded);
+      return;
+    }
     const memory = memoryOf(loaded, before?.memory ?? {});
     if (before === undefined || !isWorkload(before.object) || startsAnew(before.object, object)) {
       if (before !== undefined) forget(key);
@@ -314,12 +332,13 @@ export function createControllers(options: ControllersOptions): Controllers {
       const there = new Set<string>();
       for (const loaded of objects) {
         const { object } = loaded;
-        if (!isWorkload(object)) continue;
+        if (!isWorkload(object) && object.kind !== "Service") continue;
         there.add(idOf(object));
         takeOver(loaded, object);
       }
       for (const [key, { object }] of [...entries]) {
-        if (isWorkload(object) && controllerOf(object) === undefined && !there.has(key)) forget(key);
+        const isWritten = isWorkload(object) || object.kind === "Service";
+        if (isWritten && controllerOf(object) === undefined && !there.has(key)) forget(key);
       }
       look();
     },
@@ -350,6 +369,40 @@ export function createControllers(options: ControllersOptions): Controllers {
       [...entries.values()].flatMap(({ object }) => (object.kind === "PersistentVolumeClaim" ? [object] : [])),
     problems: () => problems,
     objects: () => [...entries.values()].filter(({ object }) => object.kind !== "Pod"),
+    originOf({ object }) {
+      const loaded = entries.get(idOf(object))?.loaded;
+      return loaded === undefined ? undefined : `${loaded.place.file}:${loaded.place.line}`;
+    },
+    history(kind, key) {
+      const me = entries.get(`${kind} ${key}`);
+      if (me === undefined) return [];
+      const spec: unknown = field(me.object, "spec");
+      const template = hashOf(field(spec, "template"));
+      return childrenOf(me.uid)
+        .flatMap((entry): Version[] => {
+          const written = entry.memory["writtenTemplate"];
+          if (isLive(entry, "ReplicaSet"))
+            return [
+              {
+                revision: revisionOf({ live: entry }),
+                written,
+                current: hashOf(plain(entry.object.spec.template)) === template,
+                live: entry,
+              },
+            ];
+          if (isLive(entry, "ControllerRevision"))
+            return [
+              {
+                revision: entry.object.revision,
+                written,
+                current: hashOf(entry.object.data.template) === template,
+                live: entry,
+              },
+            ];
+          return [];
+        })
+        .sort((a, b) => a.revision - b.revision);
+    },
     drop(kind, key) {
       if (!entries.has(`${kind} ${key}`)) return false;
       forget(`${kind} ${key}`);
@@ -385,6 +438,7 @@ function run(me: Live<Kept>, scene: Scene): Outcome {
     case "CronJob":
       return reconcileCronJob({ ...me, object }, scene);
     case "ControllerRevision":
+    case "Service":
     case "Pod":
     case "PersistentVolumeClaim":
       return { deeds: [], status: me.status ?? {} };

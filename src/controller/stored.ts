@@ -8,6 +8,7 @@ import {
   pod,
   podTemplate,
   replicaSet,
+  service,
   statefulSet,
 } from "../manifest/schema/index.ts";
 import type { Claim, ControllerRevision, Live } from "./contract.ts";
@@ -30,7 +31,7 @@ const claim = z
   .transform((value): Claim => value as Claim);
 
 const stored = z.object({
-  object: z.union([deployment, replicaSet, daemonSet, statefulSet, job, cronJob, pod, revision, claim]),
+  object: z.union([deployment, replicaSet, daemonSet, statefulSet, job, cronJob, service, pod, revision, claim]),
   uid: z.string(),
   createdAt: z.number(),
   generation: z.number(),

@@ -1,6 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
+import type { Version } from "../controller/manager.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
@@ -13,11 +14,13 @@ import { GantryError, isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import { nodeObject } from "./node.ts";
 import type { PodObjects } from "./pod-objects.ts";
+import type { WorkloadObjects } from "./workload-objects.ts";
 
 export interface BackendParts {
   readonly supervisor: PodSupervisor;
   readonly reconciler: Reconciler;
   readonly objects: PodObjects;
+  readonly workloads: WorkloadObjects;
   readonly images: ImageStore;
   readonly store: StateStore;
   readonly writer: ManifestWriter;
@@ -35,6 +38,19 @@ export function createBackend(parts: BackendParts): ApiBackend {
   return {
     pods: objects.list,
     watchPods: objects.watch,
+    objects: parts.workloads.list,
+    watchObjects: parts.workloads.watch,
+    async editObject(kind, namespace, name, changes) {
+      const file = await writer.edit({ kind, namespace, name }, changes);
+      await reconciler.lookAtSources();
+      return file;
+    },
+    async undoRollout(kind, namespace, name, wanted) {
+      const { revision, written } = versionToGoBackTo(parts, kind, namespace, name, wanted);
+      const file = await writer.edit({ kind, namespace, name }, [{ path: ["spec", "template"], value: written }]);
+      await reconciler.lookAtSources();
+      return { revision, file };
+    },
     configMaps: () => [...reconciler.desired().configMaps.values()],
     secrets: () => [...reconciler.desired().secrets.values()],
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
@@ -103,6 +119,32 @@ export function createBackend(parts: BackendParts): ApiBackend {
     collectGarbage: parts.collectGarbage,
     info: () => parts.info,
   };
+}
+
+/** @throws GantryError not-found, conflict when there is nothing to go back to */
+function versionToGoBackTo(
+  { reconciler }: BackendParts,
+  kind: string,
+  namespace: string,
+  name: string,
+  wanted: number | undefined,
+): Version {
+  const all = reconciler.controllers.history(kind, `${namespace}/${name}`);
+  const object = `${kind.toLowerCase()}/${name}`;
+  const hint = `See what there is: gantry rollout history ${object} -n ${namespace}`;
+  if (all.length === 0) throw new GantryError("not-found", `there is no ${object} in namespace ${namespace}`, { hint });
+  const found =
+    wanted === undefined || wanted === 0
+      ? all.findLast(({ current }) => !current)
+      : all.find(({ revision }) => revision === wanted);
+  if (found === undefined) {
+    const what = wanted === undefined || wanted === 0 ? "no earlier revision" : `no revision ${wanted}`;
+    throw new GantryError("not-found", `${object} has ${what}`, { hint });
+  }
+  if (found.current) throw new GantryError("conflict", `${object} is at revision ${found.revision} already`, { hint });
+  if (found.written === undefined)
+    throw new GantryError("conflict", `what was written for revision ${found.revision} is not known`, { hint });
+  return found;
 }
 
 async function requireImage(images: ImageStore, name: string): Promise<void> {

@@ -1,5 +1,13 @@
 /** Changes one object in the text of a manifest file and leaves everything else as it is, comments too. Pure. */
-import { type Document, isMap, isSeq, type ParsedNode, parseAllDocuments, stringify as yaml } from "yaml";
+import {
+  type Document,
+  isMap,
+  isSeq,
+  type ParsedNode,
+  parseAllDocuments,
+  parseDocument,
+  stringify as yaml,
+} from "yaml";
 import { type PlainDocument, readDocuments, YAML_OPTIONS } from "../manifest/yaml/document.ts";
 import { isRecord } from "../manifest/yaml/plain.ts";
 
@@ -60,6 +68,34 @@ export function replace(text: string, at: Found, replacement: Replacement, json:
   const start = document.marked ? document.start + 3 : document.start;
   const before = text.slice(0, start);
   return `${before}${document.marked ? "\n" : ""}${yamlText(replacement)}${text.slice(document.end)}`;
+}
+
+/** A field of an object by its path; null or undefined takes it out. */
+export interface FieldEdit {
+  readonly path: readonly (string | number)[];
+  readonly value: unknown;
+}
+
+/** The text with some fields of the object at `at` changed; comments and order stay. */
+export function editFields(text: string, at: Found, edits: readonly FieldEdit[], json: boolean): string {
+  const base = at.item === undefined ? [] : ["items", at.item];
+  if (json) {
+    const value: unknown = JSON.parse(text);
+    const document = parseDocument(JSON.stringify(value), YAML_OPTIONS);
+    for (const { path, value } of edits) setField(document, [...base, ...path], value);
+    return jsonText(document.toJS());
+  }
+  const place = documentAt(text, at);
+  const document = parseDocument(text.slice(place.marked ? place.start + 3 : place.start, place.end), YAML_OPTIONS);
+  for (const { path, value } of edits) setField(document, [...base, ...path], value);
+  const edited = document.toString({ lineWidth: 0, flowCollectionPadding: false });
+  const before = place.marked ? `${text.slice(0, place.start)}---\n` : text.slice(0, place.start);
+  return `${before}${edited}${text.slice(place.end)}`;
+}
+
+function setField(document: Document, path: readonly (string | number)[], value: unknown): void {
+  if (value === undefined || value === null) document.deleteIn(path);
+  else document.setIn(path, document.createNode(value));
 }
 
 /** The text with the object at `at` taken out, or undefined when nothing else is in it. */

@@ -8,6 +8,8 @@ import { GantryError } from "../system/errors.ts";
 import {
   append,
   bodyOf,
+  editFields,
+  type FieldEdit,
   type Found,
   find,
   fresh,
@@ -38,6 +40,8 @@ export interface ManifestWriter {
    * @throws invalid-manifest, name-invalid, conflict, disk-full
    */
   apply(text: string, fileName?: string): Promise<readonly Written[]>;
+  /** Changes fields of an object where it stands. @returns the file's path. @throws not-found, conflict, invalid-manifest */
+  edit(id: ObjectId, edits: readonly FieldEdit[]): Promise<string>;
   /** Takes an object out of its file, and removes the file when nothing else is in it. @returns the file's path. @throws not-found, conflict */
   remove(id: ObjectId): Promise<string>;
 }
@@ -64,6 +68,7 @@ export function createManifestWriter(folders: readonly string[]): ManifestWriter
         hint: "Name one: --manifests DIR",
       });
     },
+    edit: async (id, edits) => edit(roots, id, edits),
     remove: async (id) => take(roots, id),
   };
 }
@@ -238,13 +243,39 @@ function assertOthersKept(file: string, draft: Draft, changed: readonly ObjectId
   });
 }
 
-function take(roots: readonly string[], id: ObjectId): string {
-  const place = locate(roots, id);
-  if (place === undefined) {
-    throw new GantryError("not-found", `no manifest in ${roots.join(", ")} defines ${labelOf(id)}`, {
-      hint: "See what there is: gantry status",
-    });
+function edit(roots: readonly string[], id: ObjectId, edits: readonly FieldEdit[]): string {
+  const { file, ...found } = requirePlace(roots, id);
+  assertWritable(rootOf(roots, file), file);
+  const before = readFileSync(file, "utf8");
+  const text = editFields(before, found, edits, file.endsWith(".json"));
+  const [changed] = find(text, id);
+  const { object, issues } = check(changed?.value);
+  if (object === undefined) {
+    const why = issues.find(({ severity }) => severity === "error");
+    throw new GantryError(
+      "invalid-manifest",
+      `${labelOf(id)} would not be valid: ${why?.path.join(".")} ${why?.message}`,
+      {
+        hint: "Nothing was changed.",
+      },
+    );
   }
+  assertOthersKept(file, { before, text, mode: 0 }, [id]);
+  if (text !== before) replaceFile(file, before, text);
+  return file;
+}
+
+/** @throws not-found, conflict */
+function requirePlace(roots: readonly string[], id: ObjectId): Place {
+  const place = locate(roots, id);
+  if (place !== undefined) return place;
+  throw new GantryError("not-found", `no manifest in ${roots.join(", ")} defines ${labelOf(id)}`, {
+    hint: "See what there is: gantry status",
+  });
+}
+
+function take(roots: readonly string[], id: ObjectId): string {
+  const place = requirePlace(roots, id);
   const { file } = place;
   assertWritable(rootOf(roots, file), file);
   const before = readFileSync(file, "utf8");

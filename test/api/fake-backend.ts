@@ -26,6 +26,22 @@ import { silentLogger } from "../../src/system/log.ts";
 
 /** A daemon that has nothing but memory. */
 export class FakeBackend implements ApiBackend {
+  objects(): [] {
+    return [];
+  }
+
+  watchObjects(): () => void {
+    return () => undefined;
+  }
+
+  async editObject(): Promise<string> {
+    return "web.yaml";
+  }
+
+  async undoRollout(): Promise<{ revision: number; file: string }> {
+    return { revision: 1, file: "web.yaml" };
+  }
+
   readonly calls: string[] = [];
   readonly podList = new Map<string, PodObject>();
   readonly eventList: PodEvent[] = [];

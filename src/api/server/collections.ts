@@ -1,6 +1,6 @@
 import type { FastifyInstance } from "fastify";
 import type { PodEvent } from "../../store/contract.ts";
-import type { ApiBackend, PodObject } from "../contract.ts";
+import type { ApiBackend, PodObject, ServedObject } from "../contract.ts";
 import type { EventObject } from "../wire.ts";
 import { describe, serveDiscovery } from "./discovery.ts";
 import { eventObject } from "./event-object.ts";
@@ -55,14 +55,60 @@ export function serveCollections(
   const nodes = plain("nodes", "Node", ["no"], false, () => [backend.node()]);
   serveResource(app, podResource, streams);
   serveResource(app, eventResource, streams);
+  const objects = objectResources(backend, capacity);
   for (const resource of [configMaps, secrets, nodes]) serveResource(app, resource, streams);
+  for (const resource of objects.resources) serveResource(app, resource, streams);
   servePods(app, backend, podResource, streams);
-  const described = [describe(podResource), describe(eventResource), ...[configMaps, secrets, nodes].map(describe)];
+  const described = [
+    describe(podResource),
+    describe(eventResource),
+    ...[configMaps, secrets, nodes].map(describe),
+    ...objects.resources.map(describe),
+  ];
   serveDiscovery(app, backend, described);
   return () => {
     pods.stop();
     events.stop();
+    objects.stop();
   };
+}
+
+/** Kinds beside pods that have a status and can be watched: group, plural, kind, short name. */
+const OBJECT_KINDS = [
+  ["apps", "deployments", "Deployment", "deploy"],
+  ["apps", "replicasets", "ReplicaSet", "rs"],
+  ["apps", "daemonsets", "DaemonSet", "ds"],
+  ["apps", "statefulsets", "StatefulSet", "sts"],
+  ["apps", "controllerrevisions", "ControllerRevision", ""],
+  ["batch", "jobs", "Job", ""],
+  ["batch", "cronjobs", "CronJob", "cj"],
+  ["", "services", "Service", "svc"],
+] as const;
+
+function objectResources(backend: ApiBackend, capacity: number) {
+  const present = backend.objects();
+  const newest = present.reduce((max, { metadata }) => Math.max(max, Number(metadata.resourceVersion)), 0);
+  const last = new Map(present.map((object) => [object.metadata.uid, object]));
+  const resources = OBJECT_KINDS.map(
+    ([group, plural, kind, short]): Resource<ServedObject> & { readonly cache: WatchCache<ServedObject> } => ({
+      group,
+      plural,
+      kind,
+      namespaced: true,
+      shortNames: short === "" ? [] : [short],
+      list: () => backend.objects().filter((object) => object.kind === kind),
+      cache: new WatchCache<ServedObject>(newest, capacity),
+      fields: {},
+    }),
+  );
+  const stop = backend.watchObjects(({ type, object }) => {
+    const { uid, resourceVersion } = object.metadata;
+    const previous = last.get(uid);
+    if (type === "DELETED") last.delete(uid);
+    else last.set(uid, object);
+    resources.find(({ kind }) => kind === object.kind)?.cache.add(type, object, Number(resourceVersion), previous);
+  });
+  return { resources, stop };
 }
 
 function plain(

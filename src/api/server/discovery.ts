@@ -14,9 +14,16 @@ export function serveDiscovery(
   route(app, "/healthz", { GET: ({ reply }) => void reply.type("text/plain").send("ok") });
   route(app, "/version", { GET: () => versionInfo(backend.info().version) });
   route(app, "/api", { GET: () => ({ kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] }) });
-  route(app, "/apis", { GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: [GROUP] }) });
+  route(app, "/apis", {
+    GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: [GROUP, ...NAMED.map(groupOf)] }),
+  });
+  for (const name of NAMED) {
+    route(app, `/apis/${name}`, { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...groupOf(name) }) });
+    const inside = resources.filter(({ group }) => group === name).flatMap(apiResources);
+    route(app, `/apis/${name}/v1`, { GET: () => resourceList(`${name}/v1`, inside) });
+  }
   route(app, "/apis/gantry.dev", { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...GROUP }) });
-  const core = resources.flatMap(apiResources);
+  const core = resources.filter(({ group = "" }) => group === "").flatMap(apiResources);
   route(app, "/api/v1", { GET: () => resourceList("v1", core) });
   // Gantry's own paths are no collections of objects, so kubectl has nothing to list there.
   route(app, "/apis/gantry.dev/v1", { GET: () => resourceList("gantry.dev/v1", []) });
@@ -24,6 +31,14 @@ export function serveDiscovery(
 
 const VERSION = { groupVersion: "gantry.dev/v1", version: "v1" } as const;
 const GROUP = { name: "gantry.dev", versions: [VERSION], preferredVersion: VERSION } as const;
+
+/** The groups of objects that keep pods. */
+const NAMED = ["apps", "batch"] as const;
+
+function groupOf(name: string): object {
+  const version = { groupVersion: `${name}/v1`, version: "v1" };
+  return { name, versions: [version], preferredVersion: version };
+}
 
 function versionInfo(gantryVersion: string): VersionInfo {
   const { major, minor } = KUBERNETES;
@@ -46,8 +61,8 @@ export interface ResourceDescription extends ResourceNames {
 }
 
 export function describe<T extends ApiObject>(resource: Resource<T>): ResourceDescription {
-  const { plural, kind, namespaced, shortNames, cache } = resource;
-  return { plural, kind, namespaced, shortNames, watchable: cache !== undefined };
+  const { plural, kind, namespaced, shortNames, cache, group = "" } = resource;
+  return { group, plural, kind, namespaced, shortNames, watchable: cache !== undefined };
 }
 
 function apiResources({ plural, kind, namespaced, shortNames, watchable }: ResourceDescription): object[] {

@@ -47,6 +47,20 @@ export function serveGantry(app: FastifyInstance, backend: ApiBackend, streams: 
       };
     },
   });
+  route(app, `${GANTRY}/namespaces/:namespace/:kind/:name/edit`, {
+    POST: async (call) => {
+      const { changes } = parsed(editRequest, await bodyText(call));
+      const file = await backend.editObject(call.param("kind"), call.param("namespace"), call.param("name"), changes);
+      return { apiVersion, kind: "EditResult", file };
+    },
+  });
+  route(app, `${GANTRY}/namespaces/:namespace/:kind/:name/undo`, {
+    POST: async (call) => {
+      const revision = call.query.integer("revision", 0);
+      const [kind, namespace, name] = [call.param("kind"), call.param("namespace"), call.param("name")];
+      return { apiVersion, kind: "UndoResult", ...(await backend.undoRollout(kind, namespace, name, revision)) };
+    },
+  });
   route(app, `${GANTRY}/images`, {
     GET: async () => ({ apiVersion, kind: "ImageList", items: await backend.images() }),
     POST: importImage(backend),
@@ -92,6 +106,29 @@ export function serveGantry(app: FastifyInstance, backend: ApiBackend, streams: 
       streams.send(call, "application/x-tar", archive);
     },
   });
+}
+
+const editRequest = z.strictObject({
+  changes: z
+    .array(z.strictObject({ path: z.array(z.union([z.string(), z.number()])).min(1), value: z.unknown() }))
+    .min(1),
+});
+
+async function bodyText({ request }: Call): Promise<string> {
+  return readBody(request.raw, request.headers["content-type"], { contentTypes: ["application/json"] });
+}
+
+function parsed<T extends z.ZodType>(schema: T, text: string): z.output<T> {
+  const hint = 'Send {"changes":[{"path":["spec","replicas"],"value":3}]}.';
+  let document: unknown;
+  try {
+    document = JSON.parse(text);
+  } catch {
+    throw new GantryError("usage", "the body is not JSON", { hint });
+  }
+  const result = schema.safeParse(document);
+  if (!result.success) throw new GantryError("usage", "the body is not what is expected here", { hint });
+  return result.data;
 }
 
 const JSON_LINES = "application/json";

@@ -21,6 +21,8 @@ export interface ApiObject {
 }
 
 export interface ResourceNames {
+  /** "apps"; "" for the core. */
+  readonly group?: string;
   /** "pods" */
   readonly plural: string;
   /** "Pod" */
@@ -45,15 +47,25 @@ export function serveResource<T extends ApiObject>(
   streams: Streams,
 ): void {
   const { plural, namespaced } = resource;
+  const base = basePath(resource);
   const collection = (call: Call): unknown => listOrWatch(call, resource, streams);
-  route(app, `/api/v1/${plural}`, { GET: collection });
-  if (namespaced) route(app, `/api/v1/namespaces/:namespace/${plural}`, { GET: collection });
+  route(app, `${base}/${plural}`, { GET: collection });
+  if (namespaced) route(app, `${base}/namespaces/:namespace/${plural}`, { GET: collection });
   // Pods have more verbs than these: src/api/server/pods.ts.
   if (plural === "pods") return;
-  const path = namespaced ? `/api/v1/namespaces/:namespace/${plural}/:name` : `/api/v1/${plural}/:name`;
+  const path = namespaced ? `${base}/namespaces/:namespace/${plural}/:name` : `${base}/${plural}/:name`;
   route(app, path, {
     GET: (call) => find(resource, namespaced ? call.param("namespace") : undefined, call.param("name")),
   });
+}
+
+/** "v1", "apps/v1" */
+export function groupVersion({ group = "" }: Pick<ResourceNames, "group">): string {
+  return group === "" ? "v1" : `${group}/v1`;
+}
+
+export function basePath(names: Pick<ResourceNames, "group">): string {
+  return names.group === undefined || names.group === "" ? "/api/v1" : `/apis/${groupVersion(names)}`;
 }
 
 /** @throws GantryError not-found */
@@ -90,7 +102,7 @@ function listOrWatch<T extends ApiObject>(
   }
   return {
     kind: `${resource.kind}List`,
-    apiVersion: "v1",
+    apiVersion: groupVersion(resource),
     metadata: { resourceVersion: String(resource.cache?.version ?? 0) },
     items: resource.list().filter(matches),
   };
@@ -149,8 +161,8 @@ function watch<T extends ApiObject>(
 }
 
 /** Tells a client that asked for it that the list is complete (KEP-3157). */
-function endOfList(resource: { readonly kind: string }, version: number): Buffer {
+function endOfList(resource: ResourceNames, version: number): Buffer {
   const annotations = { "k8s.io/initial-events-end": "true" };
   const metadata = { resourceVersion: String(version), annotations };
-  return watchLine("BOOKMARK", { kind: resource.kind, apiVersion: "v1", metadata });
+  return watchLine("BOOKMARK", { kind: resource.kind, apiVersion: groupVersion(resource), metadata });
 }

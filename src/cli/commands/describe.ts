@@ -1,14 +1,26 @@
+import type { ApiClient } from "../../api/client.ts";
+import { GantryError } from "../../system/errors.ts";
+import type { Context } from "../context.ts";
+import { describeObject } from "../describe/object.ts";
 import { describePod } from "../describe/pod.ts";
+import { getObject, listObjects, type ObjectRef, parseObjectRef } from "../objects.ts";
 import { findPod, keyOfPod, namespaceOf } from "../pods.ts";
 import type { Call, CommandSpec } from "../spec.ts";
 
 export const describe: CommandSpec = {
-  summary: "Everything about one pod",
+  summary: "Everything about one pod, Deployment, Job …",
   description: "Shows a pod's manifest as it is understood, the state of its containers, its volumes and its events.",
-  arguments: [{ syntax: "<pods...>", description: "NAME, NAMESPACE/NAME or pod/NAME", complete: "pod" }],
+  arguments: [
+    {
+      syntax: "<pods...>",
+      description: "NAME, NAMESPACE/NAME, pod/NAME or deployment/NAME, job/NAME …",
+      complete: "pod",
+    },
+  ],
   outputs: ["table", "json", "yaml"],
   examples: [
     { line: "gantry describe web", does: "for people" },
+    { line: "gantry describe deployment/web", does: "with its versions and pods" },
     { line: "gantry describe web -o yaml", does: "the pod with its events and problems" },
   ],
   run,
@@ -17,6 +29,19 @@ export const describe: CommandSpec = {
 async function run({ args, context }: Call): Promise<undefined> {
   const { out } = context;
   const client = await context.client();
+  const refs = args.map((arg) => parseObjectRef(arg, context.namespace));
+  if (refs.some((ref) => ref !== undefined)) {
+    if (refs.some((ref) => ref === undefined)) {
+      throw new GantryError("usage", "pods and other objects can't be described together", {
+        hint: "Describe them one after the other.",
+      });
+    }
+    return describeObjects(
+      client,
+      context,
+      refs.filter((ref) => ref !== undefined),
+    );
+  }
   const pods = await Promise.all(args.map((arg) => findPod(client, context, arg)));
   const { problems } = await client.problems();
   const reports = await Promise.all(
@@ -37,4 +62,42 @@ async function run({ args, context }: Call): Promise<undefined> {
   }
   out.write(reports.map((report) => describePod(report, out.colors, context.now())).join("\n\n"));
   return undefined;
+}
+
+async function describeObjects(client: ApiClient, context: Context, refs: readonly ObjectRef[]): Promise<undefined> {
+  const { out } = context;
+  const objects = await Promise.all(refs.map((ref) => getObject(client, ref)));
+  const [{ problems }, { items: pods }, all] = await Promise.all([
+    client.problems(),
+    client.listPods(),
+    listObjects(client, undefined),
+  ]);
+  const reports = await Promise.all(
+    objects.map(async (object) => {
+      const { kind, metadata } = object;
+      const fieldSelector = `involvedObject.kind=${kind},involvedObject.name=${metadata.name}`;
+      const events = await client.listEvents({ namespace: metadata.namespace, fieldSelector });
+      const owns = (uids: readonly string[]) => (one: Owned) =>
+        one.metadata.ownerReferences?.some(({ uid }) => uids.includes(uid)) ?? false;
+      const children = all.filter(owns([metadata.uid]));
+      const uids = [metadata.uid, ...children.map((child) => child.metadata.uid)];
+      return {
+        object,
+        children,
+        pods: pods.filter(owns(uids)),
+        events: events.items,
+        problems: problems.filter((one) => one.object === `${kind} ${metadata.namespace}/${metadata.name}`),
+      };
+    }),
+  );
+  if (out.format === "json" || out.format === "yaml") {
+    await out.structured(reports.length === 1 ? reports[0] : { items: reports });
+    return undefined;
+  }
+  out.write(reports.map((report) => describeObject(report, out.colors, context.now())).join("\n\n"));
+  return undefined;
+}
+
+interface Owned {
+  readonly metadata: { readonly ownerReferences?: readonly { readonly uid: string }[] | undefined };
 }

@@ -1,9 +1,11 @@
 import type { ApiClient } from "../../api/client.ts";
-import type { PodObject, ProblemReport } from "../../api/contract.ts";
-import { GantryError } from "../../system/errors.ts";
+import type { PodObject, ProblemReport, ServedObject } from "../../api/contract.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
 import { ALL_NAMESPACES, listedNamespace } from "../namespaces.ts";
+import { listObjects } from "../objects.ts";
+import { isShown, objectTable } from "../output/object-table.ts";
 import { podTable, sortPods } from "../output/pod-table.ts";
 import { problemSection } from "../output/problems.ts";
 import { withProgress } from "../output/progress.ts";
@@ -17,7 +19,7 @@ import type { Call, CommandSpec } from "../spec.ts";
 export const status: CommandSpec = {
   summary: "What runs, and why not",
   description:
-    "Shows every pod, and below them why some can't go on, and every manifest that is broken, with its error.\n" +
+    "Shows every pod, what keeps pods (Deployments, Jobs …), and below them why some can't go on, and every manifest that is broken, with its error.\n" +
     "All namespaces unless -n names one.",
   arguments: [{ syntax: "[pod]", description: "only this pod: NAME, NAMESPACE/NAME or pod/NAME", complete: "pod" }],
   options: [
@@ -74,12 +76,19 @@ async function listOf(client: ApiClient, { args, context }: Call, namespace: str
 }
 
 /** The table, and below it what is wrong. */
-async function printStatus({ context }: Call, client: ApiClient, pods: readonly PodObject[], report: ProblemReport) {
+async function printStatus(
+  { args, context }: Call,
+  client: ApiClient,
+  pods: readonly PodObject[],
+  report: ProblemReport,
+) {
   const { out } = context;
   if (pods.length === 0) await noteNoPods(context, client);
   else out.write(podTable(pods, out, context.now()));
   const reasons = out.format === "wide" ? acceleratorReasons(pods) : [];
+  const objects = pods.length === 1 && args.length > 0 ? [] : await shownObjects(client, context);
   const sections = [
+    objects.length === 0 ? [] : objectTable(objects, out.colors, context.now()).trimEnd().split("\n"),
     reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
     waitingSection(pods, out.colors),
     updateSection(pods, out.colors),
@@ -87,6 +96,16 @@ async function printStatus({ context }: Call, client: ApiClient, pods: readonly 
   ];
   for (const [index, lines] of sections.filter((section) => section.length > 0).entries()) {
     out.write(`${pods.length > 0 || index > 0 ? "\n" : ""}${lines.join("\n")}\n`);
+  }
+}
+
+/** Deployments and their like; a daemon that does not know them yet has none. */
+async function shownObjects(client: ApiClient, { namespace }: Context): Promise<ServedObject[]> {
+  try {
+    return (await listObjects(client, namespace)).filter(isShown);
+  } catch (error) {
+    if (isGantryError(error, "not-found")) return [];
+    throw error;
   }
 }
 
