@@ -180,6 +180,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     removeTraces: (uid, signal) => removeTraces(uid, { volumes, podLogs: paths.podLogs }, signal),
     concurrency: config.reconcile.concurrency,
     intervalMs: config.reconcile.intervalSeconds * 1000,
+    deadlineMs: config.update.deadlineSeconds * 1000,
+    settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
   const updater = createUpdater({
@@ -198,7 +200,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => updater.close());
-  const objects = createPodObjects(supervisor, node, clock, updater.notes);
+  const objects = createPodObjects(supervisor, node, clock, (key) => {
+    const note = reconciler.rollbackNote(key);
+    return note === undefined ? updater.notes(key) : [...updater.notes(key), note];
+  });
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
   const memory = keepMemorySmall(clock);

@@ -4,6 +4,7 @@
  * A pod that collides with another (host port, unknown runtime class, same name) is *withheld*: it is not started,
  * and if it runs already it is left as it is, so that one bad manifest never disturbs a pod that runs.
  */
+import { cycleFrom } from "./dependencies.ts";
 import { hashOf } from "./hash.ts";
 import { PortLedger, portsOf } from "./host-ports.ts";
 import {
@@ -17,6 +18,7 @@ import {
   type Secret,
 } from "./manifest/index.ts";
 import { fieldName } from "./manifest/issue.ts";
+import { DEPENDS_ON_ANNOTATION, dependenciesOf } from "./manifest/pod-annotations.ts";
 import { vmOptions } from "./manifest/vm.ts";
 import { vmRefusals } from "./manifest/vm-refusals.ts";
 import type { DesiredPod } from "./pod/contract.ts";
@@ -100,6 +102,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     const before = context.accepted.get(key);
     if (before !== undefined) pods.set(key, before);
   };
+  const circles: [Loaded<Pod>, string, string][] = [];
   const ports = new PortLedger();
   for (const candidate of inOrderOfPrecedence(candidates, context.accepted)) {
     const { object: pod, loaded } = candidate;
@@ -126,7 +129,22 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     const desired = desiredPod(pod, loaded, runtime);
     pods.set(desired.key, desired);
   }
+  for (const candidate of candidates) {
+    const key = keyOf(candidate.object);
+    const cycle = pods.has(key) ? cycleFrom(key, (one) => dependenciesIn(pods.get(one))) : undefined;
+    if (cycle === undefined) continue;
+    const field = `metadata.annotations["${DEPENDS_ON_ANNOTATION}"]`;
+    circles.push([candidate, field, `pods wait for each other in a circle: ${cycle.join(" → ")}`]);
+  }
+  for (const [candidate, field, message] of circles) {
+    pods.delete(keyOf(candidate.object));
+    withhold(candidate, field, message, "take one of them out of the circle");
+  }
   return { pods, withheld, configMaps, secrets, problems };
+}
+
+function dependenciesIn(desired: DesiredPod | undefined): string[] {
+  return desired === undefined ? [] : dependenciesOf(desired.pod.metadata);
 }
 
 /**

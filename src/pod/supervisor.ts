@@ -1,5 +1,7 @@
 /** One machine per pod uid, in a map; the only place that starts and stops them. */
 import { type Actor, createActor } from "xstate";
+import { type Standing, waitingFor } from "../dependencies.ts";
+import { dependenciesOf } from "../manifest/pod-annotations.ts";
 import type { ObservedSandbox } from "../sandbox/driver.ts";
 import { messageOf } from "../system/errors.ts";
 import { createLimiter } from "../system/limiter.ts";
@@ -8,6 +10,7 @@ import type { DesiredPod, PodChange, PodPorts, PodState, PodSupervisor } from ".
 import { FactsWriter } from "./effects/facts-writer.ts";
 import { ensureImage } from "./effects/image.ts";
 import { createPodEnv, type PodScope } from "./effects/index.ts";
+import { WAITING } from "./effects/sandboxes.ts";
 import { tell } from "./effects/scope.ts";
 import { Tracker } from "./effects/tracker.ts";
 import { MAX_BACKOFF_ANNOTATION } from "./labels.ts";
@@ -15,7 +18,9 @@ import type { PodContext } from "./machine/context.ts";
 import { initialContext } from "./machine/initial.ts";
 import { podMachine } from "./machine/machine.ts";
 import { BACKOFF_MAX_MS, maxBackoff } from "./rules/backoff.ts";
+import { conditionsOf } from "./rules/conditions.ts";
 import { isSame } from "./rules/observation.ts";
+import { phaseOf } from "./rules/phase.ts";
 import { machineState, podState } from "./state.ts";
 
 export interface PodSupervisorOptions {
@@ -68,6 +73,23 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
     }
   };
 
+  const standingOf = (key: string): Standing => {
+    const states = [...entries.values()].map(({ state }) => state).filter((state) => state.desired.key === key);
+    if (states.length === 0) return "missing";
+    return states.some(isReady) ? "ready" : "unready";
+  };
+  const waitsFor = ({ pod }: DesiredPod): string | undefined => {
+    const keys = dependenciesOf(pod.metadata);
+    return keys.length === 0 ? undefined : waitingFor(keys, standingOf);
+  };
+  /** A pod became ready, or went: whoever waits for pods looks again. */
+  const wakeWaiting = (key: string): void => {
+    for (const { actor, context } of [...entries.values()]) {
+      if (context.problem?.reason !== WAITING || !dependenciesOf(context.desired.pod.metadata).includes(key)) continue;
+      actor.send({ type: "config" });
+    }
+  };
+
   const create = (desired: DesiredPod, uid: string, observed: readonly ObservedSandbox[]): void => {
     const tracker = new Tracker();
     trackers.add(tracker);
@@ -80,6 +102,7 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
       images: new Map(),
       pulling: (container, text) => entries.get(uid)?.actor.send({ type: "pulling", container, text }),
       tracker,
+      waitsFor,
       resolvConf: options.resolvConf ?? "/etc/resolv.conf",
     };
     const stored = remembered.get(uid);
@@ -128,7 +151,9 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
       // Tried again after the next step; work that must not begin before it is written waits for it itself.
       log.warn({ uid: scope.uid, reason: messageOf(error) }, "facts about a pod could not be written");
     }
+    const wasReady = isReady(entry.state);
     entry.state = podState(context, machineState(snapshot.value), clock.now());
+    if (!wasReady && isReady(entry.state)) wakeWaiting(entry.state.desired.key);
     const { desired, ...rest } = entry.state;
     const now = JSON.stringify(rest);
     if (now === entry.told && desired === before) return;
@@ -208,4 +233,11 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
       listeners.clear();
     },
   };
+}
+
+/** One that was to end and has succeeded is as good as ready for those that wait for it. */
+function isReady(state: PodState): boolean {
+  if (state.deletionDeadline !== undefined) return false;
+  if (phaseOf(state) === "Succeeded") return true;
+  return conditionsOf(state).some(({ type, status }) => type === "Ready" && status === "True");
 }

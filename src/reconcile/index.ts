@@ -30,6 +30,7 @@ import { pace } from "./pace.ts";
 import { createKeyedQueue, type Outcome } from "./queue.ts";
 import { heldSentences, reportEvents, type SourceReport } from "./reports.ts";
 import { removeUnmanaged } from "./unmanaged.ts";
+import { Versions } from "./versions.ts";
 
 export interface ReconcilerOptions {
   readonly sources: readonly Source[];
@@ -47,6 +48,10 @@ export interface ReconcilerOptions {
   /** Removes what outlives the sandboxes of a pod that no machine drives: its volumes and logs. */
   readonly removeTraces: (uid: string, signal: AbortSignal) => Promise<void>;
   readonly concurrency: number;
+  /** ms that a changed pod may take to become ready, where it does not say. */
+  readonly deadlineMs: number;
+  /** ms that it must have been ready. */
+  readonly settleMs: number;
   /** ms between two full comparisons. */
   readonly intervalMs: number;
 }
@@ -59,6 +64,8 @@ export interface Reconciler {
   /** By pod uid, newest sandbox first, as of the last look. */
   allObserved(): ReadonlyMap<string, readonly ObservedSandbox[]>;
   desired(): Desired;
+  /** What a pod was rolled back from, as a sentence. */
+  rollbackNote(key: string): string | undefined;
   /** Deployments, Jobs … and what they keep. */
   readonly controllers: Controllers;
   /** Calls back when any of their objects is another one than before. */
@@ -218,7 +225,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       defaultRuntimeClass: options.defaultRuntimeClass,
       handlers: options.handlers,
     });
-    desired = withholdBroken(built, found);
+    desired = versions.apply(withholdBroken(built, found), held.size === 0);
     report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
     for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
       if (before.pods.get(key) !== desired.pods.get(key)) queue.add(key);
@@ -238,6 +245,18 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     clock,
     log,
     newUid: options.newUid,
+  });
+  const versions = new Versions({
+    store: store.versions,
+    supervisor,
+    clock,
+    log,
+    event: options.event,
+    onRollback: () => {
+      if (synced) rebuild();
+    },
+    deadlineMs: options.deadlineMs,
+    settleMs: options.settleMs,
   });
   const objectListeners = new Set<() => void>();
 
@@ -292,7 +311,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
           driver.watch(({ sandboxId }) => background("looking at a sandbox", () => observer.lookAt(sandboxId))()),
         ),
         supervisor.subscribe((change) => {
-          controllers.podChanged(supervisor.get(change.uid), change.uid);
+          const state = supervisor.get(change.uid);
+          if (state !== undefined) versions.look(state);
+          controllers.podChanged(state, change.uid);
           if (change.type === "removed") {
             store.accepted.remove(change.uid);
             observer.removed(change.uid);
@@ -309,6 +330,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     allObserved: observer.all,
     desired: () => desired,
+    rollbackNote: (key) => versions.note(key),
     controllers,
     watchObjects(listener) {
       objectListeners.add(listener);
@@ -332,6 +354,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       stopping.abort();
       clock.clearTimeout(timer);
       controllers.close();
+      versions.close();
       for (const stop of unsubscribe) stop();
       await Promise.all(sources.map((source) => source.stop()));
       await queue.close();

@@ -88,13 +88,15 @@ export function editFields(text: string, at: Found, edits: readonly FieldEdit[],
   const place = documentAt(text, at);
   const document = parseDocument(text.slice(place.marked ? place.start + 3 : place.start, place.end), YAML_OPTIONS);
   for (const { path, value } of edits) setField(document, [...base, ...path], value);
-  const edited = document.toString({ lineWidth: 0, flowCollectionPadding: false });
+  const edited = document.toString({ lineWidth: 0 });
   const before = place.marked ? `${text.slice(0, place.start)}---\n` : text.slice(0, place.start);
   return `${before}${edited}${text.slice(place.end)}`;
 }
 
 function setField(document: Document, path: readonly (string | number)[], value: unknown): void {
   if (value === undefined || value === null) document.deleteIn(path);
+  else if (typeof value !== "object")
+    document.setIn(path, value); // keeps the comment beside it
   else document.setIn(path, document.createNode(value));
 }
 

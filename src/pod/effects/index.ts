@@ -1,9 +1,8 @@
 /** Everything that a pod's machine does to the world. */
 import type { PreparedVolume } from "../../sandbox/driver.ts";
 import { isGantryError } from "../../system/errors.ts";
-import { MAX_BACKOFF_ANNOTATION } from "../labels.ts";
 import type { CheckRunner, Job, JobResult, PodEnv } from "../machine/env.ts";
-import { maxBackoff } from "../rules/backoff.ts";
+import { backoffOf } from "../rules/backoff.ts";
 import { openChecks } from "./checks.ts";
 import { cleanup, measure, refresh, tail } from "./chores.ts";
 import { failureEvent, replace, resume, start, stop } from "./containers.ts";
@@ -46,7 +45,7 @@ export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
   };
 
   return {
-    maxBackoffMs: ({ pod }) => maxBackoff(pod.metadata.annotations?.[MAX_BACKOFF_ANNOTATION], maxBackoffMs).ms,
+    backoff: ({ pod }) => backoffOf(pod.metadata.annotations, maxBackoffMs),
     now: () => scope.ports.clock.now(),
     podIp: (desired, sandbox) => podIp(scope, desired, sandbox),
     openChecks: (report) => {

@@ -17,6 +17,9 @@ import { removeLogs } from "./logs.ts";
 import { driverOf, logsOf, look, lookupOf, type PodScope, tell } from "./scope.ts";
 import { as, explain, StepError } from "./step-error.ts";
 
+/** Pods that this one is to be started after are not Ready yet. */
+export const WAITING = "WaitingForDependencies";
+
 /** Images (found and mounted) and volumes, side by side. @throws StepError */
 export async function prepare(
   scope: PodScope,
@@ -29,7 +32,13 @@ export async function prepare(
     as("FailedMount", () => scope.ports.volumes.prepare(desired.pod, scope.uid, lookupOf(scope, desired), signal)),
   ]);
   if (images.status === "rejected") throw images.reason;
-  if (volumes.status === "fulfilled") return volumes.value;
+  if (volumes.status === "fulfilled") {
+    // Last, so that everything else is ready by the time that the others are.
+    const waits = scope.waitsFor(desired);
+    if (waits === undefined) return volumes.value;
+    tell(scope, desired, "Normal", WAITING, waits);
+    throw new StepError(WAITING, new GantryError("conflict", waits));
+  }
   if (!isGantryError(volumes.reason, "cancelled"))
     tell(scope, desired, "Warning", "FailedMount", explain(volumes.reason));
   throw volumes.reason;

@@ -22,6 +22,8 @@ export interface PodScope {
   /** Says how far a container's image is; undefined when that is over. */
   readonly pulling: (container: string, text: string | undefined) => void;
   readonly tracker: Tracker;
+  /** What the pod has to wait for before it starts, as a sentence. */
+  readonly waitsFor: (desired: DesiredPod) => string | undefined;
   /** Path of the host's resolv.conf. */
   readonly resolvConf: string;
 }

@@ -2,6 +2,7 @@
 import type { ObservedContainer, ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerChecks, ContainerFacts, PodFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
+import type { Backoff } from "../rules/backoff.ts";
 import type { Check, Finding } from "../rules/checks.ts";
 import type { Hold } from "../rules/container-state.ts";
 import type { FactsByName } from "../rules/exits.ts";
@@ -130,8 +131,8 @@ export interface PodView {
 }
 
 export interface PodEnv {
-  /** The longest restart backoff, ms. */
-  maxBackoffMs(desired: DesiredPod): number;
+  /** How containers that end are restarted. */
+  backoff(desired: DesiredPod): Backoff;
   now(): number;
   /** Never throws. */
   event(desired: DesiredPod, type: "Normal" | "Warning", reason: string, message: string): void;

@@ -143,7 +143,7 @@ function startFailed(
   return recordExit(facts, exit, {
     kind: slot?.kind ?? "main",
     policy: slot?.policy ?? "Always",
-    maxBackoffMs: context.env.maxBackoffMs(context.desired),
+    ...context.env.backoff(context.desired),
   });
 }
 

@@ -22,7 +22,7 @@ export function settled(context: PodContext, now: number): Change {
     slots: slotsIn(context),
     known: context.known,
     busy: (name) => isBusy(context, name) || context.unsure.includes(name),
-    maxBackoffMs: context.env.maxBackoffMs(context.desired),
+    backoff: context.env.backoff(context.desired),
     now,
   });
   const next = { ...context, ...restarted, facts };

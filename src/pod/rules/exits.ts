@@ -1,6 +1,7 @@
 /** Notices from observation which runs have ended since the facts were last brought up to date. */
 import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerFacts, PodFacts } from "../../store/contract.ts";
+import type { Backoff } from "./backoff.ts";
 import { containerId, sandboxId } from "./ids.ts";
 import { recordExit } from "./restart.ts";
 import type { Slot } from "./slots.ts";
@@ -15,7 +16,7 @@ export interface ExitRules {
   readonly known: readonly ObservedSandbox[];
   /** Containers that are being worked on: not judged now. */
   readonly busy: (name: string) => boolean;
-  readonly maxBackoffMs: number;
+  readonly backoff: Backoff;
   readonly now: number;
 }
 
@@ -35,7 +36,7 @@ function noticeExit(facts: ContainerFacts, slot: Slot, rules: ExitRules): Contai
   const attempt = facts.attempt - 1;
   if (attempt < 0 || facts.lastExit?.attempt === attempt) return facts;
   const { known, pod, now } = rules;
-  const rule = { kind: slot.kind, policy: slot.policy, maxBackoffMs: rules.maxBackoffMs };
+  const rule = { kind: slot.kind, policy: slot.policy, ...rules.backoff };
   const found = findRun(known, slot.name, attempt);
   switch (found?.container.state) {
     case "running":

@@ -1,6 +1,6 @@
 /** Whether a container that ended starts again, and when. */
 import type { ContainerExit, ContainerFacts } from "../../store/contract.ts";
-import { BACKOFF_RESET_MS, restartDelay } from "./backoff.ts";
+import { BACKOFF_RESET_MS, type Backoff, restartDelay } from "./backoff.ts";
 import type { ContainerKind, RestartPolicy } from "./slots.ts";
 
 /** Init containers run until they succeed once; sidecars always come back. */
@@ -25,7 +25,7 @@ export function shouldRestart(
 export function recordExit(
   facts: ContainerFacts,
   exit: ContainerExit,
-  rule: { readonly kind: ContainerKind; readonly policy: RestartPolicy; readonly maxBackoffMs: number },
+  rule: { readonly kind: ContainerKind; readonly policy: RestartPolicy } & Backoff,
 ): ContainerFacts {
   const { checks } = facts;
   const killedFor = checks?.containerId === exit.containerId ? checks.failure : undefined;
@@ -37,7 +37,7 @@ export function recordExit(
     return { ...ended, backoffLevel: 0, backoffUntil: undefined };
   }
   const ranMs = exit.startedAt === undefined ? 0 : exit.finishedAt - exit.startedAt;
-  const level = ranMs >= BACKOFF_RESET_MS ? 0 : facts.backoffLevel;
-  const delay = restartDelay(level, rule.maxBackoffMs);
+  const level = ranMs >= (rule.resetBackoffMs ?? BACKOFF_RESET_MS) ? 0 : facts.backoffLevel;
+  const delay = restartDelay(level, rule.maxBackoffMs, rule.baseBackoffMs);
   return { ...ended, backoffLevel: level + 1, backoffUntil: delay === 0 ? undefined : exit.finishedAt + delay };
 }
