@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import { defaultConfig } from "../src/config/defaults.ts";
 import { effectiveConfig } from "../src/config/load.ts";
-import { formatProblem, parseManifestText } from "../src/manifest/index.ts";
+import { describedPod, formatProblem, parseManifestText } from "../src/manifest/index.ts";
 import { layout } from "../src/system/paths.ts";
 import { readExamples } from "./support/examples.ts";
 
@@ -27,7 +27,7 @@ describe.each(["examples", "manifests"])("the manifests of %s/", (directory) => 
   test.each(names)("%s is valid and has nothing to warn of", (name) => {
     const { objects, problems } = parseManifestText(name, readFileSync(join(directory, name), "utf8"));
     expect(problems.map(formatProblem)).toEqual([]);
-    expect(objects.some(({ object }) => object.kind === "Pod")).toBe(true);
+    expect(objects.some(({ object }) => describedPod(object) !== undefined)).toBe(true);
   });
 });
 

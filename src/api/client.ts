@@ -48,6 +48,8 @@ export interface ApiClient {
   /** @throws not-found */
   getObject(plural: string, namespace: string, name: string): Promise<ServedObject>;
   watchObjects(plural: string, options?: WatchOptions): AsyncGenerator<WatchEvent<ServedObject>, void, undefined>;
+  /** Takes it out of its manifest. @throws not-found, conflict */
+  deleteObject(plural: string, namespace: string, name: string): Promise<void>;
   /** Changes fields in the file that defines the object. @returns the file. @throws not-found, conflict */
   editObject(kind: string, namespace: string, name: string, changes: readonly FieldChange[]): Promise<string>;
   /** @throws not-found, conflict */
@@ -156,6 +158,11 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
     getObject: (plural, namespace, name) => {
       const { base, name: last } = resource(plural);
       return get(`${base}/namespaces/${segment(namespace)}/${last}/${segment(name)}`);
+    },
+    deleteObject: (plural, namespace, name) => {
+      const { base, name: last } = resource(plural);
+      const path = `${base}/namespaces/${segment(namespace)}/${last}/${segment(name)}`;
+      return requestNothing(socketPath, { method: "DELETE", path });
     },
     watchObjects: (plural, watch = {}) => watchLines(socketPath, watchPath(plural, watch), watch.signal),
     editObject: async (kind, namespace, name, changes) => {

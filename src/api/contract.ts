@@ -40,6 +40,8 @@ export interface ApiBackend {
   watchObjects(listener: (change: ObjectWatchEvent) => void): () => void;
   /** Changes fields of an object in the file that defines it. @returns the file's path. @throws not-found, conflict */
   editObject(kind: string, namespace: string, name: string, changes: readonly FieldChange[]): Promise<string>;
+  /** Takes an object other than a Pod out of its file, or from its controller, which may make another. @throws not-found, conflict */
+  deleteObject(kind: string, namespace: string, name: string): Promise<void>;
   /** Puts the template of an earlier revision back into the file. @throws not-found, conflict */
   undoRollout(kind: string, namespace: string, name: string, revision: number | undefined): Promise<UndoResult>;
   configMaps(): ConfigMap[];

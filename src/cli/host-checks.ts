@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { keyOf } from "../desired.ts";
-import { type LoadedObject, type Pod, type Problem, placeOfField } from "../manifest/index.ts";
+import { describedPod, type LoadedObject, type Pod, type Problem, placeOfField } from "../manifest/index.ts";
 import { errnoOf, isGantryError } from "../system/errors.ts";
 import type { Context } from "./context.ts";
 import { openImages } from "./images.ts";
@@ -14,18 +14,22 @@ export async function hostProblems(objects: readonly LoadedObject[], context: Co
   const found = await Promise.all(
     objects.map(async (loaded) => {
       const { object } = loaded;
-      if (object.kind !== "Pod") return [];
-      const problems = [...missingImages(object, images), ...(await missingPaths(object))];
-      return problems.map(
-        ({ field, message, hint }): Problem => ({
-          severity: "warning",
-          place: placeOfField(loaded, field),
-          field,
-          message,
-          hint,
-          object: `Pod ${keyOf(object)}`,
-        }),
-      );
+      const described = describedPod(object);
+      if (described === undefined) return [];
+      const base = described.path.map((part) => `${part}.`).join("");
+      const problems = [...missingImages(described.pod, images), ...(await missingPaths(described.pod))];
+      return problems
+        .map(({ field, ...said }) => ({ ...said, field: `${base}${field}` }))
+        .map(
+          ({ field, message, hint }): Problem => ({
+            severity: "warning",
+            place: placeOfField(loaded, field),
+            field,
+            message,
+            hint,
+            object: `${object.kind} ${keyOf(object)}`,
+          }),
+        );
     }),
   );
   return found.flat();

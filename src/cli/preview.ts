@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
-import type { PodObject } from "../api/contract.ts";
+import type { ApiClient } from "../api/client.ts";
+import type { PodObject, ServedObject } from "../api/contract.ts";
 import { loadConfig } from "../config/index.ts";
 import { hashedPod, keyOf, withholdBroken } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
@@ -9,6 +10,7 @@ import { isGantryError } from "../system/errors.ts";
 import type { Context } from "./context.ts";
 import { isAbsentDaemon } from "./images.ts";
 import { desiredOf, type Handlers, type Manifests, readManifests } from "./manifests.ts";
+import { listObjects } from "./objects.ts";
 import { observeHost, podsOf } from "./observe.ts";
 import { runtimeOf } from "./output/pod-table.ts";
 import { keyOfPod } from "./pods.ts";
@@ -50,13 +52,39 @@ async function observe(
 ): Promise<{ observed: readonly KnownPod[]; unseen: readonly string[] }> {
   try {
     const { items } = await (await context.client()).listPods();
-    return { observed: knownPods(items, manifests, handlers), unseen: [] };
+    // Those of a Deployment, Job … are for their controllers to decide about, as long as these are there.
+    const owners = new Set(manifests.objects.map(({ object }) => `${object.kind} ${keyOf(object)}`));
+    const { written, unseen } = await withoutMade(await context.client(), items, owners);
+    return { observed: knownPods(written, manifests, handlers), unseen };
   } catch (error) {
     if (!isGantryError(error, "daemon-unreachable") || !isAbsentDaemon(error)) throw error;
     const { sandboxes, unseen } = await observeHost(context.paths);
     return { observed: podsOf(sandboxes), unseen };
   }
 }
+
+async function withoutMade(
+  client: ApiClient,
+  pods: readonly PodObject[],
+  owners: ReadonlySet<string>,
+): Promise<{ written: readonly PodObject[]; unseen: readonly string[] }> {
+  const kept = [...owners].filter((owner) => WORKLOAD.test(owner));
+  const unseen = kept.map((owner) => `${owner}: its controller decides about its pods when it sees a change`);
+  if (pods.every(({ metadata }) => metadata.ownerReferences === undefined)) return { written: pods, unseen };
+  const all = await listObjects(client, undefined);
+  const byUid = new Map(all.map((object) => [object.metadata.uid, object]));
+  const rootOf = ({ metadata }: Pick<ServedObject, "metadata"> | PodObject): ServedObject | undefined => {
+    const owner = byUid.get(metadata.ownerReferences?.[0]?.uid ?? "");
+    return owner === undefined ? undefined : (rootOf(owner) ?? owner);
+  };
+  const written = pods.filter((pod) => {
+    const root = rootOf(pod);
+    return root === undefined || !owners.has(`${root.kind} ${root.metadata.namespace}/${root.metadata.name}`);
+  });
+  return { written, unseen };
+}
+
+const WORKLOAD = /^(Deployment|ReplicaSet|DaemonSet|StatefulSet|Job|CronJob) /;
 
 /** What the daemon runs, in the form that the diff takes. */
 function knownPods(pods: readonly PodObject[], { objects }: Manifests, handlers: Handlers): KnownPod[] {

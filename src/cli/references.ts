@@ -1,5 +1,12 @@
 import { keyOf } from "../desired.ts";
-import { type Container, type LoadedObject, type Pod, type Problem, placeOfField } from "../manifest/index.ts";
+import {
+  type Container,
+  describedPod,
+  type LoadedObject,
+  type Pod,
+  type Problem,
+  placeOfField,
+} from "../manifest/index.ts";
 
 /** What a pod takes from a ConfigMap or Secret. */
 interface Reference {
@@ -28,16 +35,19 @@ export function missingReferences(objects: readonly LoadedObject[], others: read
   }
   return objects.flatMap((loaded) => {
     const { object } = loaded;
-    if (object.kind !== "Pod") return [];
+    const described = describedPod(object);
+    if (described === undefined) return [];
+    const base = described.path.map((part) => `${part}.`).join("");
     const namespace = object.metadata.namespace ?? "default";
-    return referencesOf(object).flatMap(({ kind, name, key, field }): Problem[] => {
+    return referencesOf(described.pod).flatMap(({ kind, name, key, field: inPod }): Problem[] => {
       const identity = `${kind} ${namespace}/${name}`;
+      const field = `${base}${inPod}`;
       const found = keys.get(identity);
       if (found !== undefined && (key === undefined || found.has(key))) return [];
       const message = found === undefined ? `${identity} is in no manifest` : `${identity} has no key '${key}'`;
       const hint = "the pod waits until it is there; mark it optional if it may be missing";
       const place = placeOfField(loaded, field);
-      return [{ severity: "warning", place, field, message, hint, object: `Pod ${keyOf(object)}` }];
+      return [{ severity: "warning", place, field, message, hint, object: `${object.kind} ${keyOf(object)}` }];
     });
   });
 }

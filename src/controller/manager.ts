@@ -57,6 +57,8 @@ export interface Controllers {
   history(kind: string, key: string): readonly Version[];
   /** Takes away what a controller made; it may make another. @returns false when there is no such thing */
   drop(kind: Child["kind"], key: string): boolean;
+  /** The kind of something that a controller made; undefined for what a manifest has, or nobody. */
+  madeKind(kind: string, key: string): Child["kind"] | undefined;
   /** Whether a controller made the pod that is to be there by this name. */
   owns(key: string): boolean;
   /** Whether the owner of a pod is there, and so decides about it. */
@@ -408,6 +410,12 @@ export function createControllers(options: ControllersOptions): Controllers {
       forget(`${kind} ${key}`);
       look();
       return true;
+    },
+    madeKind(kind, key) {
+      const found = entries.get(`${kind} ${key}`)?.object;
+      if (found === undefined || controllerOf(found) === undefined) return undefined;
+      const { kind: known } = found;
+      return known === "ReplicaSet" || known === "Job" || known === "ControllerRevision" ? known : undefined;
     },
     keeps(pod) {
       const owner = controllerOf(pod);

@@ -45,6 +45,13 @@ export function createBackend(parts: BackendParts): ApiBackend {
       await reconciler.lookAtSources();
       return file;
     },
+    async deleteObject(kind, namespace, name) {
+      const { controllers } = reconciler;
+      const made = controllers.madeKind(kind, `${namespace}/${name}`);
+      if (made !== undefined && controllers.drop(made, `${namespace}/${name}`)) return;
+      await writer.remove({ kind, namespace, name });
+      await reconciler.lookAtSources();
+    },
     async undoRollout(kind, namespace, name, wanted) {
       const { revision, written } = versionToGoBackTo(parts, kind, namespace, name, wanted);
       const file = await writer.edit({ kind, namespace, name }, [{ path: ["spec", "template"], value: written }]);

@@ -38,6 +38,8 @@ export class FakeBackend implements ApiBackend {
     return "web.yaml";
   }
 
+  async deleteObject(): Promise<void> {}
+
   async undoRollout(): Promise<{ revision: number; file: string }> {
     return { revision: 1, file: "web.yaml" };
   }

@@ -23,10 +23,14 @@ describe.each(RUNTIME_CLASSES)("on %s", (runtimeClass) => {
 function works(example: ExampleFile): void {
   test(`${example.name} ends up ${example.phase}`, async () => {
     host.write(example.name, example.text);
-    expect(example.pods.length).toBeGreaterThan(0);
+    expect(example.pods.length + example.keepers.length).toBeGreaterThan(0);
     for (const name of example.pods) {
       const pod = await host.waitFor(name, (seen) => accepts(example, seen), `what ${example.name} expects`);
       if (example.log !== undefined) await waitForLog(name, pod, example.log);
+    }
+    for (const keeper of example.keepers) {
+      const pod = await waitForAny(`${keeper}-`, example);
+      if (example.log !== undefined) await waitForLog(pod.metadata.name, pod, example.log);
     }
     if (example.http !== undefined) await waitForHttp(example.http);
     for (const name of example.pods) {
@@ -34,7 +38,22 @@ function works(example: ExampleFile): void {
       expect(await host.gantry("delete", name, "--grace-period", "0")).toMatchObject({ code: 0, stderr: "" });
       expect((await host.pods()).filter(({ metadata }) => metadata.name === name)).toEqual([]);
     }
+    if (example.keepers.length > 0) {
+      host.remove(example.name);
+      const gone = async (): Promise<boolean> =>
+        (await host.pods()).every(
+          ({ metadata }) => !example.keepers.some((keeper) => metadata.name.startsWith(`${keeper}-`)),
+        );
+      await eventually(gone, { what: `the end of ${example.name}`, explain: () => host.explain() });
+    }
   });
+}
+
+/** One of the pods that something keeps: its name is not known before. */
+function waitForAny(prefix: string, example: ExampleFile): Promise<PodView> {
+  const probe = async (): Promise<PodView | undefined> =>
+    (await host.pods()).find((pod) => pod.metadata.name.startsWith(prefix) && accepts(example, pod));
+  return eventually(probe, { what: `a pod of ${example.name}`, explain: () => host.explain() });
 }
 
 function isRefused(example: ExampleFile, why: string): void {

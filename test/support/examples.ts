@@ -8,6 +8,8 @@ export interface ExampleFile {
   readonly text: string;
   /** Names of the pods in it. */
   readonly pods: readonly string[];
+  /** Names of what keeps pods in it: theirs begin so. */
+  readonly keepers: readonly string[];
   /** Phase that every pod of it reaches. */
   readonly phase: string;
   /** Text that the logs of its containers hold together. */
@@ -41,7 +43,8 @@ function readExample(name: string): ExampleFile {
   return {
     name,
     text,
-    pods: podNames(text),
+    pods: namesIn(text, ["Pod"]),
+    keepers: namesIn(text, ["Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob"]),
     phase,
     log: expected("expect-log"),
     reason: expected("expect-reason"),
@@ -60,14 +63,15 @@ function microvmOf(line: string | undefined): ExampleFile["microvm"] {
   throw new Error(`"# microvm: ${line}" is neither "refused TEXT" nor "skipped WHY"`);
 }
 
-function podNames(text: string): string[] {
-  return parseAllDocuments(text).flatMap((document) => podsIn(document.toJS()));
+function namesIn(text: string, kinds: readonly string[]): string[] {
+  return parseAllDocuments(text).flatMap((document) => namesOf(document.toJS(), kinds));
 }
 
-function podsIn(object: unknown): string[] {
+function namesOf(object: unknown, kinds: readonly string[]): string[] {
   if (typeof object !== "object" || object === null || !("kind" in object)) return [];
-  if (object.kind === "List" && "items" in object && Array.isArray(object.items)) return object.items.flatMap(podsIn);
-  if (object.kind !== "Pod" || !("metadata" in object)) return [];
+  if (object.kind === "List" && "items" in object && Array.isArray(object.items))
+    return object.items.flatMap((item) => namesOf(item, kinds));
+  if (!kinds.includes(String(object.kind)) || !("metadata" in object)) return [];
   const { metadata } = object;
   return typeof metadata === "object" && metadata !== null && "name" in metadata ? [String(metadata.name)] : [];
 }

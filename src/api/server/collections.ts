@@ -57,7 +57,8 @@ export function serveCollections(
   serveResource(app, eventResource, streams);
   const objects = objectResources(backend, capacity);
   for (const resource of [configMaps, secrets, nodes]) serveResource(app, resource, streams);
-  for (const resource of objects.resources) serveResource(app, resource, streams);
+  for (const resource of objects.resources)
+    serveResource(app, resource, streams, (namespace, name) => backend.deleteObject(resource.kind, namespace, name));
   servePods(app, backend, podResource, streams);
   const described = [
     describe(podResource),

@@ -67,7 +67,7 @@ export function describe<T extends ApiObject>(resource: Resource<T>): ResourceDe
 
 function apiResources({ plural, kind, namespaced, shortNames, watchable }: ResourceDescription): object[] {
   const watch = watchable ? ["watch"] : [];
-  const verbs = ["get", "list", ...watch, ...(kind === "Pod" ? ["delete"] : [])];
+  const verbs = ["get", "list", ...watch, ...(kind === "Pod" || (watchable && kind !== "Event") ? ["delete"] : [])];
   const whole = { name: plural, singularName: kind.toLowerCase(), namespaced, kind, verbs, shortNames };
   if (kind !== "Pod") return [whole];
   return [

@@ -45,6 +45,7 @@ export function serveResource<T extends ApiObject>(
   app: FastifyInstance,
   resource: Resource<T>,
   streams: Streams,
+  remove?: (namespace: string, name: string) => Promise<void>,
 ): void {
   const { plural, namespaced } = resource;
   const base = basePath(resource);
@@ -54,9 +55,20 @@ export function serveResource<T extends ApiObject>(
   // Pods have more verbs than these: src/api/server/pods.ts.
   if (plural === "pods") return;
   const path = namespaced ? `${base}/namespaces/:namespace/${plural}/:name` : `${base}/${plural}/:name`;
-  route(app, path, {
-    GET: (call) => find(resource, namespaced ? call.param("namespace") : undefined, call.param("name")),
-  });
+  const get = (call: Call): T => find(resource, namespaced ? call.param("namespace") : undefined, call.param("name"));
+  if (remove === undefined) route(app, path, { GET: get });
+  else {
+    route(app, path, {
+      GET: get,
+      DELETE: async (call) => {
+        const { name } = get(call).metadata;
+        if (call.query.all("dryRun").length > 0)
+          throw new GantryError("unsupported", "dryRun is not supported", { hint: "Use 'gantry plan'." });
+        await remove(call.param("namespace"), name);
+        return { apiVersion: "v1", kind: "Status", metadata: {}, status: "Success", details: { name, kind: plural } };
+      },
+    });
+  }
 }
 
 /** "v1", "apps/v1" */

@@ -1,8 +1,10 @@
-import type { PodObject } from "../../api/contract.ts";
+import type { ApiClient } from "../../api/client.ts";
+import type { PodObject, ServedObject } from "../../api/contract.ts";
 import { GantryError, isGantryError, toGantryError } from "../../system/errors.ts";
 import { EXIT, exitCodeOf } from "../exit.ts";
 import type { Flags } from "../flags.ts";
 import { judge } from "../goal.ts";
+import { getObject, listObjects, type ObjectRef, parseObjectRef } from "../objects.ts";
 import { sortPods } from "../output/pod-table.ts";
 import { count } from "../output/text.ts";
 import { parseDurationMs } from "../parse/duration.ts";
@@ -17,7 +19,13 @@ const DEFAULT_TIMEOUT_MS = 300_000;
 export const deleteCommand: CommandSpec = {
   summary: "Take pods out of the folder",
   description: "Takes pods out of their manifest files. They are stopped in their grace and removed.",
-  arguments: [{ syntax: "[pods...]", description: "NAME, NAMESPACE/NAME or pod/NAME", complete: "pod" }],
+  arguments: [
+    {
+      syntax: "[pods...]",
+      description: "NAME, NAMESPACE/NAME, pod/NAME or deployment/NAME, job/NAME …",
+      complete: "pod",
+    },
+  ],
   options: [
     { flags: "--all", description: "every pod of the namespace (with -A: of all namespaces)" },
     { flags: "-A, --all-namespaces", description: "with --all: of every namespace" },
@@ -38,6 +46,7 @@ export const deleteCommand: CommandSpec = {
   outputs: [],
   examples: [
     { line: "gantry delete web", does: "one pod" },
+    { line: "gantry delete deployment/web", does: "with its pods" },
     { line: "gantry delete -f web.yaml", does: "what this file describes" },
     { line: "gantry delete --all -n shop --grace-period 5", does: "a whole namespace, quickly" },
   ],
@@ -50,6 +59,8 @@ async function run(call: Call): Promise<number> {
   const timeoutMs = flags.durationMs("timeout") ?? DEFAULT_TIMEOUT_MS;
   const way = wayOf(call);
   const client = await context.client();
+  const objects = call.args.flatMap((arg) => parseObjectRef(arg, context.namespace) ?? []);
+  if (objects.length > 0) return deleteObjects(call, client, objects);
   const there = (await client.listPods()).items;
   const refs = await refsOf(call, way, there);
   if (refs.length === 0) context.out.note("No pods to delete.");
@@ -78,6 +89,42 @@ async function run(call: Call): Promise<number> {
     await waitFor(client, context, { refs: deleted, aim: "deleted", verdict, timeoutMs });
   }
   return exitCode;
+}
+
+/** Deployments, Jobs …: what they keep goes with them. */
+async function deleteObjects(call: Call, client: ApiClient, refs: readonly ObjectRef[]): Promise<number> {
+  const { args, flags, context } = call;
+  if (refs.length < args.length)
+    throw new GantryError("usage", "pods and other objects can't be deleted together", {
+      hint: "Delete them one after the other.",
+    });
+  const timeoutMs = flags.durationMs("timeout") ?? DEFAULT_TIMEOUT_MS;
+  for (const ref of refs) {
+    const { kind, namespace, name } = ref;
+    let object: ServedObject;
+    try {
+      object = await getObject(client, ref);
+    } catch (error) {
+      if (isGantryError(error, "not-found") && flags.on("ignoreNotFound")) continue;
+      throw error;
+    }
+    const all = await listObjects(client, namespace);
+    const owners = new Set([object.metadata.uid]);
+    for (const one of all)
+      if (one.metadata.ownerReferences?.some(({ uid }) => owners.has(uid))) owners.add(one.metadata.uid);
+    const { items } = await client.listPods({ namespace });
+    const pods = items.filter(({ metadata }) => metadata.ownerReferences?.some(({ uid }) => owners.has(uid)));
+    await client.deleteObject(kind.plural, namespace, name);
+    context.out.line(
+      `${kind.kind.toLowerCase()}/${name} deleted${namespace === DEFAULT_NAMESPACE ? "" : ` from ${namespace}`}`,
+    );
+    if (flags.off("wait") || pods.length === 0) continue;
+    const uids = new Map(pods.map((pod) => [keyOfPod(pod), pod.metadata.uid]));
+    const verdict = (pod: PodObject | undefined, key: string) =>
+      judge(pod?.metadata.uid === uids.get(key) ? pod : undefined, "deleted", context.now());
+    await waitFor(client, context, { refs: pods.map(refOf), aim: "deleted", verdict, timeoutMs });
+  }
+  return 0;
 }
 
 /** ms. Seconds without a unit are what kubectl takes. */

@@ -24,11 +24,21 @@ function specsIn({ contents }: Document): YAMLMap[] {
   const objects = isMap(contents) ? [contents] : [];
   const items = objects[0]?.get("items");
   if (isSeq(items)) objects.push(...items.items.filter(isMap));
-  return objects
-    .filter((object) => object.get("kind") === "Pod")
-    .map((pod) => pod.get("spec"))
-    .filter(isMap);
+  return objects.map((object) => object.getIn(PATHS[String(object.get("kind"))] ?? ["?"])).filter(isMap);
 }
+
+const TEMPLATE = ["spec", "template", "spec"];
+
+/** Where the spec of a pod stands in each kind. */
+const PATHS: Readonly<Record<string, readonly string[]>> = {
+  Pod: ["spec"],
+  Deployment: TEMPLATE,
+  ReplicaSet: TEMPLATE,
+  DaemonSet: TEMPLATE,
+  StatefulSet: TEMPLATE,
+  Job: TEMPLATE,
+  CronJob: ["spec", "jobTemplate", ...TEMPLATE],
+};
 
 /** `text` with one more pair at the beginning of a map in it. */
 function withFirstKey(text: string, map: YAMLMap, key: string, value: string): string {
