@@ -39,7 +39,8 @@ export interface ControllersOptions {
 
 export interface Controllers {
   /** What the manifests ask for now; the controllers act on it at once. */
-  written(objects: readonly LoadedObject[]): void;
+  /** @param broken identities of which the manifest can't be read: what is kept of them stays */
+  written(objects: readonly LoadedObject[], broken?: ReadonlySet<string>): void;
   /** A pod changed: look again, soon. Cheap for pods that no controller has made. */
   podChanged(state: PodState | undefined, uid: string): void;
   /** Looks at everything now. */
@@ -83,6 +84,8 @@ interface Entry extends Live<Kept> {
 
 /** What follows from one look may ask for the next; more than this in a row is a fault of ours. */
 const MOST_ROUNDS = 50;
+/** What happens within this time is one look. ms */
+const SOON_MS = 10;
 /** The longest that node's timers can wait, with room. ms */
 const LONGEST_TIMER_MS = 2 ** 30;
 
@@ -127,6 +130,7 @@ export function createControllers(options: ControllersOptions): Controllers {
     const before = entries.get(key);
     if (before?.stored !== text) store.put(key, text);
     entries.set(key, { ...live, loaded, stored: text });
+    children = undefined;
     if (before?.stored !== text) changed = true;
   };
   const forget = (key: string): void => {
@@ -134,6 +138,7 @@ export function createControllers(options: ControllersOptions): Controllers {
     if (entry === undefined) return;
     store.remove(key);
     entries.delete(key);
+    children = undefined;
     waits.delete(key);
     changed = true;
     if (entry.object.kind === "Pod") {
@@ -141,8 +146,12 @@ export function createControllers(options: ControllersOptions): Controllers {
       loadedPods.delete(key);
     }
   };
-  const childrenOf = (uid: string): Entry[] =>
-    [...entries.values()].filter(({ object }) => controllerOf(object)?.uid === uid);
+  /** By the uid of their owner; made again when it is asked for after a change. */
+  let children: ReadonlyMap<string, Entry[]> | undefined;
+  const childrenOf = (uid: string): readonly Entry[] => {
+    children ??= Map.groupBy([...entries.values()], ({ object }) => controllerOf(object)?.uid ?? "");
+    return children.get(uid) ?? [];
+  };
 
   /** Takes over a manifest; what may not change stays as it was. */
   const takeOver = (loaded: LoadedObject, object: Workload | Service): void => {
@@ -328,7 +337,7 @@ export function createControllers(options: ControllersOptions): Controllers {
   };
 
   return {
-    written(objects) {
+    written(objects, broken = new Set()) {
       known = true;
       problems = [];
       const there = new Set<string>();
@@ -340,14 +349,14 @@ export function createControllers(options: ControllersOptions): Controllers {
       }
       for (const [key, { object }] of [...entries]) {
         const isWritten = isWorkload(object) || object.kind === "Service";
-        if (isWritten && controllerOf(object) === undefined && !there.has(key)) forget(key);
+        if (isWritten && controllerOf(object) === undefined && !there.has(key) && !broken.has(key)) forget(key);
       }
       look();
     },
     podChanged(state, uid) {
       const owned = state === undefined ? entries.size > 0 : controllerOf(state.desired.pod) !== undefined;
       if (!owned || soon !== undefined || closed || uid === "") return;
-      soon = clock.setTimeout(look, 0);
+      soon = clock.setTimeout(look, SOON_MS);
     },
     look,
     pods() {

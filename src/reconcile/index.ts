@@ -205,7 +205,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
     );
     synced = true;
-    controllers.written(written);
+    const broken = found.flatMap(({ severity, object }) =>
+      severity === "error" && object !== undefined ? [object] : [],
+    );
+    controllers.written(written, new Set(broken));
     rebuild();
   });
 

@@ -46,6 +46,8 @@ describe("Deployment", () => {
     lab.restart();
     lab.write(deployment("replicas: 2"));
     expect(lab.names).toEqual(names);
+    lab.load([], ["Deployment default/web"]);
+    expect(lab.names).toEqual(names);
     lab.load([]);
     expect(lab.names).toEqual([]);
     expect(lab.kept("ReplicaSet")).toEqual([]);

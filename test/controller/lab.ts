@@ -52,8 +52,8 @@ export class Lab {
     this.load(objects);
   }
 
-  load(objects: readonly LoadedObject[]): void {
-    this.controllers.written(objects);
+  load(objects: readonly LoadedObject[], broken: readonly string[] = []): void {
+    this.controllers.written(objects, new Set(broken));
     this.#follow();
   }
 
