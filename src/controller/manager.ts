@@ -178,6 +178,7 @@ export function createControllers(options: ControllersOptions): Controllers {
         object: key,
       });
       entries.set(key, { ...before, loaded });
+      children = undefined;
       return;
     }
     const same = hashOf(before.object.spec) === hashOf(object.spec);

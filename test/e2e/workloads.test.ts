@@ -76,7 +76,9 @@ test("a Deployment: pods with lasting names, a rolling change, an undo into the 
   });
   await podsOf(host, "web-", 1, "the same pod");
 
-  host.remove("web.yaml");
+  host.write("web.yaml", deployment(1, FOREVER));
+  expect(await host.gantry("wait", "deployment/web")).toMatchObject({ code: 0 });
+  expect(await host.gantry("delete", "deployment/web")).toMatchObject({ code: 0, stderr: "" });
   await podsOf(host, "web-", 0, "nothing left");
 });
 
@@ -96,8 +98,10 @@ spec:
       containers: [{ name: app, image: localhost/gantry/sample:1, imagePullPolicy: IfNotPresent, command: [echo, "42"] }]
 `,
   );
-  const done = async (): Promise<boolean> => (await host.gantry("status")).stdout.includes("job/sums");
-  await eventually(done, { what: "the job in status" });
+  expect(await host.gantry("wait", "job/sums", "--for", "succeeded", "--timeout", "60s")).toMatchObject({
+    code: 0,
+    stdout: "job/sums has succeeded\n",
+  });
   const complete = async (): Promise<boolean> =>
     /job\/sums +2\/2 .*Complete/.test((await host.gantry("status")).stdout);
   await eventually(complete, { what: "two completions", explain: () => host.explain() });

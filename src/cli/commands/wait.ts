@@ -1,7 +1,9 @@
 import { GOALS, type Goal, judge } from "../goal.ts";
+import { parseObjectRef } from "../objects.ts";
 import { type PodRef, parsePodRef } from "../parse/pod-name.ts";
 import type { Call, CommandSpec } from "../spec.ts";
 import { waitFor } from "../wait-for.ts";
+import { waitForObject } from "../wait-object.ts";
 
 const DEFAULT_TIMEOUT_MS = 30_000;
 
@@ -10,7 +12,13 @@ export const wait: CommandSpec = {
   description:
     "Waits for pods, also for ones that are yet to appear. Exits with 1 when the time is up, or as soon as a pod can\n" +
     "no longer get there.",
-  arguments: [{ syntax: "<pods...>", description: "NAME, NAMESPACE/NAME or pod/NAME", complete: "pod" }],
+  arguments: [
+    {
+      syntax: "<pods...>",
+      description: "NAME, NAMESPACE/NAME, pod/NAME or deployment/NAME, job/NAME …",
+      complete: "pod",
+    },
+  ],
   options: [
     { flags: "--for <state>", description: "ready (default), succeeded or deleted", complete: GOALS },
     { flags: "--timeout <duration>", description: "give up after this (default: 30s)" },
@@ -18,7 +26,7 @@ export const wait: CommandSpec = {
   outputs: [],
   examples: [
     { line: "gantry wait web --timeout 1m", does: "until it is Ready" },
-    { line: "gantry wait backup --for succeeded --timeout 1h", does: "until a job is done" },
+    { line: "gantry wait job/backup --for succeeded --timeout 1h", does: "until a Job is done" },
   ],
   run,
 };
@@ -26,16 +34,28 @@ export const wait: CommandSpec = {
 async function run({ args, flags, context }: Call): Promise<undefined> {
   const goal = flags.choice("for", GOALS) ?? "ready";
   const timeoutMs = flags.durationMs("timeout") ?? DEFAULT_TIMEOUT_MS;
-  const refs = args.map((arg) => parsePodRef(arg, context.namespace));
+  const objects = args.flatMap((arg) => parseObjectRef(arg, context.namespace) ?? []);
+  const refs = args
+    .filter((arg) => parseObjectRef(arg, context.namespace) === undefined)
+    .map((arg) => parsePodRef(arg, context.namespace));
   const client = await context.client();
   const done: Record<Goal, string> = { ready: "is ready", succeeded: "has succeeded", deleted: "is deleted" };
   const onMet = (ref: PodRef): void => context.out.line(`pod/${ref.name} ${done[goal]}`);
-  await waitFor(client, context, {
+  const others = objects.map(async (ref) => {
+    await waitForObject(client, context, ref, goal, timeoutMs);
+    context.out.line(`${ref.kind.kind.toLowerCase()}/${ref.name} ${done[goal]}`);
+  });
+  if (refs.length === 0) {
+    await Promise.all(others);
+    return undefined;
+  }
+  const pods = waitFor(client, context, {
     refs,
     aim: goal,
     verdict: (pod) => judge(pod, goal, context.now()),
     timeoutMs,
     onMet,
   });
+  await Promise.all([pods, ...others]);
   return undefined;
 }
