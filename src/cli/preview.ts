@@ -59,8 +59,14 @@ async function observe(
   } catch (error) {
     if (!isGantryError(error, "daemon-unreachable") || !isAbsentDaemon(error)) throw error;
     const { sandboxes, unseen } = await observeHost(context.paths);
-    return { observed: podsOf(sandboxes), unseen };
+    return { observed: podsOf(sandboxes).filter((pod) => !isMadeBy(pod, manifests)), unseen };
   }
+}
+
+/** Without a daemon only the name tells that a controller made a pod: nothing is said about those. */
+function isMadeBy({ key }: KnownPod, { objects, desired }: Manifests): boolean {
+  if (desired.pods.has(key)) return false;
+  return objects.some(({ object }) => WORKLOAD.test(`${object.kind} `) && key.startsWith(`${keyOf(object)}-`));
 }
 
 async function withoutMade(
