@@ -5,7 +5,7 @@
  */
 import { hashOf } from "../hash.ts";
 import type { LoadedObject, Pod, Problem, ReplicaSet, Service, Workload } from "../manifest/index.ts";
-import { placeOfField } from "../manifest/index.ts";
+import { describedPod, placeOfField } from "../manifest/index.ts";
 import type { PodState } from "../pod/contract.ts";
 import type { NewEvent, StateStore } from "../store/contract.ts";
 import type { Clock, TimerHandle } from "../system/clock.ts";
@@ -371,7 +371,7 @@ export function createControllers(options: ControllersOptions): Controllers {
         const one: LoadedObject =
           before?.object === object && before.place.file === place.file && before.place.line === place.line
             ? before
-            : { object, place, places: new Map(), warnings, stale: root?.loaded?.stale ?? false };
+            : { object, place, places: placesIn(root?.loaded), warnings, stale: root?.loaded?.stale ?? false };
         loadedPods.set(key, one);
         found.push(one);
       }
@@ -483,6 +483,18 @@ function leavingPods(
     else others.push(view);
   }
   return found;
+}
+
+/** Where the fields of a pod stand in the template that it is made from. */
+function placesIn(loaded: LoadedObject | undefined): LoadedObject["places"] {
+  const path = loaded === undefined ? undefined : describedPod(loaded.object)?.path;
+  if (loaded === undefined || path === undefined) return new Map();
+  const prefix = path.map((part) => `${part}.`).join("");
+  return new Map(
+    [...loaded.places].flatMap(([name, place]) =>
+      name.startsWith(prefix) ? [[name.slice(prefix.length), place] as const] : [],
+    ),
+  );
 }
 
 function rootOf(pod: Pod, entries: ReadonlyMap<string, Entry>): Entry | undefined {

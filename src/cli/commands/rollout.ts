@@ -1,6 +1,6 @@
 import type { ApiClient } from "../../api/client.ts";
 import type { ServedObject } from "../../api/contract.ts";
-import { GantryError } from "../../system/errors.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import { conditionsOf, getObject, labelOf, numberOf, type ObjectRef, requireObjectRef } from "../objects.ts";
 import { renderTable } from "../output/table.ts";
 import type { ArgumentSpec, Call, CommandSpec } from "../spec.ts";
@@ -126,13 +126,15 @@ async function status(call: Call): Promise<number> {
   const timer = AbortSignal.timeout(Math.min(timeoutMs, 2 ** 31 - 1));
   const signal = AbortSignal.any([timer, context.signal]);
   const scope = { namespace: ref.namespace, fieldSelector: `metadata.name=${ref.name}` };
-  for await (const { type, object } of followWatch(
-    (watch) => client.watchObjects(ref.kind.plural, watch),
-    scope,
-    signal,
-  )) {
-    if (type === "DELETED") throw new GantryError("not-found", `${labelOf(object)} was taken away`);
-    if (look(object).done) return 0;
+  try {
+    const changes = followWatch((watch) => client.watchObjects(ref.kind.plural, watch), scope, signal);
+    for await (const { type, object } of changes) {
+      if (type === "DELETED") throw new GantryError("not-found", `${labelOf(object)} was taken away`);
+      if (look(object).done) return 0;
+    }
+  } catch (error) {
+    // The time is up: told below.
+    if (!isGantryError(error, "cancelled")) throw error;
   }
   if (context.signal.aborted) throw new GantryError("cancelled", "interrupted");
   throw new GantryError("timeout", `gave up: ${said}`, { hint: `See 'gantry describe ${labelOf(first)}'.` });
