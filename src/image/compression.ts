@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createHash } from "node:crypto";
 import { createReadStream, createWriteStream } from "node:fs";
 import { open } from "node:fs/promises";
-import { type Readable, Transform } from "node:stream";
+import { type Readable, Transform, type Writable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { createGunzip, createZstdDecompress } from "node:zlib";
 import { errnoOf, GantryError, isGantryError, messageOf, toGantryError } from "../system/errors.ts";
@@ -48,14 +48,14 @@ export interface Written {
 }
 
 /**
- * Writes `from` to the new file `to`, decompressed when `compression` says so, counting and hashing on the way.
+ * Writes `from` to `out` and ends it, decompressed when `compression` says so, counting and hashing on the way.
  * @param maxBytes more than this is refused, so that a small file can't fill the disk
  * @throws GantryError image-invalid (damaged, too big), disk-full, cancelled, command-missing
  */
-export async function writeStream(
+export async function decompressTo(
   from: Readable,
   compression: Compression | undefined,
-  to: string,
+  out: Writable,
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Written> {
@@ -69,7 +69,6 @@ export async function writeStream(
       return done(null, chunk);
     },
   });
-  const out = createWriteStream(to, { flags: "wx", mode: 0o600 });
   try {
     switch (compression) {
       case undefined:
@@ -92,6 +91,22 @@ export async function writeStream(
   return { bytes, digest: `sha256:${hash.digest("hex")}` };
 }
 
+/** `decompressTo` into the new file `to`. */
+export async function writeStream(
+  from: Readable,
+  compression: Compression | undefined,
+  to: string,
+  maxBytes: number,
+  signal: AbortSignal,
+): Promise<Written> {
+  return await decompressTo(from, compression, createWriteStream(to, { flags: "wx", mode: 0o600 }), maxBytes, signal);
+}
+
+/** Reads a file in pieces that suit a decompressor. */
+export function readPieces(file: string): Readable {
+  return createReadStream(file, { highWaterMark: CHUNK_BYTES });
+}
+
 /** `writeStream` for a file. */
 export async function writeFileStream(
   from: string,
@@ -100,7 +115,7 @@ export async function writeFileStream(
   maxBytes: number,
   signal: AbortSignal,
 ): Promise<Written> {
-  return await writeStream(createReadStream(from, { highWaterMark: CHUNK_BYTES }), compression, to, maxBytes, signal);
+  return await writeStream(readPieces(from), compression, to, maxBytes, signal);
 }
 
 /** Node.js has no decoder for these two: their own tools do it. */
@@ -108,7 +123,7 @@ async function pipeThrough(
   command: "xz" | "bzip2",
   from: Readable,
   meter: Transform,
-  out: NodeJS.WritableStream,
+  out: Writable,
   signal: AbortSignal,
 ): Promise<void> {
   const tool = spawn(command, ["--decompress", "--stdout"], { stdio: ["pipe", "pipe", "pipe"] });

@@ -1,6 +1,7 @@
 import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
-import { errnoOf, GantryError } from "../system/errors.ts";
+import type { Writable } from "node:stream";
+import { errnoOf, GantryError, isGantryError } from "../system/errors.ts";
 import { formatBytes, type Limits, tooBig } from "./limits.ts";
 import { installHint } from "./tools.ts";
 
@@ -26,6 +27,49 @@ const LINE = /^(.)\S+\s+\S+\s+(\d+)(?:,\s*\d+)?\s+\S+\s+\S+\s+(.*)$/;
  * @throws GantryError image-invalid (damaged, cut short, over a limit), cancelled, command-missing
  */
 export function summarizeTar(file: string, limits: Limits, signal: AbortSignal): Promise<TarSummary> {
+  return list(file, limits, signal);
+}
+
+/**
+ * `summarizeTar` for an archive that never touches the disk.
+ * @param feed writes the whole archive to the stream, and ends it
+ * @returns what the archive holds, and what `feed` returned. @throws as `summarizeTar` and `feed` do
+ */
+export async function summarizeTarStream<T>(
+  feed: (to: Writable) => Promise<T>,
+  limits: Limits,
+  signal: AbortSignal,
+): Promise<{ summary: TarSummary; fed: T }> {
+  const gate = Promise.withResolvers<T>();
+  const [listed, fed] = await Promise.allSettled([
+    list("-", limits, signal, (stdin) => gate.resolve(feed(stdin))).finally(() => gate.reject(NOT_FED)),
+    gate.promise,
+  ]);
+  // Each one's end breaks the other: the first cause is told. A cut archive is only listed as such, what cut it is known here.
+  if (listed.status === "rejected") {
+    const cut = fed.status === "rejected" && !isBrokenPipe(fed.reason) && isGantryError(listed.reason, "image-invalid");
+    throw cut ? fed.reason : listed.reason;
+  }
+  if (fed.status === "rejected") throw fed.reason;
+  return { summary: listed.value, fed: fed.value };
+}
+
+/** What `feed` meets once tar has gone. */
+const BROKEN = new Set(["EPIPE", "ECONNRESET", "ERR_STREAM_PREMATURE_CLOSE", "ERR_STREAM_DESTROYED"]);
+const NOT_FED = Object.assign(new Error("tar did not begin"), { code: "EPIPE" });
+
+function isBrokenPipe(error: unknown): boolean {
+  const cause = error instanceof GantryError ? error.cause : error;
+  return cause instanceof Error && "code" in cause && typeof cause.code === "string" && BROKEN.has(cause.code);
+}
+
+/** @param onInput gets the archive's way in, where `file` is "-" */
+function list(
+  file: string,
+  limits: Limits,
+  signal: AbortSignal,
+  onInput?: (stdin: Writable) => void,
+): Promise<TarSummary> {
   return new Promise((resolve, reject) => {
     const args = [
       "--list",
@@ -34,14 +78,20 @@ export function summarizeTar(file: string, limits: Limits, signal: AbortSignal):
       "--quoting-style=escape",
       "--absolute-names",
       "--force-local",
+      // In records of 512 bytes: 256 KiB at once instead of 10 KiB, for the sake of pipes.
+      "--blocking-factor=512",
       "--file",
       file,
     ];
     const child = spawn("tar", args, {
-      stdio: ["ignore", "pipe", "pipe"],
+      stdio: ["pipe", "pipe", "pipe"],
       env: { PATH: process.env["PATH"] ?? "/usr/bin:/bin", LC_ALL: "C" },
       signal,
     });
+    // tar may end before it has read all; who feeds it is told so by the pipeline.
+    child.stdin.on("error", () => {});
+    if (onInput === undefined) child.stdin.end();
+    else onInput(child.stdin);
     const top = new Set<string>();
     let prefix: "" | "./" = "";
     let entries = 0;

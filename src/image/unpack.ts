@@ -1,12 +1,13 @@
 import { link, mkdir, rename, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { GantryError, isGantryError } from "../system/errors.ts";
+import type { Writable } from "node:stream";
+import { errnoOf, GantryError, isGantryError } from "../system/errors.ts";
 import { createLimiter } from "../system/limiter.ts";
-import { compressionOf, readHead, writeFileStream } from "./compression.ts";
+import { compressionOf, decompressTo, readHead, readPieces, type Written, writeFileStream } from "./compression.ts";
 import { blobPath, writeBlob, writeIndex } from "./layout.ts";
 import { formatBytes, type Limits, tooBig } from "./limits.ts";
 import { type Descriptor, LAYER_TYPE, MANIFEST_TYPE, type Manifest } from "./oci.ts";
-import { summarizeTar } from "./tar.ts";
+import { summarizeTar, summarizeTarStream, type TarSummary } from "./tar.ts";
 import { invalidImage, runTool } from "./tools.ts";
 
 export interface UnpackOptions {
@@ -23,8 +24,9 @@ export interface UnpackOptions {
 
 /**
  * Unpacks an image's layers over each other into `<temp>/rootfs`. Every layer is decompressed by us first, up to the
- * limits, and listed, so that a decompression bomb ends early; umoci then unpacks plain tars only, confined to the
- * directory whatever their paths and links say. Device nodes are left out: /dev is the runtime's affair.
+ * limits, and listed, so that a decompression bomb ends before it takes room on the disk; umoci then unpacks what has
+ * been looked at, confined to the directory whatever its paths and links say. Device nodes are left out: /dev is the
+ * runtime's affair.
  * @returns the root and how many device nodes were left out
  * @throws GantryError image-invalid, disk-full, cancelled
  */
@@ -37,16 +39,22 @@ export async function unpackImage(options: UnpackOptions): Promise<{ root: strin
       { hint: "Make the image again." },
     );
   }
-  const plain = join(temp, "plain");
-  await mkdir(join(plain, "blobs/sha256"), { recursive: true });
-  await link(blobPath(layout, manifest.config.digest), blobPath(plain, manifest.config.digest));
+  const readable = join(temp, "readable");
+  await mkdir(join(readable, "blobs/sha256"), { recursive: true });
+  await link(blobPath(layout, manifest.config.digest), blobPath(readable, manifest.config.digest));
   let left: Limits = limits;
   let devices = 0;
   const readOne = async (digest: string, at: number): Promise<Descriptor> => {
     const blob = blobPath(layout, manifest.layers[at]?.digest ?? digest);
     try {
-      const size = await plainLayer(blob, digest, plain, left.unpackedBytes, signal);
-      const contents = await summarizeTar(blobPath(plain, digest), left, signal);
+      const { layer, contents } = await readLayer(
+        blob,
+        manifest.layers[at]?.digest ?? digest,
+        digest,
+        readable,
+        left,
+        signal,
+      );
       devices += contents.devices;
       left = {
         ...left,
@@ -56,18 +64,18 @@ export async function unpackImage(options: UnpackOptions): Promise<{ root: strin
       // Those that were read side by side each had all of what was left.
       if (left.unpackedBytes < 0) throw tooBig("it unpacks to too much", formatBytes(limits.unpackedBytes));
       if (left.entries < 0) throw tooBig("it holds too many files", `${limits.entries} files`);
-      return { mediaType: LAYER_TYPE, digest, size };
+      return layer;
     } catch (error) {
       throw inLayer(error, `layer ${at + 1} of ${diffIds.length}`);
     }
   };
   const layers = await readAll(diffIds, readOne);
   const document = { schemaVersion: 2, mediaType: MANIFEST_TYPE, config: manifest.config, layers };
-  await writeIndex(plain, await writeBlob(plain, JSON.stringify(document), MANIFEST_TYPE));
+  await writeIndex(readable, await writeBlob(readable, JSON.stringify(document), MANIFEST_TYPE));
   const root = join(temp, "rootfs");
   if (layers.length === 0) await mkdir(root, { mode: 0o755 });
   else {
-    await runTool("umoci", ["raw", "unpack", "--image", "plain:latest", "rootfs"], { cwd: temp, signal }).catch(
+    await runTool("umoci", ["raw", "unpack", "--image", "readable:latest", "rootfs"], { cwd: temp, signal }).catch(
       (error: unknown) => {
         throw invalidImage(
           error,
@@ -115,32 +123,67 @@ async function readAll(
   return await Promise.all(digests.map((digest) => reading.get(digest) ?? read(digest, 0)));
 }
 
-/** Puts the uncompressed layer into the layout `plain` under its diff id. @returns its size in bytes */
-async function plainLayer(
+/**
+ * Looks through a layer, and puts it into the layout `readable` in a form that umoci reads: as it is when that is plain
+ * or gzip, which costs no room on the disk, else decompressed.
+ * @throws GantryError image-invalid
+ */
+async function readLayer(
   blob: string,
+  digest: string,
   diffId: string,
-  plain: string,
-  maxBytes: number,
+  readable: string,
+  left: Limits,
   signal: AbortSignal,
-): Promise<number> {
-  const target = blobPath(plain, diffId);
+): Promise<{ layer: Descriptor; contents: TarSummary }> {
   const compression = compressionOf(await readHead(blob, 8));
-  if (compression === undefined) {
-    // umoci checks the digest while it reads.
-    await link(blob, target);
-    return (await stat(target)).size;
-  }
   // A tar is larger than what it unpacks to, by a header for every file.
-  const { digest, bytes } = await writeFileStream(blob, compression, `${target}.new`, maxBytes * 1.5, signal);
-  if (digest !== diffId) {
-    throw new GantryError(
-      "image-invalid",
-      `its content has the digest ${digest}, but the image config says ${diffId}`,
-      { hint: "Make or copy the image again." },
-    );
+  const maxBytes = left.unpackedBytes * 1.5;
+  switch (compression) {
+    case undefined: {
+      // umoci checks the digest while it reads.
+      const target = blobPath(readable, diffId);
+      await linkOnce(blob, target);
+      const layer = { mediaType: LAYER_TYPE, digest: diffId, size: (await stat(target)).size };
+      return { layer, contents: await summarizeTar(target, left, signal) };
+    }
+    case "gzip": {
+      const target = blobPath(readable, digest);
+      await linkOnce(blob, target);
+      const feed = (to: Writable): Promise<Written> =>
+        decompressTo(readPieces(blob), compression, to, maxBytes, signal);
+      const { summary, fed } = await summarizeTarStream(feed, left, signal);
+      requireDigest(fed, diffId);
+      return {
+        layer: { mediaType: `${LAYER_TYPE}+gzip`, digest, size: (await stat(target)).size },
+        contents: summary,
+      };
+    }
+    case "zstd":
+    case "xz":
+    case "bzip2": {
+      const target = blobPath(readable, diffId);
+      const written = await writeFileStream(blob, compression, `${target}.new`, maxBytes, signal);
+      requireDigest(written, diffId);
+      await rename(`${target}.new`, target);
+      const layer = { mediaType: LAYER_TYPE, digest: diffId, size: written.bytes };
+      return { layer, contents: await summarizeTar(target, left, signal) };
+    }
   }
-  await rename(`${target}.new`, target);
-  return bytes;
+}
+
+/** A layer may be the image's twice, compressed in two ways that are the same to us. */
+async function linkOnce(from: string, to: string): Promise<void> {
+  await link(from, to).catch((error: unknown) => {
+    if (errnoOf(error) !== "EEXIST") throw error;
+  });
+}
+
+function requireDigest({ digest }: Written, diffId: string): void {
+  if (digest === diffId) return;
+  throw new GantryError("image-invalid", `its content has the digest ${digest}, but the image config says ${diffId}`, {
+    hint: "Make or copy the image again.",
+  });
 }
 
 function inLayer(error: unknown, what: string): unknown {

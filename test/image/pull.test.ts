@@ -337,7 +337,7 @@ describe("hostile and too large", () => {
     await pushed("bomb", craftTar([{ name: "zeros", text: "\0".repeat(7 << 20) }]));
     await expect(pull("hostile:bomb")).rejects.toMatchObject({
       code: "image-invalid",
-      message: expect.stringContaining("larger than"),
+      message: expect.stringContaining("unpacks to more than"),
     });
     await pushed("many", craftTar(Array.from({ length: 200 }, (_, at) => ({ name: `f${at}` }))));
     await expect(pull("hostile:many")).rejects.toMatchObject({ message: expect.stringContaining("100 files") });
