@@ -35,6 +35,7 @@ export function defaultConfig(paths: Paths): Config {
       vcpus: 1,
       warm: false,
       templates: { keep: 4, maxMemory: 2 ** 30 },
+      standby: { keep: 1 },
       bootTimeoutSeconds: 30,
     },
   };

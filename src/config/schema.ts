@@ -201,6 +201,13 @@ const microvm = z.strictObject({
     keep: z.int().min(0).max(100).describe("Templates kept, one per shape of VM; 0: every VM is booted."),
     maxMemory: bytes.describe("Memory that the templates may take together; bytes, or a quantity such as 1Gi."),
   }),
+  standby: z.strictObject({
+    keep: z
+      .int()
+      .min(0)
+      .max(100)
+      .describe("Micro-VMs kept started and paused for the next pods, one per shape that was used last; 0: none."),
+  }),
   bootTimeoutSeconds: z.int().min(1).max(600).describe("How long a micro-VM may take to boot."),
 });
 

@@ -61,6 +61,7 @@ const fromText: Readonly<Record<string, FromText>> = {
   "microvm.warm": warm,
   "microvm.templates.keep": number,
   "microvm.templates.maxMemory": number,
+  "microvm.standby.keep": number,
   "microvm.bootTimeoutSeconds": number,
 };
 

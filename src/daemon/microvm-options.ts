@@ -4,8 +4,8 @@ import type { MicrovmDriverOptions } from "../sandbox/microvm/index.ts";
 /** The settings `microvm.*` as the driver takes them. */
 export function microvmOptions({
   microvm,
-}: Config): Pick<MicrovmDriverOptions, "qemu" | "defaults" | "warm" | "templates" | "bootTimeoutMs"> {
-  const { qemu, kernel, initramfs, machine, accelerator, memory, vcpus, warm, templates } = microvm;
+}: Config): Pick<MicrovmDriverOptions, "qemu" | "defaults" | "warm" | "templates" | "standby" | "bootTimeoutMs"> {
+  const { qemu, kernel, initramfs, machine, accelerator, memory, vcpus, warm, templates, standby } = microvm;
   const plain = { memoryMiB: Math.ceil(memory / 2 ** 20), vcpus };
   const own = { ...(kernel === undefined ? {} : { kernel }), ...(initramfs === undefined ? {} : { initramfs }) };
   const shapes = typeof warm === "boolean" ? (warm ? [plain] : []) : warm.map(parseShape);
@@ -14,6 +14,7 @@ export function microvmOptions({
     defaults: { ...plain, ...own, machine, accelerator },
     warm: shapes.filter((shape) => shape !== undefined),
     templates: { keep: templates.keep, maxBytes: templates.maxMemory },
+    standby: { keep: standby.keep },
     bootTimeoutMs: microvm.bootTimeoutSeconds * 1000,
   };
 }

@@ -62,7 +62,7 @@ export async function bootVm(ctx: Context, id: string, given: Given, signal: Abo
     try {
       return await launch(ctx, id, { ...given, template }, signal);
     } catch (error) {
-      await clear(ctx, id);
+      await clearVm(ctx, id);
       if (isGantryError(error, ...NOT_THE_TEMPLATE)) throw error;
       ctx.log.warn({ sandbox: id, reason: messageOf(error) }, "a template does not work; booting instead");
       await ctx.discardTemplate(template);
@@ -72,14 +72,15 @@ export async function bootVm(ctx: Context, id: string, given: Given, signal: Abo
     try {
       return await launch(ctx, id, given, signal);
     } catch (error) {
-      await clear(ctx, id);
+      await clearVm(ctx, id);
       if (attempt === ATTEMPTS || !isGantryError(error, "timeout")) throw error;
       ctx.log.warn({ sandbox: id }, "a micro-VM did not boot in time; trying once more");
     }
   }
 }
 
-async function clear(ctx: Context, id: string): Promise<void> {
+/** Ends what came of a start. */
+export async function clearVm(ctx: Context, id: string): Promise<void> {
   await killQemus(sandboxFiles(ctx.dirs, id).root);
   ctx.machines.drop(id);
 }

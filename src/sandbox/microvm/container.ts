@@ -9,12 +9,15 @@ import type { Context } from "./context.ts";
 import { containerFiles, sandboxFiles } from "./dirs.ts";
 import { observeContainer, slotUses } from "./list.ts";
 import { capabilitiesFor, createRequest, processRecord } from "./process-spec.ts";
+import type { CreateRequest } from "./protocol/index.ts";
 import { insertImage, logTo } from "./qemu/devices.ts";
 import { newContainerRecord, type SandboxRecord } from "./records.ts";
 import { refuseContainer } from "./refusals.ts";
 import { dismantleContainer } from "./remove.ts";
 import { readySandbox } from "./sandbox.ts";
+import { sharedVolumes } from "./share.ts";
 import { allocateSlots } from "./slots.ts";
+import { standbyRequest } from "./standby/build.ts";
 import { provideVolumes } from "./volumes.ts";
 
 /** See SandboxDriver.createContainer. */
@@ -105,7 +108,17 @@ async function build(
   const body = createRequest(sandbox.config, config, process, slots);
   await machine.guest.request({ type: "create", body }, signal);
   await machine.guest.refresh(signal);
+  wantAnother(ctx, sandbox, image, body);
   await ctx.records.save(files.record, { ...record, phase: "created" });
+}
+
+/** The next pod like this one may find a VM on standby. */
+function wantAnother(ctx: Context, { config }: SandboxRecord, image: string, body: CreateRequest): void {
+  if (sharedVolumes(config).length > 0) return;
+  ctx.plan(config, NEVER).then(
+    (plan) => ctx.standbys.want(standbyRequest(ctx, plan, image, body)),
+    () => {}, // this one has come up all the same
+  );
 }
 
 /** See SandboxDriver.startContainer. */

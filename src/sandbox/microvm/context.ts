@@ -10,6 +10,8 @@ import type { Dirs } from "./dirs.ts";
 import type { Machines } from "./machines.ts";
 import type { Asked, VmPlan } from "./plan.ts";
 import type { Records } from "./records.ts";
+import type { Standby, StandbyRequest } from "./standby/build.ts";
+import type { Standbys } from "./standby/pool.ts";
 import type { Template, TemplateFacts } from "./template/templates.ts";
 import type { VolumeSync } from "./volume-sync.ts";
 
@@ -33,6 +35,8 @@ export interface Context {
   /** Undefined: there is none, and none can be built. */
   readonly template: (facts: TemplateFacts, signal: AbortSignal) => Promise<Template | undefined>;
   readonly discardTemplate: (template: Template) => Promise<void>;
+  /** VMs that wait for pods. */
+  readonly standbys: Standbys<StandbyRequest, Standby>;
   /** The filter for a container as the kernel takes it, base64; undefined: unconfined. */
   readonly seccomp: (
     config: ContainerConfig,

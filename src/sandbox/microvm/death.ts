@@ -4,7 +4,7 @@ import { constants } from "node:os";
 import { hadOom } from "../cgroup/cgroup.ts";
 import { endSignal } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
-import { sandboxFiles, vmCgroup } from "./dirs.ts";
+import { cgroupOf, sandboxFiles } from "./dirs.ts";
 import { killQemus } from "./qemu/process.ts";
 import type { EndRecord, SandboxRecord } from "./records.ts";
 import { isRunning } from "./sandbox.ts";
@@ -26,7 +26,7 @@ export async function endOf(ctx: Context, sandbox: SandboxRecord): Promise<EndRe
   // Either nobody has taken note of how it ended, and the kernel tells; or its jailer has, and has written it down.
   const signal = sandbox.process === undefined ? undefined : endSignal(sandbox.process);
   const [console, said] = await Promise.all([tailOf(files.console), tailOf(files.log)]);
-  const oom = hadOom(ctx.cgroups, vmCgroup(ctx.dirs, sandbox.config.id));
+  const oom = hadOom(ctx.cgroups, cgroupOf(ctx.dirs, sandbox));
   const reason = reasonOfEnd({ console, qemu: said, oom, ...(signal === undefined ? {} : { signal }) });
   ctx.machines.drop(sandbox.config.id);
   return await write(ctx, sandbox.config.id, reason, oom);

@@ -34,6 +34,14 @@ export function vmCgroup(dirs: Dirs, sandboxId: string): string {
   return `${dirs.cgroup}/${VM_CGROUP}${sandboxId}`;
 }
 
+/** Where a sandbox's VM is: one that came from standby keeps the cgroup it had there. */
+export function cgroupOf(dirs: Dirs, { config, cgroup }: { config: { id: string }; cgroup?: string }): string {
+  return cgroup === undefined ? vmCgroup(dirs, config.id) : `${dirs.cgroup}/${cgroup}`;
+}
+
+/** What the names of directories begin with whose VMs wait for a pod. Names with a dot are no sandboxes. */
+export const STANDBY = ".standby-";
+
 /** What the names of those cgroups begin with. */
 export const VM_CGROUP = "vm-";
 

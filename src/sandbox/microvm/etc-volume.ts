@@ -7,7 +7,7 @@ import type { Context } from "./context.ts";
 import type { GuestMount } from "./protocol/index.ts";
 
 /** The volume with the files that every pod gets. No volume of a pod can have a name with a dot. */
-const ETC_VOLUME = "gantry.etc";
+export const ETC_VOLUME = "gantry.etc";
 const FILES = { "/etc/hosts": "hosts", "/etc/resolv.conf": "resolv.conf", "/etc/hostname": "hostname" } as const;
 
 /** Writes hosts, resolv.conf and hostname; in place, since containers may have these very files mounted already. */

@@ -6,8 +6,8 @@ import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
 import { sandboxIds } from "../sandbox-ids.ts";
 import { PRIVATE_MEMORY } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
-import { sandboxFiles, VM_CGROUP, vmCgroup } from "./dirs.ts";
-import { reclaimVmIds } from "./jail/ids.ts";
+import { cgroupOf, STANDBY, sandboxFiles, VM_CGROUP, vmCgroup } from "./dirs.ts";
+import { reclaimVmIds, releaseVmIdsOf } from "./jail/ids.ts";
 import { killQemus, qemusBelow } from "./qemu/process.ts";
 import { collectScratch } from "./scratch.ts";
 import { isAbandoned } from "./template/stage.ts";
@@ -20,14 +20,17 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
   const { dirs } = ctx;
   const done: string[] = [];
   for (const name of await namesIn(dirs.sandboxes)) {
-    if (!name.startsWith(".")) continue;
+    if (!name.startsWith(".") || ctx.standbys.ids.has(name)) continue;
+    if (name.startsWith(STANDBY)) await removeStandby(ctx, join(dirs.sandboxes, name), signal);
     await removeTree(join(dirs.sandboxes, name)); // a sandbox that never got its name
     done.push(`unfinished directory ${name}`);
   }
   const sandboxes = new Set(await namesIn(dirs.sandboxes));
+  const cgroups = new Set<string>();
   // One that is over, or from before a reboot, comes to no life again; its pod may be complete, and keep it for ever.
   for (const id of sandboxes) {
     const record = await ctx.records.sandbox(sandboxFiles(dirs, id).record).catch(() => undefined);
+    if (record) cgroups.add(cgroupOf(dirs, record));
     if (record && (record.phase === "stopped" || record.bootId !== ctx.bootId)) await ctx.network.detach(id, signal);
   }
   for (const { directory } of qemusBelow(dirs.sandboxes)) {
@@ -51,11 +54,20 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
   }
   for (const name of cgroupsIn(ctx.cgroups, dirs.cgroup)) {
     const id = name.startsWith(VM_CGROUP) ? name.slice(VM_CGROUP.length) : undefined;
-    if (id === undefined || sandboxes.has(id)) continue;
+    if (id === undefined || sandboxes.has(id) || cgroups.has(vmCgroup(dirs, id))) continue;
     await killCgroup(ctx.cgroups, vmCgroup(dirs, id));
     await removeCgroup(ctx.cgroups, vmCgroup(dirs, id));
     done.push(`cgroup ${vmCgroup(dirs, id)}`);
   }
   for (const id of await reclaimVmIds()) done.push(`user id ${id}`);
   return [...done, ...(await ctx.network.collectGarbage(await sandboxIds(ctx.paths), signal))];
+}
+
+/** One that a daemon which was killed has left behind; its cgroup goes with those of nobody. */
+async function removeStandby(ctx: Context, directory: string, signal: AbortSignal): Promise<void> {
+  await killQemus(directory);
+  await unmountBelow(directory, signal);
+  await removeTree(directory);
+  await releaseVmIdsOf(directory);
+  ctx.records.forget(directory);
 }

@@ -40,6 +40,8 @@ import { runSandbox } from "./sandbox.ts";
 import { emptyScratch, SCRATCH_BYTES } from "./scratch.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
 import { LEAST_MEMORY_MIB, type ShapeDefaults } from "./shape.ts";
+import { buildStandby, destroyStandby, isWaiting, type Standby, type StandbyRequest } from "./standby/build.ts";
+import { Standbys } from "./standby/pool.ts";
 import { readStats, readUsage } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { buildTemplate } from "./template/build.ts";
@@ -60,6 +62,8 @@ export interface MicrovmDriverOptions {
   readonly warm?: readonly ShapeDefaults[];
   /** How many templates are kept, and what they may take together. */
   readonly templates?: { readonly keep: number; readonly maxBytes: number };
+  /** How many VMs wait for pods, one per shape. Default 0. */
+  readonly standby?: { readonly keep: number };
   /** Where kernel and initramfs are kept. Default: <lib>/microvm. */
   readonly bootCache?: string;
   /** How long a guest may take to boot, in ms. Default 30,000. */
@@ -69,6 +73,8 @@ export interface MicrovmDriverOptions {
 }
 
 const BOOT_TIMEOUT_MS = 30_000;
+/** What starts together comes within this time, and has the processors for itself. */
+const STANDBY_QUIET_MS = 1000;
 const TEMPLATES = { keep: 4, maxBytes: 2 ** 30 };
 const DEFAULTS: VmDefaults = { memoryMiB: LEAST_MEMORY_MIB, vcpus: 1, machine: "auto", accelerator: "auto" };
 /** What is tried in order to find out whether KVM works. */
@@ -118,8 +124,16 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       }),
     ),
   };
+  const standbys = new Standbys<StandbyRequest, Standby>({
+    keep: keep === 0 ? 0 : (options.standby?.keep ?? 0),
+    quietMs: STANDBY_QUIET_MS,
+    log,
+    build: (request, signal) => ctx.gate.enter(signal, () => buildStandby(ctx, request, signal)),
+    destroy: (vm) => destroyStandby(ctx, vm),
+    isAlive: isWaiting,
+  });
   const ctx: Context = {
-    ...{ paths, dirs, images, network, log, clock, records, machines, volumes },
+    ...{ paths, dirs, images, network, log, clock, records, machines, volumes, standbys },
     cgroups: detectCgroups(),
     bootId: bootId(),
     qemu: () => findQemu(options.qemu),
@@ -163,6 +177,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     async close() {
       machines.close();
       closing.abort();
+      await standbys.close();
       await Promise.all([templates.close(), warming]);
       if (!started) return;
       started = false;
@@ -181,7 +196,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
           (sandbox, first, configured) => beginContainers(ctx, sandbox, first, configured, signal),
           signal,
         );
-      return await ctx.lock.run(config.id, signal, () => ctx.gate.enter(signal, run));
+      return await standbys.during(() => ctx.lock.run(config.id, signal, () => ctx.gate.enter(signal, run)));
     },
 
     async stopSandbox(id, signal) {

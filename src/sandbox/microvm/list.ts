@@ -3,7 +3,7 @@ import type { ObservedContainer, ObservedSandbox } from "../driver.ts";
 import { namesIn } from "../namespace/files.ts";
 import type { Context } from "./context.ts";
 import { endOf } from "./death.ts";
-import { containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
+import { cgroupOf, containerFiles, sandboxFiles } from "./dirs.ts";
 import { exitOf } from "./machines.ts";
 import type { GuestContainer } from "./protocol/index.ts";
 import type { ContainerRecord, EndRecord, ExitRecord, SandboxRecord } from "./records.ts";
@@ -60,7 +60,7 @@ export async function observeSandbox(ctx: Context, id: string): Promise<Observed
           }),
       ...(record.process === undefined ? {} : { qemuPid: String(record.process.pid) }),
       ...(record.uid === undefined ? {} : { uid: String(record.uid) }),
-      cgroup: vmCgroup(ctx.dirs, id),
+      cgroup: cgroupOf(ctx.dirs, record),
     },
   };
 }

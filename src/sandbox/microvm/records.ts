@@ -14,13 +14,15 @@ const sandboxRecord = z.object({
   netInode: z.number().exactOptional(),
   /** User and group id that QEMU runs as. */
   uid: z.number().exactOptional(),
+  /** Name of the VM's cgroup, where that is not by the sandbox's id. */
+  cgroup: z.string().exactOptional(),
   /** QEMU. */
   process: processId.exactOptional(),
   shape: z.object({ memoryMiB: z.number(), vcpus: z.number(), disks: z.number(), logPorts: z.number() }),
   /** How the VM came up. */
   boot: z
     .object({
-      how: z.enum(["cold", "clone"]),
+      how: z.enum(["cold", "clone", "standby"]),
       accelerator: z.enum(["kvm", "tcg"]),
       /** Why that one; for people. */
       why: z.string().default(""),

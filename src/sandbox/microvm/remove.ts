@@ -6,7 +6,7 @@ import { namesIn, removeTree } from "../namespace/files.ts";
 import { unmountBelow } from "../namespace/mounts.ts";
 import { isAlive } from "../namespace/proc.ts";
 import type { Context } from "./context.ts";
-import { containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
+import { cgroupOf, containerFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
 import { releaseVmId } from "./jail/ids.ts";
 import { containersOf, slotUses } from "./list.ts";
 import { ejectImage } from "./qemu/devices.ts";
@@ -43,7 +43,7 @@ export async function dismantleSandbox(ctx: Context, id: string, signal: AbortSi
   const record = await ctx.records.sandbox(files.record).catch(() => undefined);
   await powerOff(ctx, id);
   await ctx.network.detach(id, signal);
-  await removeCgroup(ctx.cgroups, vmCgroup(ctx.dirs, id));
+  await removeCgroup(ctx.cgroups, record === undefined ? vmCgroup(ctx.dirs, id) : cgroupOf(ctx.dirs, record));
   await unmountBelow(files.root, signal);
   await removeTree(files.root);
   if (record?.uid !== undefined) await releaseVmId(record.uid, files.root);

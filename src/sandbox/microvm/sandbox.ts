@@ -6,9 +6,9 @@ import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
 import { removeTree } from "../namespace/files.ts";
 import { isAlive } from "../namespace/proc.ts";
-import { bootVm } from "./boot-vm.ts";
+import { type BootedVm, bootVm } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
-import { type SandboxFiles, sandboxFiles, vmCgroup } from "./dirs.ts";
+import { cgroupOf, type SandboxFiles, sandboxFiles, VM_CGROUP } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
 import { limitVmCpu, makeVmCgroup } from "./jail/cgroup.ts";
 import { releaseVmId, takeVmId } from "./jail/ids.ts";
@@ -19,6 +19,8 @@ import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
 import { checkShared, sharedVolumes } from "./share.ts";
+import { destroyStandby, standbyKey } from "./standby/build.ts";
+import { adoptDirectory, wake } from "./standby/hand-over.ts";
 
 const ENTROPY_BYTES = 256;
 
@@ -68,25 +70,27 @@ async function build(
 ): Promise<void> {
   const plan = await ctx.plan(config, signal);
   const { shape } = plan;
-  const uid = await takeVmId(files.root);
+  const volumes = sharedVolumes(config);
+  const standby = volumes.length === 0 ? ctx.standbys.take(standbyKey(ctx, plan)) : undefined;
+  const uid = standby?.uid ?? (await takeVmId(files.root));
   const draft: SandboxRecord = {
     ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
+    ...(standby === undefined ? {} : { cgroup: `${VM_CGROUP}${standby.id}` }),
   };
   try {
-    await createDirectory(ctx, files, draft);
+    await (standby === undefined ? createDirectory(ctx, files, draft) : adoptDirectory(ctx, standby, draft));
   } catch (error) {
-    await releaseVmId(uid, files.root); // nobody would know of it
+    await (standby === undefined ? releaseVmId(uid, files.root) : destroyStandby(ctx, standby)); // nobody would know of it
     throw error;
   }
-  const path = vmCgroup(ctx.dirs, config.id);
+  const path = cgroupOf(ctx.dirs, draft);
   const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
-  const netns = pinNetns(files.net, signal);
-  const given = { plan, jail: { uid, cgroup }, volumes: sharedVolumes(config), netns };
+  const netns = standby === undefined ? pinNetns(files.net, signal) : Promise.resolve();
+  const given = { plan, jail: { uid, cgroup }, volumes, netns };
+  const boot = async (): Promise<BootedVm> =>
+    (standby && (await wake(ctx, config.id, standby, signal))) ?? (await bootVm(ctx, config.id, given, signal));
   // The network takes its time beside the VM, and both have ended before anybody cleans up.
-  const [network, booted] = await Promise.allSettled([
-    netns.then(() => attach(ctx, files, config, signal)),
-    bootVm(ctx, config.id, given, signal),
-  ]);
+  const [network, booted] = await Promise.allSettled([netns.then(() => attach(ctx, files, config, signal)), boot()]);
   if (network.status === "rejected") throw network.reason;
   if (booted.status === "rejected") throw booted.reason;
   const { ips, network: guestNetwork } = network.value;

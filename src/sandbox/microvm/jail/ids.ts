@@ -45,6 +45,17 @@ export async function releaseVmId(id: number, owner: string, directory = DIRECTO
   await removeWhenEmpty(directory);
 }
 
+/** From now on the id is another directory's, where the same VM is. */
+export async function handOverVmId(id: number, from: string, to: string, directory = DIRECTORY): Promise<void> {
+  const path = join(directory, String(id));
+  if ((await ownerOf(path)) === from) await writeFile(path, to, { mode: 0o600 });
+}
+
+/** Gives back what a directory that is gone had. */
+export async function releaseVmIdsOf(owner: string, directory = DIRECTORY): Promise<void> {
+  for (const id of await takenIn(directory)) await releaseVmId(id, owner, directory);
+}
+
 /** Gives back what crashes have left: ids whose VM has no directory and no process. @returns their numbers */
 export async function reclaimVmIds(directory = DIRECTORY): Promise<number[]> {
   const reclaimed: number[] = [];

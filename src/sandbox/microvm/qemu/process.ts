@@ -1,12 +1,13 @@
 import { spawn } from "node:child_process";
-import { closeSync, openSync, readdirSync, readFileSync } from "node:fs";
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import type { Socket } from "node:net";
+import { basename, dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { GantryError } from "../../../system/errors.ts";
 import { argumentsOf, identify, isAlive, type ProcessId, sendSignal } from "../../namespace/proc.ts";
 import type { Jailer } from "../boot/index.ts";
-import type { SandboxFiles } from "../dirs.ts";
+import { type SandboxFiles, STANDBY } from "../dirs.ts";
 import type { CgroupEntrance } from "../jail/cgroup.ts";
 import type { ViewEntry } from "../jail/view.ts";
 import { TAP } from "../network/tap.ts";
@@ -86,12 +87,42 @@ export function qemusBelow(base: string): { readonly pid: number; readonly direc
   for (const name of readdirSync("/proc")) {
     if (!/^\d+$/.test(name)) continue;
     for (const argument of argumentsOf(Number(name))) {
-      const directory = directoryIn(argument) ?? sharedDirectoryIn(argument);
+      const named = directoryIn(argument);
+      const directory = named === undefined ? sharedDirectoryIn(argument) : whereNow(Number(name), named);
       if (directory !== base && directory?.startsWith(`${base}/`) !== true) continue;
       found.push({ pid: Number(name), directory });
     }
   }
   return found;
+}
+
+/**
+ * A VM that waited for a pod has got another directory since its QEMU was told the name. Its jailer works in it, whatever
+ * it is called; QEMU, the jailer's child, sees nothing of the host.
+ */
+function whereNow(pid: number, named: string): string {
+  if (!basename(named).startsWith(STANDBY)) return named;
+  for (const process of [pid, parentOf(pid)]) {
+    const directory = process === undefined ? undefined : workingDirectory(process);
+    if (directory !== undefined && dirname(directory) === dirname(named)) return directory;
+  }
+  return named;
+}
+
+function workingDirectory(pid: number): string | undefined {
+  try {
+    return readlinkSync(`/proc/${pid}/cwd`);
+  } catch {
+    return undefined; // it is gone
+  }
+}
+
+function parentOf(pid: number): number | undefined {
+  try {
+    return Number(/^PPid:\s*(\d+)$/m.exec(readFileSync(`/proc/${pid}/status`, "utf8"))?.[1]);
+  } catch {
+    return undefined;
+  }
 }
 
 /** Kills every QEMU that belongs to `directory`, until there is none. @throws GantryError timeout */
