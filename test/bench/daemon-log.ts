@@ -31,6 +31,11 @@ export function firstReconciles(host: TestHost): Map<string, number> {
   return first;
 }
 
+/** How many micro-VMs have been put on standby so far. */
+export function standbys(host: TestHost): number {
+  return lines(host).filter(({ msg }) => msg === "a micro-VM is on standby").length;
+}
+
 export interface Comparison {
   readonly ms: number;
   readonly cpuMs: number;

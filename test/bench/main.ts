@@ -74,6 +74,7 @@ async function measure(parts: ReadonlySet<string>, runs: number, manifests: numb
   await using host = new TestHost({
     launcher: join(CHECKOUT, "dist", "cli", "gantry"),
     vm: { boot: BOOT_CACHE },
+    standby: 1, // as by default
   });
   await readySampleImage(host.root, say);
   const store = createImageStore({ paths: host.paths, log: silentLogger(), clock: systemClock });

@@ -24,12 +24,25 @@ export async function benchMicrovm(bench: Bench, podman: Podman | undefined): Pr
   });
   await booting.startDaemon({ args: ["--set", "microvm.templates.keep=0"] });
   const watch = await PodWatch.open(booting.paths.socket);
+  await using cloning = new TestHost({
+    images: host.paths.images,
+    vm: { boot: BOOT_CACHE },
+    ...(host.launcher === undefined ? {} : { launcher: host.launcher }),
+  });
+  await cloning.startDaemon();
+  const watchClones = await PodWatch.open(cloning.paths.socket);
   const bare = new BareVm(join(host.directory, "bare-vm"), { qemu: QEMU, kernel: kernel.image, initramfs });
   try {
-    const start = await benchVmStart(bench, { bare, podman, booting: { ...bench, host: booting, watch } });
-    return [...start.figures, ...(await benchVmExec(bench)), ...(await benchManyVms(bench, start.cloneMs))];
+    const start = await benchVmStart(bench, {
+      bare,
+      podman,
+      booting: { ...bench, host: booting, watch },
+      cloning: { ...bench, host: cloning, watch: watchClones },
+    });
+    return [...start.figures, ...(await benchVmExec(bench)), ...(await benchManyVms(bench, start.singleMs))];
   } finally {
     watch.close();
+    watchClones.close();
     bare.dispose();
   }
 }

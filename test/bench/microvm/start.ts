@@ -1,5 +1,7 @@
 import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Bench, FIRST_PORT, gone, ready } from "../context.ts";
+import { standbys } from "../daemon-log.ts";
 import type { Figure } from "../figures.ts";
 import type { Podman } from "../podman.ts";
 import { webPod } from "../pods.ts";
@@ -13,15 +15,21 @@ export interface VmStartOptions {
   readonly podman: Podman | undefined;
   /** The same with a daemon that keeps no template: every VM is booted. */
   readonly booting: Bench;
+  /** The same with a daemon that keeps no VM on standby: every VM is cloned from the template. */
+  readonly cloning: Bench;
 }
 
 /** One pod in a micro-VM from the closing of its file on, beside podman, our own namespace pod, and QEMU by hand. */
 export async function benchVmStart(
   bench: Bench,
-  { bare, podman, booting }: VmStartOptions,
-): Promise<{ readonly figures: Figure[]; readonly cloneMs: number }> {
+  { bare, podman, booting, cloning }: VmStartOptions,
+): Promise<{ readonly figures: Figure[]; readonly singleMs: number }> {
   const { host, runs, say } = bench;
-  const times: Record<"clone" | "agent" | "bareClone" | "namespace" | "podman" | "cold" | "bareBoot", number[]> = {
+  const times: Record<
+    "pod" | "clone" | "agent" | "bareClone" | "namespace" | "podman" | "cold" | "bareBoot",
+    number[]
+  > = {
+    pod: [],
     clone: [],
     agent: [],
     bareClone: [],
@@ -31,11 +39,17 @@ export async function benchVmStart(
     bareBoot: [],
   };
   await bare.makeTemplate();
+  // The first pod of its shape: a template is made for it, and then a VM is put on standby for the next.
+  await timePod(bench, "vm-first", webVm("vm-first", FIRST_PORT));
+  let taken = 0;
   // Interleaved, so that whatever else the machine does meets all of them alike; the first round only warms up.
   for (let round = 0; round <= runs; round++) {
     const name = `vm-${round}`;
     const text = webVm(name, FIRST_PORT);
-    const clone = await timePod(bench, name, text, "clone");
+    while (standbys(host) <= taken) await sleep(20);
+    taken = standbys(host);
+    const pod = await timePod(bench, name, text, "standby");
+    const clone = await timePod(cloning, name, text, round === 0 ? undefined : "clone");
     const play = await timePodman(podman, join(host.directory, `${name}.yaml`), text);
     const namespace = await timePod(bench, `ns-${round}`, webPod(`ns-${round}`, FIRST_PORT));
     const bareClone = await bare.clone();
@@ -44,6 +58,7 @@ export async function benchVmStart(
     const cold = boots ? await timePod(booting, name, text, "cold") : undefined;
     const bareBoot = boots ? await bare.boot() : undefined;
     if (round === 0) continue;
+    times.pod.push(pod.ms);
     times.clone.push(clone.ms);
     times.agent.push(clone.agentMs);
     times.namespace.push(namespace.ms);
@@ -53,17 +68,22 @@ export async function benchVmStart(
     if (bareBoot !== undefined) times.bareBoot.push(bareBoot);
     say(`microvm ${round}/${runs}`);
   }
-  const cloneMs = median(times.clone);
+  const singleMs = median(times.pod);
   const figures: Figure[] = [
-    { id: "microvm.clone", what: "micro-VM pod, cloned: file closed → Ready", ...timed(times.clone) },
+    { id: "microvm.pod", what: "micro-VM pod, from standby: file closed → Ready", ...timed(times.pod) },
     { id: "microvm.namespace", what: "the same as a namespace pod", ...timed(times.namespace) },
     {
       id: "microvm.cloneRatio",
       what: "micro-VM pod ÷ namespace pod",
-      value: cloneMs / median(times.namespace),
+      value: singleMs / median(times.namespace),
       unit: "×",
       limit: { at: "most", value: 2.5 },
-      note: fastest(times.clone, times.namespace),
+      note: `as by default: the VM is a clone that was started and rehearsed ahead; ${fastest(times.pod, times.namespace)}`,
+    },
+    {
+      id: "microvm.clone",
+      what: "the same with no VM on standby, cloned then",
+      ...timed(times.clone),
     },
     { id: "microvm.agent", what: "clone: start of QEMU → agent answers", ...timed(times.agent) },
     { id: "microvm.bareClone", what: "the same by hand, with nothing around it", ...timed(times.bareClone) },
@@ -92,14 +112,14 @@ export async function benchVmStart(
       {
         id: "microvm.sooner",
         what: "podman ÷ micro-VM pod",
-        value: median(times.podman) / cloneMs,
+        value: median(times.podman) / singleMs,
         unit: "×",
         limit: { at: "least", value: 1 },
-        note: `1.5 is aimed for; ${fastest(times.podman, times.clone)}`,
+        note: `1.5 is aimed for; ${fastest(times.podman, times.pod)}`,
       },
     );
   }
-  return { figures, cloneMs };
+  return { figures, singleMs };
 }
 
 function timed(values: readonly number[]): Pick<Figure, "value" | "unit" | "note"> {
@@ -115,7 +135,7 @@ async function timePod(
   { host, watch }: Bench,
   name: string,
   text: string,
-  how?: "clone" | "cold",
+  how?: "standby" | "clone" | "cold",
 ): Promise<{ readonly ms: number; readonly agentMs: number }> {
   const file = `${name}.yaml`;
   host.write(file, text);

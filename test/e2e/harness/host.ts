@@ -30,6 +30,8 @@ export interface HostOptions {
   readonly runtimeClass?: RuntimeClass;
   /** Where kernel, initramfs and templates of micro-VMs are shared with other hosts; default: its own. */
   readonly vm?: { readonly boot: string; readonly templates?: string };
+  /** Micro-VMs on standby; default 0, since each start of a pod is followed by the work for the next. */
+  readonly standby?: number;
 }
 
 export interface DaemonOptions {
@@ -48,6 +50,7 @@ export class TestHost implements AsyncDisposable {
   readonly runtimeClass: RuntimeClass | undefined;
   readonly launcher: string | undefined;
   readonly #templates: string | undefined;
+  readonly #standby: number;
   daemon: DaemonProcess | undefined;
 
   constructor(options: HostOptions = {}) {
@@ -60,6 +63,7 @@ export class TestHost implements AsyncDisposable {
     this.runtimeClass = options.runtimeClass;
     this.launcher = options.launcher;
     this.#templates = options.vm?.templates;
+    this.#standby = options.standby ?? 0;
     mkdirSync(this.manifests);
     mkdirSync(this.paths.lib, { recursive: true });
     // cp keeps the holes of the image files, which are far bigger than what they hold.
@@ -70,7 +74,8 @@ export class TestHost implements AsyncDisposable {
   /** Starts `gantry daemon` and waits until it answers. @throws Error with its log when it ends instead */
   async startDaemon(options: DaemonOptions = {}): Promise<DaemonProcess> {
     this.#shareTemplates();
-    const args = ["--root", this.root, "--manifests", this.manifests, ...(options.args ?? [])];
+    const standby = ["--set", `microvm.standby.keep=${this.#standby}`];
+    const args = ["--root", this.root, "--manifests", this.manifests, ...standby, ...(options.args ?? [])];
     const daemon = spawnDaemon(args, join(this.directory, "daemon.log"), {
       env: options.env ?? {},
       launcher: this.launcher,

@@ -108,8 +108,11 @@ export class Standbys<Request extends { readonly key: string }, Vm extends Waiti
       if (this.#starting > 0 || this.#closing.signal.aborted) return;
       if (this.#waiting.has(key)) continue;
       if (performance.now() - (this.#failed.get(key) ?? Number.NEGATIVE_INFINITY) < RETRY_MS) continue;
+      const begun = performance.now();
       try {
-        this.#waiting.set(key, await build(request, this.#closing.signal));
+        const vm = await build(request, this.#closing.signal);
+        this.#waiting.set(key, vm);
+        log.info({ vm: vm.id, ms: Math.round(performance.now() - begun) }, "a micro-VM is on standby");
       } catch (error) {
         if (this.#closing.signal.aborted) return;
         this.#failed.set(key, performance.now());
