@@ -7,7 +7,7 @@ import { createPodNetwork } from "../../src/network/index.ts";
 import { createMicrovmDriver } from "../../src/sandbox/microvm/index.ts";
 import { systemClock } from "../../src/system/clock.ts";
 import { exec } from "../../src/system/exec.ts";
-import { silentLogger } from "../../src/system/log.ts";
+import { type Logger, silentLogger } from "../../src/system/log.ts";
 import { layout, type Paths } from "../../src/system/paths.ts";
 import { BOOT_CACHE } from "../support/boot-cache.ts";
 import { busyboxRoot } from "./busybox-root.ts";
@@ -18,11 +18,17 @@ export interface MicrovmHarness extends Harness {
   readonly paths: Paths;
 }
 
+export interface MicrovmHarnessOptions {
+  /** VMs on standby; default 0. */
+  readonly standby?: number;
+  readonly log?: Logger;
+}
+
 /** The real driver with real virtual machines, the real image store and network. */
-export async function microvmHarness(): Promise<MicrovmHarness> {
+export async function microvmHarness(options: MicrovmHarnessOptions = {}): Promise<MicrovmHarness> {
   const directory = await mkdtemp(join(tmpdir(), "gantry-vm-"));
   const paths = layout(join(directory, "root"));
-  const log = silentLogger();
+  const log = options.log ?? silentLogger();
   const images = createImageStore({ paths, log, clock: systemClock });
   const signal = new AbortController().signal;
   const image = await images.import(await busyboxRoot(directory), "localhost/test/busybox:1", signal);
@@ -37,6 +43,7 @@ export async function microvmHarness(): Promise<MicrovmHarness> {
       clock: systemClock,
       bootCache: BOOT_CACHE,
       bootTimeoutMs: 60_000,
+      standby: { keep: options.standby ?? 0 },
     });
   let driver = make();
   return {

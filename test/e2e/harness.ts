@@ -15,12 +15,13 @@ import type { RuntimeClass } from "./harness/runtime-class.ts";
  * Leaving the block removes the pods, ends the daemon and fails the test when anything is left over.
  */
 export function testHost(
-  options: { readonly withImages?: boolean; readonly runtimeClass?: RuntimeClass } = {},
+  options: { readonly withImages?: boolean; readonly runtimeClass?: RuntimeClass; readonly standby?: number } = {},
 ): TestHost {
-  const { withImages = true, runtimeClass } = options;
+  const { withImages = true, runtimeClass, standby } = options;
   return new TestHost({
     ...(withImages ? { images: inject("images") } : {}),
     ...(runtimeClass === undefined ? {} : { runtimeClass }),
+    ...(standby === undefined ? {} : { standby }),
     vm: { boot: BOOT_CACHE, templates: inject("templates") },
   });
 }

@@ -231,7 +231,8 @@ describe("the agent under the sanitizers", () => {
       client.data("execStdin", second, "of the second\n", true);
       expect(await client.exited("once")).toMatchObject({ "exit-code": 9 });
       expect((await client.ended(first)).exitCode).toBe(0);
-      for (const who of ["first", "second"]) expect(agent.log).toMatch(new RegExp(` F of the ${who}$`, "m"));
+      for (const who of ["first", "second"])
+        await expect.poll(() => agent.log).toMatch(new RegExp(` F of the ${who}$`, "m"));
 
       const listener = await attach("kept", false);
       client.tell("execResize", { columns: 80, rows: 25 }, listener);
@@ -246,7 +247,7 @@ describe("the agent under the sanitizers", () => {
       for (const id of most) client.tell("execSignal", { signal: 1 }, id);
       await Promise.all(most.map((id) => client.ended(id)));
       expect((await client.list()).find((each) => each.container === "kept")).toMatchObject({ state: "running" });
-      expect(agent.log).toMatch(/ F still here$/m);
+      await expect.poll(() => agent.log).toMatch(/ F still here$/m);
     } finally {
       client.close();
       await agent.stop();
