@@ -56,7 +56,7 @@ export async function benchManyVms({ host, watch, say }: Bench, singleMs: number
       what: "a micro-VM on standby: memory",
       value: waiting.reduce((sum, pid) => sum + proportionalMiB(pid), 0),
       unit: "MiB",
-      note: "one is kept by default (microvm.standby.keep)",
+      note: `${waiting.length / 2} of them; one is kept by default (microvm.standby.keep)`,
     },
     {
       id: "microvm.idle",
