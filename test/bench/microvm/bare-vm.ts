@@ -7,6 +7,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { setTimeout as sleep } from "node:timers/promises";
 import { AgentDecoder, encodeRequest } from "../../../src/sandbox/microvm/protocol/index.ts";
+import { kernelArguments } from "../../../src/sandbox/microvm/qemu/args.ts";
 
 export interface BareVmFiles {
   readonly qemu: string;
@@ -127,7 +128,7 @@ export class BareVm {
       ...["-accel", "tcg,tb-size=32", "-cpu", "max", "-smp", "1", "-m", String(MEMORY_MIB)],
       ...["-nodefaults", "-no-user-config", "-display", "none", "-vga", "none", "-no-reboot"],
       ...["-kernel", kernel, "-initrd", initramfs],
-      ...["-append", "quiet console=ttyS0 reboot=t panic=-1 no_timer_check tsc=reliable 8250.nr_uarts=1"],
+      ...["-append", kernelArguments("q35", "tcg")],
       ...["-serial", `file:${this.#at(`${name}.log`)}`],
       ...["-device", "virtio-serial-pci", "-chardev", `socket,id=agent,path=${agent},server=on,wait=off`],
       ...["-device", "virtserialport,chardev=agent,name=gantry.agent"],

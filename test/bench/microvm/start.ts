@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { TestHost } from "../../e2e/harness/host.ts";
 import { type Bench, FIRST_PORT, gone, ready } from "../context.ts";
 import { standbys } from "../daemon-log.ts";
 import type { Figure } from "../figures.ts";
@@ -41,14 +42,14 @@ export async function benchVmStart(
   await bare.makeTemplate();
   // The first pod of its shape: a template is made for it, and then a VM is put on standby for the next.
   await timePod(bench, "vm-first", webVm("vm-first", FIRST_PORT));
-  let taken = 0;
+  await nextStandby(host, 0);
   // Interleaved, so that whatever else the machine does meets all of them alike; the first round only warms up.
   for (let round = 0; round <= runs; round++) {
     const name = `vm-${round}`;
     const text = webVm(name, FIRST_PORT);
-    while (standbys(host) <= taken) await sleep(20);
-    taken = standbys(host);
+    const before = standbys(host);
     const pod = await timePod(bench, name, text, "standby");
+    await nextStandby(host, before); // in nobody's way below
     const clone = await timePod(cloning, name, text, round === 0 ? undefined : "clone");
     const play = await timePodman(podman, join(host.directory, `${name}.yaml`), text);
     const namespace = await timePod(bench, `ns-${round}`, webPod(`ns-${round}`, FIRST_PORT));
@@ -120,6 +121,15 @@ export async function benchVmStart(
     );
   }
   return { figures, singleMs };
+}
+
+/** Until another VM is on standby than the first `before`. @throws Error after a minute */
+async function nextStandby(host: TestHost, before: number): Promise<void> {
+  const deadline = performance.now() + 60_000;
+  while (standbys(host) <= before) {
+    if (performance.now() > deadline) throw new Error(`no VM on standby:\n${host.daemon?.log().slice(-2000)}`);
+    await sleep(20);
+  }
 }
 
 function timed(values: readonly number[]): Pick<Figure, "value" | "unit" | "note"> {

@@ -91,21 +91,22 @@ const CONSOLES: Readonly<Record<Machine, string>> = { q35: "console=ttyS0 8250.n
 /**
  * `quiet` and no console for apps: what the guest's kernel prints before it dies is all that is kept.
  * panic=-1 with -no-reboot ends QEMU at once; no boot needs tests of ciphers or timers. Mounts wait for RCU often, and
- * on so few processors an expedited one costs nobody anything. Audit and Linux security modules have nothing to
- * watch in a guest with a single pod; of these only capabilities count, which are always there.
+ * on so few processors an expedited one costs nobody anything. Audit has nobody to tell, and of the security modules
+ * apps can use Landlock and Yama; capabilities are always there.
  */
 const COMMON = [
   ...["quiet", "reboot=t", "panic=-1", "no_timer_check", "tsc=reliable", "cryptomgr.notests"],
-  ...["rcupdate.rcu_expedited=1", "audit=0", "lsm="],
+  ...["rcupdate.rcu_expedited=1", "audit=0", "lsm=landlock,yama"],
 ].join(" ");
 
 /**
  * An emulated processor runs nothing ahead, so that guards against speculation only cost time; a fifth level of page
- * tables makes each look into them longer, and pages are fresh from the host.
+ * tables makes each look into them longer.
  */
-const EMULATED = "mitigations=off no5lvl init_on_alloc=0";
+const EMULATED = "mitigations=off no5lvl";
 
-function kernelArguments(machine: Machine, accelerator: Accelerator): string {
+/** The guest kernel's command line. Pure. */
+export function kernelArguments(machine: Machine, accelerator: Accelerator): string {
   const common = `${COMMON} ${CONSOLES[machine]}`;
   return accelerator === "kvm" ? common : `${common} ${EMULATED}`;
 }

@@ -1,6 +1,6 @@
 import { randomBytes } from "node:crypto";
 import { statSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { GantryError } from "../../../system/errors.ts";
 import { removeCgroup } from "../../cgroup/cgroup.ts";
 import { removeTree } from "../../namespace/files.ts";
@@ -62,6 +62,7 @@ let count = 0;
  */
 export async function buildStandby(ctx: Context, request: StandbyRequest, signal: AbortSignal): Promise<Standby> {
   const { key, plan } = request;
+  await requireRoom(plan.shape.memoryMiB);
   const id = `${STANDBY}${process.pid}-${++count}`;
   const files = sandboxFiles(ctx.dirs, id);
   const uid = await takeVmId(files.root);
@@ -81,6 +82,15 @@ export async function buildStandby(ctx: Context, request: StandbyRequest, signal
     await destroyStandby(ctx, { id, uid });
     throw error;
   }
+}
+
+/** A VM for nobody yet must not take what pods need: twice its memory has to be free. */
+async function requireRoom(memoryMiB: number): Promise<void> {
+  const kiB = Number(/^MemAvailable:\s+(\d+) kB$/m.exec(await readFile("/proc/meminfo", "utf8"))?.[1]);
+  if (kiB / 1024 < 2 * memoryMiB)
+    throw new GantryError("host-unsupported", `only ${Math.round(kiB / 1024)} MiB of memory are free`, {
+      kind: "system",
+    });
 }
 
 /** Removes every trace of one. */
