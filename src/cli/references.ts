@@ -59,7 +59,7 @@ function referencesOf({ spec }: Pod): Reference[] {
     ),
     ...spec.containers.map((container, at) => referencesOfContainer(container, `spec.containers[${at}]`)),
   ];
-  const volumes = (spec.volumes ?? []).flatMap(({ configMap, secret }, at): Reference[] => {
+  const volumes = (spec.volumes ?? []).flatMap(({ configMap, secret, projected }, at): Reference[] => {
     const field = `spec.volumes[${at}]`;
     if (configMap !== undefined && configMap.optional !== true) {
       return [{ kind: "ConfigMap", name: configMap.name, key: undefined, field: `${field}.configMap.name` }];
@@ -67,7 +67,15 @@ function referencesOf({ spec }: Pod): Reference[] {
     if (secret !== undefined && secret.optional !== true) {
       return [{ kind: "Secret", name: secret.secretName, key: undefined, field: `${field}.secret.secretName` }];
     }
-    return [];
+    return (projected?.sources ?? []).flatMap((source, n) => {
+      const base = `${field}.projected.sources[${n}]`;
+      return (["configMap", "secret"] as const).flatMap((name): Reference[] => {
+        const one = source[name];
+        if (one === undefined || one.optional === true) return [];
+        const kind = name === "configMap" ? "ConfigMap" : "Secret";
+        return [{ kind, name: one.name, key: undefined, field: `${base}.${name}.name` }];
+      });
+    });
   });
   return [...containers.flat(), ...volumes];
 }

@@ -11,7 +11,7 @@ import { hookAction, hookLabel } from "./rules/actions.ts";
 import { argvOf } from "./rules/argv.ts";
 import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
 import { manifestEnv, mergeEnv } from "./rules/env.ts";
-import { fieldValue, resourceValue } from "./rules/fields.ts";
+import { containerNamed, fieldValue, resourceValue } from "./rules/fields.ts";
 import { containerId, podLogName, sandboxId } from "./rules/ids.ts";
 import { containerResources, podDemand, podResources } from "./rules/resources.ts";
 import { securityOf, userOf } from "./rules/security.ts";
@@ -90,7 +90,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     configMap: (name) => input.configMap(name),
     secret: (name) => input.secret(name),
     field: (path) => fieldValue(path, { pod, uid, node, ips }),
-    resource: (name, resource, divisor) => resourceValue(containerNamed(pod, name, spec), resource, divisor, node),
+    resource: (name, resource, divisor) => resourceValue(containerOf(pod, name, spec), resource, divisor, node),
   });
   const basis = [
     { name: "PATH", value: DEFAULT_PATH },
@@ -146,7 +146,9 @@ function mountOf(pod: Pod, mount: Mount): ContainerMount {
   }
   const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
   // What is made from manifests is not for apps to write to.
-  const generated = volume?.configMap !== undefined || volume?.secret !== undefined;
+  const generated = ["configMap", "secret", "projected", "downwardAPI"].some(
+    (kind) => volume !== undefined && kind in volume,
+  );
   return {
     volume: mount.name,
     mountPath: mount.mountPath,
@@ -155,14 +157,6 @@ function mountOf(pod: Pod, mount: Mount): ContainerMount {
   };
 }
 
-function containerNamed(pod: Pod, name: string | undefined, self: Slot["spec"]): Slot["spec"] {
-  if (name === undefined) return self;
-  const found = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].find(
-    (container) => container.name === name,
-  );
-  if (found !== undefined) return found;
-  throw new GantryError(
-    "invalid-manifest",
-    `resourceFieldRef names container ${JSON.stringify(name)}, which the pod does not have`,
-  );
+function containerOf(pod: Pod, name: string | undefined, self: Slot["spec"]): Slot["spec"] {
+  return name === undefined ? self : containerNamed(pod, name);
 }

@@ -25,8 +25,12 @@ export interface VolumeManager {
   ): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]>;
 }
 
-/** Finds the objects that pods refer to, in a pod's own namespace. */
+/** Finds what the files of volumes are made of: objects that pods refer to, in a pod's own namespace, and the pod's own fields. */
 export interface ConfigLookup {
   configMap(name: string): ConfigMap | undefined;
   secret(name: string): Secret | undefined;
+  /** Value of a fieldRef. @throws GantryError unsupported */
+  field(path: string): string;
+  /** Value of a resourceFieldRef. @throws GantryError unsupported, invalid-manifest (there is no such container) */
+  resource(container: string, resource: string, divisor: string): string;
 }

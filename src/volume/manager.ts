@@ -10,7 +10,7 @@ import { isWritten, writeAtomically } from "./atomic-writer.ts";
 import type { ConfigLookup, VolumeManager } from "./contract.ts";
 import { diskUsage, prepareEmptyDir, sizeLimitOf } from "./empty-dir.ts";
 import { prepareHostPath } from "./host-path.ts";
-import { configMapPayload, type Payload, secretPayload } from "./payload.ts";
+import { configMapPayload, downwardPayload, type Payload, projectedPayload, secretPayload } from "./payload.ts";
 import { removeTree } from "./remove.ts";
 import { ensureTmpfs, isTmpfsMounted } from "./tmpfs.ts";
 
@@ -132,7 +132,7 @@ class LocalVolumeManager implements VolumeManager {
     if (config === undefined) {
       const source = Object.keys(volume).find((key) => key !== "name") ?? "nothing";
       throw new GantryError("unsupported", `volume ${name}: ${source} is not supported yet`, {
-        hint: "Supported are emptyDir, hostPath, configMap and secret.",
+        hint: "Supported are emptyDir, hostPath, configMap, secret, projected and downwardAPI.",
       });
     }
     const payload = config.payload();
@@ -146,17 +146,26 @@ class LocalVolumeManager implements VolumeManager {
   }
 
   #configVolume(pod: Pod, uid: string, volume: PodVolume, lookup: ConfigLookup): ConfigVolume | undefined {
-    const { name, configMap, secret } = volume;
+    const { name, configMap, secret, downwardAPI, projected } = volume;
     const { namespace } = pod.metadata;
     if (configMap !== undefined) {
       const found = lookup.configMap(configMap.name);
       const payload = (): Payload => configMapPayload(name, configMap, namespace, found);
       return { kind: "configMap", dir: this.#volumeDir(uid, "configMap", name), missing: found === undefined, payload };
     }
-    if (secret === undefined) return undefined;
-    const found = lookup.secret(secret.secretName);
-    const payload = (): Payload => secretPayload(name, secret, namespace, found);
-    return { kind: "secret", dir: join(this.#secrets, uid, name), missing: found === undefined, payload };
+    // In memory, as the kubelet does it: a projected volume may hold secrets.
+    const inMemory = { kind: "secret", dir: join(this.#secrets, uid, name) } as const;
+    if (secret !== undefined) {
+      const found = lookup.secret(secret.secretName);
+      const payload = (): Payload => secretPayload(name, secret, namespace, found);
+      return { ...inMemory, missing: found === undefined, payload };
+    }
+    if (downwardAPI !== undefined) {
+      const { items = [], defaultMode } = downwardAPI;
+      return { ...inMemory, missing: false, payload: () => downwardPayload(name, items, defaultMode, lookup) };
+    }
+    if (projected === undefined) return undefined;
+    return { ...inMemory, missing: false, payload: () => projectedPayload(name, projected, namespace, lookup) };
   }
 
   /** Others may pass through these directories, which pods with a user namespace need, but not look around. */

@@ -1,5 +1,6 @@
 import type { ConfigMap, KeyToPath, Pod, Secret } from "../manifest/index.ts";
 import { GantryError } from "../system/errors.ts";
+import type { ConfigLookup } from "./contract.ts";
 
 /** One file of a configMap or secret volume. */
 export interface PayloadFile {
@@ -14,6 +15,8 @@ export type Payload = ReadonlyMap<string, PayloadFile>;
 type PodVolume = NonNullable<Pod["spec"]["volumes"]>[number];
 export type ConfigMapSource = NonNullable<PodVolume["configMap"]>;
 export type SecretSource = NonNullable<PodVolume["secret"]>;
+export type ProjectedSource = NonNullable<PodVolume["projected"]>;
+export type DownwardItem = NonNullable<NonNullable<PodVolume["downwardAPI"]>["items"]>[number];
 
 interface Request {
   /** "ConfigMap default/web", for errors. */
@@ -58,6 +61,58 @@ export function secretPayload(
   return select(request, data);
 }
 
+/**
+ * The files of a downwardAPI volume. Pure but for `lookup`.
+ * @throws GantryError unsupported (no such field), volume-failed (a bad path)
+ */
+export function downwardPayload(
+  volume: string,
+  items: readonly DownwardItem[],
+  defaultMode: number,
+  lookup: Pick<ConfigLookup, "field" | "resource">,
+): Payload {
+  const request = { object: "the pod", volume, items: undefined, defaultMode, optional: false };
+  const files = new Map<string, PayloadFile>();
+  for (const { path, mode, fieldRef, resourceFieldRef: of } of items) {
+    const clean = cleanPath(request, path, files);
+    const value =
+      of === undefined
+        ? lookup.field(fieldRef?.fieldPath ?? "")
+        : lookup.resource(of.containerName ?? "", of.resource, of.divisor);
+    files.set(clean, { content: Buffer.from(value, "utf8"), mode: mode ?? defaultMode });
+  }
+  return checked(request, files);
+}
+
+/**
+ * The files of a projected volume: those of all its sources in one directory. Where two have the same path the later
+ * source's file is there, as in Kubernetes.
+ * @throws GantryError config-missing, volume-failed, unsupported
+ */
+export function projectedPayload(
+  volume: string,
+  { sources = [], defaultMode }: ProjectedSource,
+  namespace: string,
+  lookup: ConfigLookup,
+): Payload {
+  const files = new Map<string, PayloadFile>();
+  for (const { configMap, secret, downwardAPI } of sources) {
+    const parts = [
+      configMap && configMapPayload(volume, { ...configMap, defaultMode }, namespace, lookup.configMap(configMap.name)),
+      secret &&
+        secretPayload(
+          volume,
+          { ...secret, secretName: secret.name, defaultMode },
+          namespace,
+          lookup.secret(secret.name),
+        ),
+      downwardAPI && downwardPayload(volume, downwardAPI.items ?? [], defaultMode, lookup),
+    ];
+    for (const part of parts) for (const [path, file] of part ?? []) files.set(path, file);
+  }
+  return checked({ object: "its sources", volume, items: undefined, defaultMode, optional: false }, files);
+}
+
 function common(source: ConfigMapSource | SecretSource) {
   return { items: source.items, defaultMode: source.defaultMode, optional: source.optional ?? false };
 }
@@ -90,15 +145,19 @@ function select(request: Request, data: ReadonlyMap<string, Uint8Array>): Payloa
         },
       );
     }
-    const clean = path
-      .split("/")
-      .filter((part) => part !== "" && part !== ".")
-      .join("/");
-    if (path.startsWith("/")) throw badPath(request, path, "it must be relative");
-    if (files.has(clean)) throw badPath(request, path, "two items have it");
-    files.set(clean, { content, mode: mode ?? defaultMode });
+    files.set(cleanPath(request, path, files), { content, mode: mode ?? defaultMode });
   }
   return checked(request, files);
+}
+
+function cleanPath(request: Request, path: string, files: Payload): string {
+  const clean = path
+    .split("/")
+    .filter((part) => part !== "" && part !== ".")
+    .join("/");
+  if (path.startsWith("/")) throw badPath(request, path, "it must be relative");
+  if (files.has(clean)) throw badPath(request, path, "two items have it");
+  return clean;
 }
 
 /** The rules of the kubelet's AtomicWriter: nothing leaves the volume, nothing clashes with its own "..data" files. */

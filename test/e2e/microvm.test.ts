@@ -103,16 +103,21 @@ describe("what a micro-VM refuses, and why", () => {
     ["hostIPC", { hostIPC: true }, {}, "cannot share the host's shared memory"],
     ["privileged", {}, { securityContext: { privileged: true } }, "the host's devices"],
   ] as const;
-  test("is in the pod's status; without it the pod runs", async () => {
+  test("is said with file and line; without it the pod runs", async () => {
     await using host = testHost({ runtimeClass: "microvm" });
     await host.startDaemon();
     const write = (name: string, spec = {}, fields = {}): void =>
       host.write(`${name.toLowerCase()}.yaml`, podText(name.toLowerCase(), [shell("main", FOREVER, fields)], spec));
     for (const [name, spec, fields] of cases) write(name, spec, fields);
     for (const [name, , , why] of cases) {
-      const saysWhy = (pod: PodView): boolean => JSON.stringify(pod.status).includes(why) && !isReady(pod);
-      await host.waitFor(name.toLowerCase(), saysWhy, why);
+      const said = async (): Promise<boolean> => {
+        const { stdout } = await host.gantry("status");
+        const lines = stdout.split("\n");
+        return lines.some((line) => line.includes(`${name.toLowerCase()}.yaml:`) && stdout.includes(why));
+      };
+      await eventually(said, { what: why, explain: () => host.explain() });
     }
+    expect(await host.pods()).toEqual([]);
     write("hostNetwork");
     await host.waitReady("hostnetwork");
   });

@@ -207,6 +207,51 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       await remove("reader");
     });
 
+    test("several sources and the pod's own fields in one directory; another label is no restart, and shows", async () => {
+      const projected = (tier: string): string => {
+        const text = podText(
+          "projected",
+          { volumeMounts: [{ name: "about", mountPath: "/about" }] },
+          {
+            volumes: [
+              {
+                name: "about",
+                projected: {
+                  sources: [
+                    { configMap: { name: "about" } },
+                    { secret: { name: "about" } },
+                    {
+                      downwardAPI: {
+                        items: [
+                          { path: "labels", fieldRef: { fieldPath: "metadata.labels" } },
+                          { path: "deep/name", fieldRef: { fieldPath: "metadata.name" } },
+                        ],
+                      },
+                    },
+                  ],
+                },
+              },
+            ],
+          },
+        );
+        return JSON.stringify({ ...JSON.parse(text), metadata: { name: "projected", labels: { tier } } });
+      };
+      host.write("about.yaml", objectText("ConfigMap", "about", { data: { greeting: "hello" } }));
+      host.write("about-secret.yaml", objectText("Secret", "about", { stringData: { token: "s3cret" } }));
+      host.write("projected.yaml", projected("one"));
+      const before = runOf(await host.waitReady("projected"), "app");
+      expect(await inside("projected", "cd /about; cat greeting token deep/name labels")).toBe(
+        'hellos3cretprojectedtier="one"',
+      );
+      expect(await inside("projected", "touch /about/x 2>&1 || true")).toContain("Read-only");
+      host.write("projected.yaml", projected("two"));
+      await eventually(async () => (await inside("projected", "cat /about/labels")) === 'tier="two"', {
+        explain: () => host.explain(),
+      });
+      expect(runOf(await host.waitReady("projected"), "app")).toEqual(before);
+      await remove("projected");
+    });
+
     test("a missing one holds the pod until it comes", async () => {
       host.write(
         "waits.yaml",

@@ -61,5 +61,7 @@ export function lookupOf(...objects: readonly (ConfigMap | Secret)[]): ConfigLoo
   return {
     configMap: (name) => configMaps.find((object) => object.metadata.name === name),
     secret: (name) => secrets.find((object) => object.metadata.name === name),
+    field: (path) => `the ${path}`,
+    resource: (container, resource, divisor) => `${resource} of ${container} by ${divisor}`,
   };
 }

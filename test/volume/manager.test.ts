@@ -447,3 +447,58 @@ describe("all volumes of a pod", () => {
     });
   });
 });
+
+describe("projected and downwardAPI", () => {
+  const fields = {
+    items: [
+      { path: "labels", fieldRef: { fieldPath: "metadata.labels" } },
+      {
+        path: "cpu/limit",
+        mode: 0o400,
+        resourceFieldRef: { containerName: "app", resource: "limits.cpu", divisor: "1m" },
+      },
+    ],
+  };
+
+  test("fields of the pod are files", async () => {
+    const { hostPath, kind } = await prepareOne({ downwardAPI: { ...fields, defaultMode: 0o640 } });
+    expect(kind).toBe("secret"); // in memory, and nothing for apps to write to
+    expect(await readFile(join(hostPath, "labels"), "utf8")).toBe("the metadata.labels");
+    expect(await readFile(join(hostPath, "cpu/limit"), "utf8")).toBe("limits.cpu of app by 1m");
+    expect(await modeOf(join(hostPath, "labels"))).toBe(0o640);
+    expect(await modeOf(join(hostPath, "cpu/limit"))).toBe(0o400);
+  });
+
+  const lookup = lookupOf(makeConfigMap("c", { a: "of the map", both: "map" }), makeSecret("s", { both: "secret" }));
+  const projected = {
+    sources: [{ configMap: { name: "c" } }, { secret: { name: "s" } }, { downwardAPI: fields }],
+  };
+
+  test("several sources share a directory, the later ones win, and all is updated at once", async () => {
+    const { hostPath } = await prepareOne({ projected }, undefined, lookup);
+    const read = (name: string): Promise<string> => readFile(join(hostPath, name), "utf8");
+    expect(await Promise.all(["a", "both", "labels"].map(read))).toEqual([
+      "of the map",
+      "secret",
+      "the metadata.labels",
+    ]);
+    const other = lookupOf(makeConfigMap("c", { a: "changed" }), makeSecret("s", { both: "too" }));
+    await manager.refresh(podWith([{ name: "v", projected }]), UID, other, signal);
+    expect(await Promise.all(["a", "both"].map(read))).toEqual(["changed", "too"]);
+    // What is missing now stays as it was.
+    await manager.refresh(podWith([{ name: "v", projected }]), UID, nothing, signal);
+    expect(await read("a")).toBe("changed");
+  });
+
+  test("a source that is missing is waited for, unless it is optional", async () => {
+    await expect(prepareOne({ projected })).rejects.toMatchObject({ code: "config-missing" });
+    const optional = { sources: [{ configMap: { name: "c", optional: true } }, { downwardAPI: fields }] };
+    const { hostPath } = await prepareOne({ projected: optional });
+    expect((await readdir(hostPath)).filter((name) => !name.startsWith("..")).sort()).toEqual(["cpu", "labels"]);
+  });
+
+  test("a path that leaves the volume is refused", async () => {
+    const items = [{ path: "a/../../b", fieldRef: { fieldPath: "metadata.name" } }];
+    await expect(prepareOne({ downwardAPI: { items } })).rejects.toThrow(/'\.\.'|path/);
+  });
+});

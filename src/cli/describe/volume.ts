@@ -34,6 +34,28 @@ function sourceOf(volume: Volume): Field[] {
       ["Optional", String(volume.secret.optional ?? false)],
     ];
   }
+  if (volume.projected !== undefined) {
+    const parts = (volume.projected.sources ?? []).map(({ configMap, secret, downwardAPI }) =>
+      [configMap && `ConfigMap ${configMap.name}`, secret && `Secret ${secret.name}`, downwardAPI && "downwardAPI"]
+        .filter((part) => part !== undefined)
+        .join(", "),
+    );
+    return [
+      ["Type", "projected (several sources in one directory)"],
+      ["Sources", parts.join("; ") || undefined],
+    ];
+  }
+  if (volume.downwardAPI !== undefined) {
+    const items = (volume.downwardAPI.items ?? []).map(({ path, fieldRef, resourceFieldRef }) =>
+      resourceFieldRef === undefined
+        ? `${path} = ${fieldRef?.fieldPath}`
+        : `${path} = ${resourceFieldRef.resource} of ${resourceFieldRef.containerName}`,
+    );
+    return [
+      ["Type", "downwardAPI (fields of the pod)"],
+      ["Items", items.join("; ") || undefined],
+    ];
+  }
   const [type] = Object.keys(volume).filter((key) => key !== "name");
   return [["Type", type ?? "unknown"]];
 }

@@ -17,7 +17,14 @@ export type { Lifecycle, Probe } from "./probe.ts";
 export { type RuntimeClass, runtimeClass } from "./runtime-class.ts";
 export type { PodSecurityContext, SecurityContext } from "./security.ts";
 export { type Service, type ServicePort, service } from "./service.ts";
-export { type KeyToPath, type Volume, type VolumeProjection, volume, volumeSourceNames } from "./volume.ts";
+export {
+  type DownwardItem,
+  type KeyToPath,
+  type Volume,
+  type VolumeProjection,
+  volume,
+  volumeSourceNames,
+} from "./volume.ts";
 export {
   type ClaimTemplate,
   type DaemonSet,

@@ -96,5 +96,6 @@ export const volume = z
   .transform((value) => (Object.keys(value).length > 1 ? value : { ...value, emptyDir: {} }));
 
 export type Volume = z.output<typeof volume>;
+export type DownwardItem = z.output<typeof downwardItem>;
 export type KeyToPath = z.output<typeof keyToPath>;
 export type VolumeProjection = z.output<typeof volumeProjection>;

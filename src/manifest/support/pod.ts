@@ -47,6 +47,8 @@ const securityContext: Fields<PodSecurityContext> = {
 
 const foreign = { refused: "Gantry does not mount volumes of storage systems; mount it on the host and use hostPath" };
 
+const noToken = { refused: "pods here talk to no API server, so there is none to project; leave the source out" };
+
 const volumes: Fields<Volume> = {
   awsElasticBlockStore: foreign,
   azureDisk: foreign,
@@ -55,7 +57,7 @@ const volumes: Fields<Volume> = {
   cinder: foreign,
   configMap: "supported",
   csi: foreign,
-  downwardAPI: later("downwardAPI volumes"),
+  downwardAPI: "supported",
   emptyDir: {
     fields: { medium: only(["", "Memory"], "an emptyDir of huge pages is not supported"), sizeLimit: "supported" },
   },
@@ -74,7 +76,21 @@ const volumes: Fields<Volume> = {
   persistentVolumeClaim: later("persistentVolumeClaim volumes"),
   photonPersistentDisk: foreign,
   portworxVolume: foreign,
-  projected: later("projected volumes"),
+  projected: {
+    fields: {
+      defaultMode: "supported",
+      sources: {
+        fields: {
+          clusterTrustBundle: noToken,
+          configMap: "supported",
+          downwardAPI: "supported",
+          podCertificate: noToken,
+          secret: "supported",
+          serviceAccountToken: noToken,
+        },
+      },
+    },
+  },
   quobyte: foreign,
   rbd: foreign,
   scaleIO: foreign,

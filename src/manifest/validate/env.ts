@@ -47,15 +47,30 @@ const FIELDS = [
   "status.podIPs",
 ];
 
-function validateFieldRef(ref: ObjectFieldSelector, path: FieldPath, report: Report): void {
+/** What the files of volumes can have: what is known before the pod has an address, and labels and annotations as a whole. */
+export const VOLUME_FIELDS = [
+  "metadata.name",
+  "metadata.namespace",
+  "metadata.uid",
+  "metadata.labels",
+  "metadata.annotations",
+];
+
+/** @param fields those that can be had here, beside single labels and annotations */
+export function validateFieldRef(
+  ref: ObjectFieldSelector,
+  path: FieldPath,
+  report: Report,
+  fields: readonly string[] = FIELDS,
+): void {
   if (ref.apiVersion !== "v1") report([...path, "apiVersion"], `${JSON.stringify(ref.apiVersion)} is not "v1"`);
   const { fieldPath } = ref;
-  if (FIELDS.includes(fieldPath) || /^metadata\.(labels|annotations)\['[^']+'\]$/.test(fieldPath)) return;
-  const near = nearestName(fieldPath, FIELDS);
-  const known = `known are ${FIELDS.join(", ")}, metadata.labels['KEY'] and metadata.annotations['KEY']`;
+  if (fields.includes(fieldPath) || /^metadata\.(labels|annotations)\['[^']+'\]$/.test(fieldPath)) return;
+  const near = nearestName(fieldPath, fields);
+  const known = `known are ${fields.join(", ")}, metadata.labels['KEY'] and metadata.annotations['KEY']`;
   report(
     [...path, "fieldPath"],
-    `${JSON.stringify(fieldPath)} is no field that a variable can take`,
+    `${JSON.stringify(fieldPath)} is no field that ${fields === FIELDS ? "a variable" : "a volume"} can take`,
     near === undefined ? known : `did you mean '${near}'?`,
   );
 }
@@ -71,7 +86,7 @@ const RESOURCES = [
 const CPU_DIVISORS = ["1", "1m"];
 const BYTE_DIVISORS = ["1", "1k", "1M", "1G", "1T", "1P", "1E", "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"];
 
-function validateResourceRef(ref: ResourceFieldSelector, path: FieldPath, report: Report): void {
+export function validateResourceRef(ref: ResourceFieldSelector, path: FieldPath, report: Report): void {
   if (!RESOURCES.includes(ref.resource) && !/^(limits|requests)\.hugepages-.+$/.test(ref.resource)) {
     const near = nearestName(ref.resource, RESOURCES);
     report(

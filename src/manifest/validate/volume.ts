@@ -1,7 +1,8 @@
 /** Checks of volumes. */
 import type { FieldPath } from "../issue.ts";
 import { parseQuantity } from "../quantity.ts";
-import { type KeyToPath, type Volume, volumeSourceNames } from "../schema/index.ts";
+import { type DownwardItem, type KeyToPath, type Volume, volumeSourceNames } from "../schema/index.ts";
+import { VOLUME_FIELDS, validateFieldRef, validateResourceRef } from "./env.ts";
 import type { Report } from "./index.ts";
 import { unique } from "./unique.ts";
 
@@ -18,7 +19,7 @@ export function validateVolumes(volumes: readonly Volume[], report: Report): voi
 }
 
 function validateSource(volume: Volume, path: FieldPath, report: Report): void {
-  const { emptyDir, hostPath, configMap, secret } = volume;
+  const { emptyDir, hostPath, configMap, secret, downwardAPI, projected } = volume;
   if (emptyDir?.medium !== undefined && !/^(|Memory|HugePages(-.+)?)$/.test(emptyDir.medium)) {
     report(
       [...path, "emptyDir", "medium"],
@@ -35,6 +36,34 @@ function validateSource(volume: Volume, path: FieldPath, report: Report): void {
   }
   validateItems(configMap?.items, [...path, "configMap", "items"], report);
   validateItems(secret?.items, [...path, "secret", "items"], report);
+  validateDownward(downwardAPI?.items, [...path, "downwardAPI", "items"], report);
+  for (const [index, source] of (projected?.sources ?? []).entries()) {
+    const at: FieldPath = [...path, "projected", "sources", index];
+    const [first, second] = Object.keys(source);
+    if (first === undefined) report(at, "must say from what: configMap, secret or downwardAPI");
+    if (second !== undefined) report([...at, second], `can't be together with ${first}`, "make two sources");
+    validateItems(source.configMap?.items, [...at, "configMap", "items"], report);
+    validateItems(source.secret?.items, [...at, "secret", "items"], report);
+    validateDownward(source.downwardAPI?.items, [...at, "downwardAPI", "items"], report);
+  }
+}
+
+function validateDownward(items: readonly DownwardItem[] | undefined, path: FieldPath, report: Report): void {
+  unique(items ?? [], path, (item) => item.path, "path", report, "the path");
+  for (const [index, { path: to, fieldRef, resourceFieldRef }] of (items ?? []).entries()) {
+    const at: FieldPath = [...path, index];
+    if (to.startsWith("..")) report([...at, "path"], `${JSON.stringify(to)} must not start with '..'`);
+    if (fieldRef === undefined && resourceFieldRef === undefined)
+      report(at, "must say what: fieldRef or resourceFieldRef");
+    if (fieldRef !== undefined && resourceFieldRef !== undefined)
+      report([...at, "resourceFieldRef"], "can't be together with fieldRef", "make two items");
+    if (fieldRef !== undefined) validateFieldRef(fieldRef, [...at, "fieldRef"], report, VOLUME_FIELDS);
+    if (resourceFieldRef !== undefined) {
+      validateResourceRef(resourceFieldRef, [...at, "resourceFieldRef"], report);
+      if (resourceFieldRef.containerName === undefined)
+        report([...at, "resourceFieldRef"], "must name a container (containerName)", "a volume belongs to all of them");
+    }
+  }
 }
 
 function validateItems(items: readonly KeyToPath[] | undefined, path: FieldPath, report: Report): void {

@@ -5,6 +5,7 @@ import { messageOf } from "../../system/errors.ts";
 import type { Limiter } from "../../system/limiter.ts";
 import type { ConfigLookup } from "../../volume/contract.ts";
 import type { DesiredPod, PodPorts } from "../contract.ts";
+import { containerNamed, resourceValue, volumeFieldValue } from "../rules/fields.ts";
 import { isOfPod, podLogName } from "../rules/ids.ts";
 import type { FactsWriter } from "./facts-writer.ts";
 import type { Tracker } from "./tracker.ts";
@@ -37,11 +38,13 @@ export function podIp({ ports }: PodScope, { pod }: DesiredPod, sandbox: Observe
   return pod.spec.hostNetwork === true ? ports.node.ip : sandbox.ips[0];
 }
 
-export function lookupOf({ ports }: PodScope, { pod }: DesiredPod): ConfigLookup {
+export function lookupOf({ ports, uid }: PodScope, { pod }: DesiredPod): ConfigLookup {
   const { namespace } = pod.metadata;
   return {
     configMap: (name) => ports.configMap(namespace, name),
     secret: (name) => ports.secret(namespace, name),
+    field: (path) => volumeFieldValue(path, { pod, uid, node: ports.node, ips: [] }),
+    resource: (name, resource, divisor) => resourceValue(containerNamed(pod, name), resource, divisor, ports.node),
   };
 }
 

@@ -62,7 +62,18 @@ export function desiredChanged(context: PodContext, desired: DesiredPod): Change
   const changed = Object.keys(context.holds).filter(
     (name) => desired.containerHashes[name] !== context.desired.containerHashes[name],
   );
-  return { desired, holds: without(context.holds, changed), retry: undefined };
+  const refreshWanted = context.refreshWanted || showsOtherFields(context.desired, desired);
+  return { desired, holds: without(context.holds, changed), retry: undefined, refreshWanted };
+}
+
+/** Labels or annotations are others now, and files of a volume may show them. */
+function showsOtherFields(before: DesiredPod, { pod: { metadata, spec } }: DesiredPod): boolean {
+  const shows = spec.volumes?.some(
+    ({ downwardAPI, projected }) =>
+      downwardAPI !== undefined || projected?.sources?.some((source) => source.downwardAPI !== undefined),
+  );
+  const fields = ({ labels, annotations }: typeof metadata): string => JSON.stringify([labels, annotations]);
+  return shows === true && fields(metadata) !== fields(before.pod.metadata);
 }
 
 /** A report from outside, possibly from before our own last deed. */

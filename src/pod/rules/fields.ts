@@ -43,6 +43,38 @@ export function fieldValue(path: string, { pod, uid, node, ips }: FieldContext):
   }
 }
 
+/**
+ * `fieldValue` for the files of volumes, where labels and annotations may be had as a whole: a line `key="value"` for
+ * each, sorted, the value as a string of Go (k8s.io/kubernetes/pkg/fieldpath FormatMap).
+ */
+export function volumeFieldValue(path: string, context: FieldContext): string {
+  const { labels, annotations } = context.pod.metadata;
+  if (path === "metadata.labels") return formatMap(labels);
+  if (path === "metadata.annotations") return formatMap(annotations);
+  return fieldValue(path, context);
+}
+
+function formatMap(map: Readonly<Record<string, string>> = {}): string {
+  return Object.entries(map)
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([key, value]) => `${key}=${JSON.stringify(value)}`)
+    .join("\n");
+}
+
+/** The container of that name. @throws GantryError invalid-manifest */
+export function containerNamed(pod: Pod, name: string): Container {
+  const all = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  const found = all.find((container) => container.name === name);
+  if (found !== undefined) return found;
+  throw new GantryError(
+    "invalid-manifest",
+    `resourceFieldRef names the container ${name}, which the pod does not have`,
+    {
+      hint: `Its containers are ${all.map((container) => container.name).join(", ")}.`,
+    },
+  );
+}
+
 /** Rounded up to whole divisors; a limit that is not set is the node's capacity. @throws unsupported */
 export function resourceValue(container: Container, resource: string, divisor: string, node: NodeFacts): string {
   const { requests, limits } = container.resources;
