@@ -39,7 +39,7 @@ export async function benchMicrovm(bench: Bench, podman: Podman | undefined): Pr
       booting: { ...bench, host: booting, watch },
       cloning: { ...bench, host: cloning, watch: watchClones },
     });
-    return [...start.figures, ...(await benchVmExec(bench)), ...(await benchManyVms(bench, start.singleMs))];
+    return [...start.figures, ...(await benchVmExec(bench)), ...(await benchManyVms(bench, start))];
   } finally {
     watch.close();
     watchClones.close();
