@@ -4,7 +4,7 @@ import { expect, test } from "vitest";
 import { testHost } from "./harness.ts";
 
 /**
- * The lines of README.md that call gantry, in their order, against one daemon with the three pods that its reader has
+ * The lines of README.md that call gantry, in their order, against one daemon with the pods that its reader has
  * running: each works as it stands there. Left out are those that go on until Ctrl-C, that need a terminal, Docker or a
  * registry, and
  * the installation (package.test.ts).
@@ -30,6 +30,7 @@ test("every line of README.md works when pasted", async () => {
     readFileSync("manifests/hello-vm.yaml", "utf8").replace("hostPort: 8090", "hostPort: 18092"),
   );
   host.write("multi-container.yaml", readFileSync("examples/multi-container.yaml", "utf8"));
+  host.write("projected.yaml", readFileSync("examples/projected.yaml", "utf8"));
   await host.waitReady("hello");
   await host.waitReady("hello-vm");
   const lines = readmeLines();
