@@ -11,6 +11,7 @@ import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
+import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
 import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
@@ -151,6 +152,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       podLogs: paths.podLogs,
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
+      claim: (namespace, name) => reconciler.desired().claims.get(`${namespace}/${name}`),
       pinnedImage: (key, container, image) => updater.pinned(key, container, image),
       event: ({ metadata }, podUid, type, reason, message) =>
         events.record({
@@ -234,6 +236,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       workloads: createWorkloadObjects(reconciler.controllers, reconciler.watchObjects, clock),
       images,
       store,
+      volumes: volumes.claims,
       writer: createManifestWriter(config.manifests),
       driverFor,
       watchEvents: events.watch,
@@ -287,6 +290,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
+  ends.defer(
+    keepClaims({ volumes: volumes.claims, reconciler, supervisor, event: events.record, clock, log }, stop.signal),
+  );
   updater.start();
   ends.defer(
     keepTrust(

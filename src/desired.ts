@@ -11,6 +11,7 @@ import {
   type ConfigMap,
   type Container,
   type LoadedObject,
+  type PersistentVolumeClaim,
   type Pod,
   type Problem,
   placeOfField,
@@ -30,6 +31,7 @@ export interface Desired {
   readonly withheld: ReadonlySet<string>;
   readonly configMaps: ReadonlyMap<string, ConfigMap>;
   readonly secrets: ReadonlyMap<string, Secret>;
+  readonly claims: ReadonlyMap<string, PersistentVolumeClaim>;
   readonly problems: readonly Problem[];
 }
 
@@ -39,6 +41,7 @@ export const NOTHING_DESIRED: Desired = {
   withheld: new Set(),
   configMaps: new Map(),
   secrets: new Map(),
+  claims: new Map(),
   problems: [],
 };
 
@@ -67,6 +70,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
   const runtimeClasses = new Map<string, RuntimeClass>();
   const configMaps = new Map<string, ConfigMap>();
   const secrets = new Map<string, Secret>();
+  const claims = new Map<string, PersistentVolumeClaim>();
   const candidates: Loaded<Pod>[] = [];
   for (const loaded of objects) {
     const { object } = loaded;
@@ -79,6 +83,9 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
         break;
       case "Secret":
         secrets.set(keyOf(object), object);
+        break;
+      case "PersistentVolumeClaim":
+        claims.set(keyOf(object), object);
         break;
       case "RuntimeClass":
         runtimeClasses.set(object.metadata.name, object);
@@ -140,7 +147,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     pods.delete(keyOf(candidate.object));
     withhold(candidate, field, message, "take one of them out of the circle");
   }
-  return { pods, withheld, configMaps, secrets, problems };
+  return { pods, withheld, configMaps, secrets, claims, problems };
 }
 
 function dependenciesIn(desired: DesiredPod | undefined): string[] {

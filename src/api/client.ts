@@ -4,6 +4,7 @@ import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { PlanStep } from "../plan.ts";
 import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import type { VolumeEntry } from "../volume/index.ts";
 import { readLines } from "./client/lines.ts";
 import { openRequest, requestJson, requestNothing } from "./client/request.ts";
 import { watchLines } from "./client/watch.ts";
@@ -67,6 +68,9 @@ export interface ApiClient {
   plan(): Promise<readonly PlanStep[]>;
   /** Writes the manifests in `text` to the manifest folder. @throws invalid-manifest, conflict */
   apply(text: string, options?: { readonly fileName?: string }): Promise<readonly ApplyResult[]>;
+  listVolumes(): Promise<readonly VolumeEntry[]>;
+  /** @throws not-found, conflict */
+  removeVolume(namespace: string, name: string): Promise<void>;
   listImages(): Promise<readonly Image[]>;
   /** @param options `source` is what errors call `from`. @throws image-invalid, name-invalid, disk-full */
   importImage(
@@ -198,6 +202,12 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       const request = { method: "POST", path, body: text, contentType: "application/yaml" } as const;
       return (await requestJson<{ items: readonly ApplyResult[] }>(socketPath, request)).items;
     },
+    listVolumes: async () => (await get<{ items: readonly VolumeEntry[] }>(`${GANTRY}/volumes`)).items,
+    removeVolume: (namespace, name) =>
+      requestNothing(socketPath, {
+        method: "DELETE",
+        path: `${GANTRY}/namespaces/${segment(namespace)}/volumes/${segment(name)}`,
+      }),
     listImages: async () => (await get<{ items: readonly Image[] }>(`${GANTRY}/images`)).items,
     importImage: (from, name, { source, signal } = {}) => {
       const path = `${GANTRY}/images${query({ name, source })}`;

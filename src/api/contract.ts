@@ -1,11 +1,12 @@
 import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
-import type { ConfigMap, Pod, Problem, Secret } from "../manifest/index.ts";
+import type { ConfigMap, PersistentVolumeClaim, Pod, Problem, Secret } from "../manifest/index.ts";
 import type { PlanStep } from "../plan.ts";
 import type { AttachRequest, ExecRequest, ExecSession } from "../sandbox/driver.ts";
 import type { PodStatus } from "../status.ts";
 import type { PodEvent } from "../store/contract.ts";
+import type { VolumeEntry } from "../volume/index.ts";
 
 /**
  * What the API server needs from the daemon; implemented by src/daemon.ts over the parts, and by a fake in unit tests.
@@ -17,13 +18,15 @@ import type { PodEvent } from "../store/contract.ts";
  *   GET    …/pods/{name}/log                                   container, follow, previous, tailLines, sinceSeconds, timestamps
  *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5; command, container, stdin, tty
  *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
- *   GET    /api/v1/{events,configmaps,secrets,nodes} and namespaced forms; events can be watched
+ *   GET    /api/v1/{events,configmaps,secrets,persistentvolumeclaims,nodes} and namespaced forms; events can be watched
  *   GET    /version, /healthz
  *   GET    /apis/gantry.dev/v1/{problems,plan,images,daemon}
  *   POST   /apis/gantry.dev/v1/apply                           body: YAML text → file in the manifest folder
  *   POST   /apis/gantry.dev/v1/namespaces/{ns}/pods/{name}/restart   ?container
  *   POST   /apis/gantry.dev/v1/images?name=NAME                body: the archive as a stream
  *   POST   /apis/gantry.dev/v1/images                          the same, of an archive with many: each by its own names
+ *   GET    /apis/gantry.dev/v1/volumes                         volumes of claims
+ *   DELETE /apis/gantry.dev/v1/namespaces/{ns}/volumes/{name}
  *   POST   /apis/gantry.dev/v1/garbage?dryRun=true             images, blobs and logs that nobody needs
  *   DELETE /apis/gantry.dev/v1/images/{urlencoded name or digest}
  *   POST   /apis/gantry.dev/v1/imagepulls?name=NAME            body: { credentials } or nothing; JSON lines (PullStep)
@@ -46,6 +49,11 @@ export interface ApiBackend {
   undoRollout(kind: string, namespace: string, name: string, revision: number | undefined): Promise<UndoResult>;
   configMaps(): ConfigMap[];
   secrets(): Secret[];
+  claims(): PersistentVolumeClaim[];
+  /** Volumes of claims, and claims that have none yet. */
+  volumes(): Promise<VolumeEntry[]>;
+  /** Removes a volume and its data. @throws not-found, conflict (it is claimed, or a pod has it) */
+  removeVolume(namespace: string, name: string): Promise<void>;
   node(): NodeObject;
   events(): PodEvent[];
   watchEvents(listener: (event: PodEvent) => void): () => void;

@@ -8,9 +8,9 @@ import {
   placeOfField,
 } from "../manifest/index.ts";
 
-/** What a pod takes from a ConfigMap or Secret. */
+/** What a pod takes from a ConfigMap or Secret, or claims. */
 interface Reference {
-  readonly kind: "ConfigMap" | "Secret";
+  readonly kind: "ConfigMap" | "Secret" | "PersistentVolumeClaim";
   readonly name: string;
   readonly key: string | undefined;
   readonly field: string;
@@ -31,6 +31,7 @@ export function missingReferences(objects: readonly LoadedObject[], others: read
         new Set([...Object.keys(object.data ?? {}), ...Object.keys(object.binaryData ?? {})]),
       );
     }
+    if (object.kind === "PersistentVolumeClaim") keys.set(`PersistentVolumeClaim ${keyOf(object)}`, new Set());
     if (object.kind === "Secret") keys.set(`Secret ${keyOf(object)}`, new Set(Object.keys(object.data ?? {})));
   }
   return objects.flatMap((loaded) => {

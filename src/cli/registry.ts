@@ -95,6 +95,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Pull, list, check, import, export and remove images",
     load: async () => (await import("./commands/image.ts")).image,
   },
+  volume: {
+    group: HOST,
+    summary: "List, describe and remove the volumes of claims",
+    load: async () => (await import("./commands/volume.ts")).volume,
+  },
   trust: {
     group: HOST,
     summary: "Say which images may run, and who must have signed them",

@@ -12,6 +12,8 @@ import type { ManifestWriter } from "../source/index.ts";
 import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
+import { volumeEntries } from "../volume/claim/entries.ts";
+import type { ClaimVolumes } from "../volume/index.ts";
 import { nodeObject } from "./node.ts";
 import type { PodObjects } from "./pod-objects.ts";
 import type { WorkloadObjects } from "./workload-objects.ts";
@@ -22,6 +24,7 @@ export interface BackendParts {
   readonly objects: PodObjects;
   readonly workloads: WorkloadObjects;
   readonly images: ImageStore;
+  readonly volumes: ClaimVolumes;
   readonly store: StateStore;
   readonly writer: ManifestWriter;
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
@@ -59,6 +62,16 @@ export function createBackend(parts: BackendParts): ApiBackend {
       return { revision, file };
     },
     configMaps: () => [...reconciler.desired().configMaps.values()],
+    claims: () => [...reconciler.desired().claims.values()],
+    volumes: async () => volumeEntries(await parts.volumes.list(), reconciler.desired().claims),
+    async removeVolume(namespace, name) {
+      if (reconciler.desired().claims.has(`${namespace}/${name}`)) {
+        throw new GantryError("conflict", `the volume ${namespace}/${name} is claimed: its data would be lost`, {
+          hint: "Take the PersistentVolumeClaim out of its manifest first, or delete the StatefulSet that made it.",
+        });
+      }
+      await parts.volumes.remove(namespace, name, new AbortController().signal);
+    },
     secrets: () => [...reconciler.desired().secrets.values()],
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
     events: () => store.events.list(),

@@ -1,6 +1,8 @@
 import { collectGarbage, type GcReport, type GcSettings, type Needs } from "../gc/index.ts";
+import { imageNamesIn } from "../gc/names.ts";
 import type { ImageStore } from "../image/contract.ts";
 import type { PodSupervisor } from "../pod/contract.ts";
+import { VOLUME_IMAGES_LABEL } from "../pod/labels.ts";
 import type { ObservedSandbox } from "../sandbox/driver.ts";
 import type { NewEvent } from "../store/contract.ts";
 import type { Clock, TimerHandle } from "../system/clock.ts";
@@ -101,7 +103,12 @@ export function needsOf(
       const manifests = named();
       if (manifests === undefined) return undefined;
       // A manifest that was accepted once may be gone from its file while the pod is still there.
-      const accepted = supervisor.list().flatMap((state) => state.containers.map(({ image }) => image));
+      const accepted = supervisor
+        .list()
+        .flatMap(({ containers, desired }) => [
+          ...containers.map(({ image }) => image),
+          ...imageNamesIn(desired.pod.spec),
+        ]);
       return new Set([...manifests, ...accepted]);
     },
     digests() {
@@ -110,7 +117,10 @@ export function needsOf(
         .flatMap(({ containers }) => containers.flatMap(({ imageDigest }) => imageDigest ?? []));
       const seen = [...observed().values()]
         .flat()
-        .flatMap(({ containers }) => containers.map(({ imageDigest }) => imageDigest));
+        .flatMap(({ containers, labels }) => [
+          ...containers.map(({ imageDigest }) => imageDigest),
+          ...(labels[VOLUME_IMAGES_LABEL] ?? "").split(" ").filter(Boolean),
+        ]);
       return new Set([...known, ...seen, ...pinned()]);
     },
   };

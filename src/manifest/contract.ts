@@ -5,6 +5,7 @@ import type {
   DaemonSet,
   Deployment,
   Job,
+  PersistentVolumeClaim,
   Pod,
   ReplicaSet,
   RuntimeClass,
@@ -36,7 +37,7 @@ export interface Problem {
 /** Objects that keep pods of their own. */
 export type Workload = Deployment | ReplicaSet | DaemonSet | StatefulSet | Job | CronJob;
 
-export type ManifestObject = Pod | ConfigMap | Secret | RuntimeClass | Service | Workload;
+export type ManifestObject = Pod | ConfigMap | Secret | PersistentVolumeClaim | RuntimeClass | Service | Workload;
 
 /** One validated object with all defaults filled in, and where it came from. */
 export interface LoadedObject {

@@ -9,6 +9,7 @@ import {
   daemonSet,
   deployment,
   job,
+  persistentVolumeClaim,
   pod,
   replicaSet,
   runtimeClass,
@@ -27,6 +28,7 @@ const SUPPORTED: Readonly<Record<string, Kind>> = {
   Pod: { apiVersion: "v1", schema: pod },
   ConfigMap: { apiVersion: "v1", schema: configMap },
   Secret: { apiVersion: "v1", schema: secret },
+  PersistentVolumeClaim: { apiVersion: "v1", schema: persistentVolumeClaim },
   RuntimeClass: { apiVersion: "node.k8s.io/v1", schema: runtimeClass },
   Service: { apiVersion: "v1", schema: service },
   Deployment: { apiVersion: "apps/v1", schema: deployment },
@@ -37,18 +39,13 @@ const SUPPORTED: Readonly<Record<string, Kind>> = {
   CronJob: { apiVersion: "batch/v1", schema: cronJob },
 };
 
-/** Kinds of later releases. */
-const LATER: Readonly<Record<string, string>> = {
-  PersistentVolumeClaim: "v1",
-};
-
 /** Kinds that people have lying next to their pods, and what to do instead. */
 const FOREIGN: Readonly<Record<string, string>> = {
   Ingress: "publish a port of the pod with hostPort",
   Namespace: "namespaces need no manifest: write metadata.namespace in the objects",
   ReplicationController: "write a Deployment",
-  PersistentVolume: "mount a hostPath or emptyDir volume",
-  StorageClass: "mount a hostPath or emptyDir volume",
+  PersistentVolume: "write a PersistentVolumeClaim: its volume is made by itself",
+  StorageClass: "remove it: a PersistentVolumeClaim needs none here",
   ServiceAccount: "pods here talk to no API server: remove it",
   Role: "pods here talk to no API server: remove it",
   RoleBinding: "pods here talk to no API server: remove it",
@@ -62,12 +59,7 @@ const FOREIGN: Readonly<Record<string, string>> = {
   CustomResourceDefinition: "remove it",
 };
 
-const ALL_KINDS: readonly string[] = [
-  ...Object.keys(SUPPORTED),
-  ...Object.keys(LATER),
-  "List",
-  ...Object.keys(FOREIGN),
-];
+const ALL_KINDS: readonly string[] = [...Object.keys(SUPPORTED), "List", ...Object.keys(FOREIGN)];
 
 export type KindOf =
   | { readonly type: "object"; readonly schema: z.ZodType<ManifestObject> }
@@ -93,8 +85,7 @@ export function kindOf(value: unknown): KindOf {
   }
   if (typeof kind !== "string") return wrong(["kind"], `must be a string, not ${show(kind)}`, "e.g. 'kind: Pod'");
   const supported = Object.hasOwn(SUPPORTED, kind) ? SUPPORTED[kind] : undefined;
-  const expected =
-    kind === "List" ? "v1" : (supported?.apiVersion ?? (Object.hasOwn(LATER, kind) ? LATER[kind] : undefined));
+  const expected = kind === "List" ? "v1" : supported?.apiVersion;
   if (expected === undefined) return unknownKind(kind);
   if (apiVersion === undefined)
     return wrong(["apiVersion"], "is required", `write 'apiVersion: ${expected}' for a ${kind}`);

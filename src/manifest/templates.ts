@@ -29,6 +29,7 @@ export function describedPod(object: ManifestObject): DescribedPod | undefined {
       };
     case "ConfigMap":
     case "Secret":
+    case "PersistentVolumeClaim":
     case "RuntimeClass":
     case "Service":
       return undefined;

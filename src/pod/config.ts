@@ -6,11 +6,18 @@ import { vmOptions } from "../manifest/vm.ts";
 import type { ContainerConfig, ContainerMount, PortMapping, PreparedVolume, SandboxConfig } from "../sandbox/driver.ts";
 import { GantryError } from "../system/errors.ts";
 import type { DesiredPod, NodeFacts } from "./contract.ts";
-import { PRE_STOP_LABEL, SANDBOX_HASH_LABEL, SIGNED_BY_LABEL, STOP_SIGNAL_LABEL } from "./labels.ts";
+import {
+  PRE_STOP_LABEL,
+  SANDBOX_HASH_LABEL,
+  SIGNED_BY_LABEL,
+  STOP_SIGNAL_LABEL,
+  VOLUME_IMAGES_LABEL,
+} from "./labels.ts";
 import { hookAction, hookLabel } from "./rules/actions.ts";
 import { argvOf } from "./rules/argv.ts";
 import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
-import { manifestEnv, mergeEnv } from "./rules/env.ts";
+import { type EnvEntry, manifestEnv, mergeEnv } from "./rules/env.ts";
+import { expand } from "./rules/expand.ts";
 import { containerNamed, fieldValue, resourceValue } from "./rules/fields.ts";
 import { containerId, podLogName, sandboxId } from "./rules/ids.ts";
 import { containerResources, podDemand, podResources } from "./rules/resources.ts";
@@ -30,11 +37,15 @@ export interface SandboxInput {
 export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: SandboxInput): SandboxConfig {
   const { metadata, spec } = desired.pod;
   const vm = vmOptions(metadata.annotations);
+  const mounted = volumes.flatMap(({ imageDigest }) => imageDigest ?? []);
   return {
     id: sandboxId(uid, attempt),
     pod: { namespace: metadata.namespace, name: metadata.name, uid },
     attempt,
-    labels: { [SANDBOX_HASH_LABEL]: desired.sandboxHash },
+    labels: {
+      [SANDBOX_HASH_LABEL]: desired.sandboxHash,
+      ...(mounted.length > 0 && { [VOLUME_IMAGES_LABEL]: mounted.join(" ") }),
+    },
     ...(desired.runtimeHandler === undefined ? {} : { runtimeHandler: desired.runtimeHandler }),
     hostname: hostnameOf(desired.pod, node.name),
     hostNetwork: spec.hostNetwork ?? false,
@@ -114,7 +125,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     argv: argvOf(spec, image.config, asked),
     workingDir: spec.workingDir || image.config.workingDir || "/",
     env: mergeEnv(mergeEnv(basis, image.config.env), asked),
-    mounts: (spec.volumeMounts ?? []).map((mount) => mountOf(pod, mount)),
+    mounts: (spec.volumeMounts ?? []).map((mount) => mountOf(pod, mount, asked)),
     user: userOf(pod, spec, image.config.user),
     security: securityOf(pod, spec),
     resources: containerResources(pod, spec, node.memoryBytes),
@@ -136,25 +147,42 @@ export function logPath(podLogs: string, pod: Pod, uid: string, container: strin
   return `${podLogs}/${podLogName(pod.metadata.namespace, pod.metadata.name, uid)}/${container}/${attempt}.log`;
 }
 
+/** What is made from manifests or is an image is not for apps to write to. */
+const NOT_WRITABLE = ["configMap", "secret", "projected", "downwardAPI", "image"] as const;
+
 type Mount = NonNullable<Slot["spec"]["volumeMounts"]>[number];
 
-function mountOf(pod: Pod, mount: Mount): ContainerMount {
-  if (mount.subPath !== undefined || mount.subPathExpr !== undefined) {
-    throw new GantryError("unsupported", `subPath of the mount at ${mount.mountPath} is not supported yet`, {
-      hint: "Mount the whole volume.",
-    });
-  }
+function mountOf(pod: Pod, mount: Mount, env: readonly EnvEntry[]): ContainerMount {
   const volume = pod.spec.volumes?.find(({ name }) => name === mount.name);
-  // What is made from manifests is not for apps to write to.
-  const generated = ["configMap", "secret", "projected", "downwardAPI"].some(
-    (kind) => volume !== undefined && kind in volume,
-  );
+  const subPath = subPathOf(mount, env);
   return {
     volume: mount.name,
     mountPath: mount.mountPath,
-    readOnly: generated || (mount.readOnly ?? false),
+    ...(subPath === undefined ? {} : { subPath }),
+    readOnly:
+      NOT_WRITABLE.some((source) => volume?.[source] !== undefined) ||
+      volume?.persistentVolumeClaim?.readOnly === true ||
+      (mount.readOnly ?? false),
     propagation: mount.mountPropagation ?? "None",
   };
+}
+
+/** @throws invalid-manifest when subPathExpr names a variable that is not set, or leads out of the volume with its value */
+function subPathOf({ subPath, subPathExpr, mountPath }: Mount, env: readonly EnvEntry[]): string | undefined {
+  if (!subPathExpr) return subPath || undefined;
+  const missing = new Set<string>();
+  const path = expand(subPathExpr, (name) => {
+    const value = env.findLast((entry) => entry.name === name)?.value;
+    if (value === undefined) missing.add(name);
+    return value;
+  });
+  const fail = (why: string, hint: string): GantryError =>
+    new GantryError("invalid-manifest", `subPathExpr ${JSON.stringify(subPathExpr)} at ${mountPath} ${why}`, { hint });
+  if (missing.size > 0)
+    throw fail(`names ${[...missing].join(", ")}, which is not set`, "Set it in the container's env.");
+  if (path === "" || path.startsWith("/") || path.split("/").includes(".."))
+    throw fail(`is ${JSON.stringify(path)}, which is not below the volume`, "It must be relative, without '..'.");
+  return path;
 }
 
 function containerOf(pod: Pod, name: string | undefined, self: Slot["spec"]): Slot["spec"] {

@@ -1,5 +1,5 @@
 import type { Image, ImageStore } from "../image/contract.ts";
-import type { ConfigMap, Container, Pod, Secret } from "../manifest/index.ts";
+import type { ConfigMap, Container, PersistentVolumeClaim, Pod, Secret } from "../manifest/index.ts";
 import type { Prober } from "../probe/contract.ts";
 import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
 import type { StateStore } from "../store/contract.ts";
@@ -144,6 +144,7 @@ export interface PodPorts {
   readonly podLogs: string;
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
+  claim(namespace: string, name: string): PersistentVolumeClaim | undefined;
   /** The image, by its digest, that a container runs though its name means another one by now: after a roll-back. */
   pinnedImage?(key: string, container: string, image: string): string | undefined;
   /** Records an event about a pod. */

@@ -6,5 +6,7 @@ export const STOP_SIGNAL_LABEL = "gantry.dev/stop-signal";
 export const PRE_STOP_LABEL = "gantry.dev/pre-stop";
 /** Who signed a container's image, as it was checked when the container was made; one a line. */
 export const SIGNED_BY_LABEL = "gantry.dev/signed-by";
+/** Digests of the images that a sandbox has as volumes, with blanks between them: they are in use. */
+export const VOLUME_IMAGES_LABEL = "gantry.dev/volume-images";
 /** How many seconds the restart backoff may grow to (1–300); an annotation of the pod. */
 export const MAX_BACKOFF_ANNOTATION = "gantry.dev/max-restart-backoff-seconds";

@@ -1,10 +1,11 @@
 import type { Desired } from "../desired.ts";
 
-/** Namespaces in which a ConfigMap or Secret came, went or is another one now. Pure. */
+/** Namespaces in which a ConfigMap, Secret or PersistentVolumeClaim came, went or is another one now. Pure. */
 export function namespacesWithOtherConfig(before: Desired, after: Desired): Set<string> {
   return new Set([
     ...changedNamespaces(before.configMaps, after.configMaps),
     ...changedNamespaces(before.secrets, after.secrets),
+    ...changedNamespaces(before.claims, after.claims),
   ]);
 }
 

@@ -23,7 +23,7 @@ import { coalesce } from "./coalesce.ts";
 import { namespacesWithOtherConfig } from "./config-changes.ts";
 import { execute } from "./execute.ts";
 import { Failures, failureEvent } from "./failures.ts";
-import { withMade } from "./made.ts";
+import { madeClaims, withMade } from "./made.ts";
 import { NextImages } from "./next-images.ts";
 import { createObserver } from "./observer.ts";
 import { pace } from "./pace.ts";
@@ -70,6 +70,8 @@ export interface Reconciler {
   readonly controllers: Controllers;
   /** Calls back when any of their objects is another one than before. */
   watchObjects(listener: () => void): () => void;
+  /** Every claim that there is; undefined while a source can't be trusted, or was not read yet. */
+  claims(): Desired["claims"] | undefined;
   /** Every image that a manifest names; undefined while a source can't be trusted, or was not read yet. */
   imagesNamed(): ReadonlySet<string> | undefined;
   /** Everything that is wrong with the sources, and the sources that can't be trusted now. */
@@ -228,13 +230,15 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       defaultRuntimeClass: options.defaultRuntimeClass,
       handlers: options.handlers,
     });
-    desired = versions.apply(withholdBroken(built, found), held.size === 0);
+    const wanted = versions.apply(withholdBroken(built, found), held.size === 0);
+    desired = { ...wanted, claims: new Map([...madeClaims(controllers.claims()), ...wanted.claims]) };
     report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
     for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
       if (before.pods.get(key) !== desired.pods.get(key)) queue.add(key);
     }
     // At the first time, too: pods that were taken over before it have found no ConfigMap yet.
     tellConfigChanges(before, desired);
+    if (before.claims.size + desired.claims.size > 0) for (const listener of objectListeners) listener();
   };
 
   const controllers = createControllers({
@@ -339,6 +343,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       objectListeners.add(listener);
       return () => objectListeners.delete(listener);
     },
+    claims: () => (synced && sourceReport.held.size === 0 ? desired.claims : undefined),
     imagesNamed: () => (synced && sourceReport.held.size === 0 ? imagesNamed : undefined),
     problems: () => ({
       problems: [...sourceReport.problems, ...failures.problems(podOf)],

@@ -1,6 +1,16 @@
-/** Pods that manifests have, and those that controllers make. Pure. */
+/** Pods and claims that manifests have, and those that controllers make. Pure. */
 import { keyOf } from "../desired.ts";
-import { formatPlace, type LoadedObject, type Problem } from "../manifest/index.ts";
+import { formatPlace, type LoadedObject, type PersistentVolumeClaim, type Problem } from "../manifest/index.ts";
+import { persistentVolumeClaim } from "../manifest/schema/index.ts";
+
+/** Claims that controllers make, by "<namespace>/<name>". What is no valid claim any more is left out. */
+export function madeClaims(claims: readonly unknown[]): Map<string, PersistentVolumeClaim> {
+  const made = claims.flatMap((claim) => {
+    const { data } = persistentVolumeClaim.safeParse(claim);
+    return data === undefined ? [] : [[keyOf(data), data] as const];
+  });
+  return new Map(made);
+}
 
 /** A pod that is written goes before one of the same name that a controller would make. */
 export function withMade(

@@ -137,22 +137,32 @@ export type DnsConfig =
       readonly options: readonly string[];
     };
 
+/** Volumes whose files Gantry writes, on disk or in memory (projected and downwardAPI, too): no app may write to them, and they are replaced while the pod runs. */
+export type GeneratedKind = "configMap" | "secret";
+
 /** A volume that the volume manager has made ready on the host. */
 export interface PreparedVolume {
   readonly name: string;
-  readonly kind: "emptyDir" | "hostPath" | "configMap" | "secret";
-  /** A directory, or for hostPath possibly a file, socket or device. */
+  readonly kind: "emptyDir" | "hostPath" | "image" | "claim" | GeneratedKind;
+  /** A directory, or for hostPath possibly a file, socket or device. A claim's is mounted. */
   readonly hostPath: string;
   readonly medium?: "Memory";
   readonly sizeLimitBytes?: number;
   /** No container of the pod writes to it. */
   readonly readOnly?: boolean;
+  /** Of an image volume: config digest of an image in the store. */
+  readonly imageDigest?: string;
 }
 
 export interface ContainerMount {
   /** The name of one of the sandbox's volumes. */
   readonly volume: string;
   readonly mountPath: string;
+  /**
+   * What is mounted of the volume; nothing that an app does to the volume can make it lead out. A directory is made
+   * where there is nothing, unless it is a volume that no app writes to. Relative, without "..".
+   */
+  readonly subPath?: string;
   readonly readOnly: boolean;
   readonly propagation: "None" | "HostToContainer" | "Bidirectional";
 }

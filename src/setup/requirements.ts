@@ -213,7 +213,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   { tool: "cpio", purpose: "is used by the tests", version: "2.13", packages: everywhere("cpio"), testsOnly: true },
   {
     tool: "mkfs.ext4",
-    purpose: "makes the disks that micro-VMs write to",
+    purpose: "makes the volumes of claims, and the disks that micro-VMs write to (with e2fsck and resize2fs)",
     version: "1.46",
     packages: everywhere("e2fsprogs"),
   },

@@ -1,11 +1,14 @@
-import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
+import type { ConfigMap, PersistentVolumeClaim, Pod, Secret } from "../manifest/index.ts";
 import type { PreparedVolume } from "../sandbox/driver.ts";
+import type { ClaimVolumes } from "./claim/contract.ts";
 
 /** Makes a pod's volumes ready on the host and takes them away again. */
 export interface VolumeManager {
+  readonly claims: ClaimVolumes;
   /**
    * Safe to repeat: an emptyDir keeps its content, configMap and secret files are brought up to date (atomically).
-   * @throws config-missing (ConfigMap, Secret or key), volume-failed (hostPath checks, mounts), disk-full
+   * @throws config-missing (ConfigMap, Secret or key, PersistentVolumeClaim), conflict (a claim is for one pod, and another
+   * has it), volume-failed (hostPath checks, mounts), disk-full
    */
   prepare(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<PreparedVolume[]>;
   /** Rewrites configMap and secret volumes whose content changed; what is missing now stays as it was. */
@@ -29,6 +32,7 @@ export interface VolumeManager {
 export interface ConfigLookup {
   configMap(name: string): ConfigMap | undefined;
   secret(name: string): Secret | undefined;
+  claim(name: string): PersistentVolumeClaim | undefined;
   /** Value of a fieldRef. @throws GantryError unsupported */
   field(path: string): string;
   /** Value of a resourceFieldRef. @throws GantryError unsupported, invalid-manifest (there is no such container) */

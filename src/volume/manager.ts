@@ -1,5 +1,6 @@
-import { chmod, mkdir, readdir, rmdir } from "node:fs/promises";
+import { chmod, mkdir, rmdir } from "node:fs/promises";
 import { join } from "node:path";
+import { isReadOnly, requestedBytes } from "../manifest/claim.ts";
 import type { Pod } from "../manifest/index.ts";
 import type { PreparedVolume } from "../sandbox/driver.ts";
 import { errnoOf, GantryError, isGantryError, toGantryError } from "../system/errors.ts";
@@ -7,9 +8,12 @@ import { KeyedMutex } from "../system/keyed-mutex.ts";
 import type { Logger } from "../system/log.ts";
 import type { Paths } from "../system/paths.ts";
 import { isWritten, writeAtomically } from "./atomic-writer.ts";
+import { imageBytes, makeImage, mountImage, sizeOf } from "./claim/image.ts";
+import { ClaimStore } from "./claim/volumes.ts";
 import type { ConfigLookup, VolumeManager } from "./contract.ts";
 import { diskUsage, prepareEmptyDir, sizeLimitOf } from "./empty-dir.ts";
 import { prepareHostPath } from "./host-path.ts";
+import { namesIn } from "./names-in.ts";
 import { configMapPayload, downwardPayload, type Payload, projectedPayload, secretPayload } from "./payload.ts";
 import { removeTree } from "./remove.ts";
 import { ensureTmpfs, isTmpfsMounted } from "./tmpfs.ts";
@@ -33,6 +37,7 @@ type PodVolume = NonNullable<Pod["spec"]["volumes"]>[number];
 const SECRETS = "secrets";
 
 class LocalVolumeManager implements VolumeManager {
+  readonly claims: ClaimStore;
   readonly #pods: string;
   readonly #secrets: string;
   readonly #log: Logger;
@@ -42,6 +47,7 @@ class LocalVolumeManager implements VolumeManager {
     this.#pods = paths.pods;
     this.#secrets = join(paths.run, "secrets");
     this.#log = log.child({ part: "volumes" });
+    this.claims = new ClaimStore(join(paths.lib, "volumes"), this.#log);
   }
 
   async prepare(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<PreparedVolume[]> {
@@ -49,6 +55,7 @@ class LocalVolumeManager implements VolumeManager {
       const volumes: PreparedVolume[] = [];
       for (const volume of pod.spec.volumes ?? []) {
         signal.throwIfAborted();
+        if (volume.image !== undefined) continue; // comes from the image store
         volumes.push(await this.#prepareOne(pod, uid, volume, lookup, signal));
       }
       return volumes;
@@ -82,6 +89,7 @@ class LocalVolumeManager implements VolumeManager {
       await removeTree(join(this.#dirOf(uid), "volumes"), signal);
       await rmdir(this.#dirOf(uid)).catch(ignore("ENOENT", "ENOTEMPTY"));
       await removeTree(join(this.#secrets, uid), signal);
+      await this.claims.release(uid, signal);
     });
     await this.#mutex.run(SECRETS, async () => {
       if ((await namesIn(this.#secrets)).length === 0) await removeTree(this.#secrets, signal);
@@ -89,7 +97,7 @@ class LocalVolumeManager implements VolumeManager {
   }
 
   async list(): Promise<string[]> {
-    const uids = new Set(await namesIn(this.#secrets));
+    const uids = new Set([...(await namesIn(this.#secrets)), ...(await this.claims.podUids())]);
     for (const uid of await namesIn(this.#pods)) {
       if ((await namesIn(this.#dirOf(uid))).includes("volumes")) uids.add(uid);
     }
@@ -128,11 +136,26 @@ class LocalVolumeManager implements VolumeManager {
       await this.#makePodDir(uid);
       return await prepareEmptyDir(name, volume.emptyDir, pod, this.#volumeDir(uid, "emptyDir", name), signal);
     }
+    if (volume.persistentVolumeClaim !== undefined) {
+      const { claimName, readOnly } = volume.persistentVolumeClaim;
+      const claim = lookup.claim(claimName);
+      if (claim === undefined) {
+        throw new GantryError("config-missing", `persistentvolumeclaim "${claimName}" not found`, {
+          hint: "Add it to the manifest folder: kind: PersistentVolumeClaim.",
+          details: { volume: name, claim: claimName },
+        });
+      }
+      const key = `${pod.metadata.namespace}/${pod.metadata.name}`;
+      const mounted = await this.claims.mount(claim, { uid, key }, signal);
+      const unwritten = readOnly === true || mounted.readOnly || !hasWriter(pod, name);
+      return { name, kind: "claim", hostPath: mounted.path, ...(unwritten ? { readOnly: true } : {}) };
+    }
+    if (volume.ephemeral !== undefined) return await this.#prepareEphemeral(pod, uid, volume, signal);
     const config = this.#configVolume(pod, uid, volume, lookup);
     if (config === undefined) {
       const source = Object.keys(volume).find((key) => key !== "name") ?? "nothing";
       throw new GantryError("unsupported", `volume ${name}: ${source} is not supported yet`, {
-        hint: "Supported are emptyDir, hostPath, configMap, secret, projected and downwardAPI.",
+        hint: "Supported are emptyDir, hostPath, configMap, secret, projected, downwardAPI, image, persistentVolumeClaim and ephemeral.",
       });
     }
     const payload = config.payload();
@@ -143,6 +166,21 @@ class LocalVolumeManager implements VolumeManager {
     await chmod(config.dir, 0o755);
     await writeAtomically(config.dir, payload, new Date());
     return { name, kind: config.kind, hostPath: config.dir };
+  }
+
+  /** A claim of the pod's own, which goes with it. */
+  async #prepareEphemeral(pod: Pod, uid: string, volume: PodVolume, signal: AbortSignal): Promise<PreparedVolume> {
+    const { name, ephemeral } = volume;
+    const spec = ephemeral?.volumeClaimTemplate?.spec ?? {};
+    const dir = this.#volumeDir(uid, "ephemeral", name);
+    const [image, hostPath] = [join(dir, "data.ext4"), join(dir, "data")];
+    await this.#makePodDir(uid);
+    await mkdir(hostPath, { recursive: true, mode: 0o711 });
+    const fresh = (await sizeOf(image)).bytes === 0;
+    if (fresh) await makeImage(image, imageBytes(requestedBytes(spec)), signal);
+    await mountImage(image, hostPath, fresh, signal);
+    const unwritten = isReadOnly(spec) || !hasWriter(pod, name);
+    return { name, kind: "claim", hostPath, ...(unwritten ? { readOnly: true } : {}) };
   }
 
   #configVolume(pod: Pod, uid: string, volume: PodVolume, lookup: ConfigLookup): ConfigVolume | undefined {
@@ -186,7 +224,7 @@ class LocalVolumeManager implements VolumeManager {
     return join(this.#pods, uid);
   }
 
-  #volumeDir(uid: string, kind: "emptyDir" | "configMap", name: string): string {
+  #volumeDir(uid: string, kind: "emptyDir" | "configMap" | "ephemeral", name: string): string {
     return join(this.#dirOf(uid), "volumes", kind, name);
   }
 
@@ -209,15 +247,6 @@ interface ConfigVolume {
   readonly missing: boolean;
   /** @throws GantryError config-missing, volume-failed */
   payload(): Payload;
-}
-
-async function namesIn(dir: string): Promise<string[]> {
-  try {
-    return await readdir(dir);
-  } catch (error) {
-    if (errnoOf(error) === "ENOENT" || errnoOf(error) === "ENOTDIR") return [];
-    throw error;
-  }
 }
 
 function ignore(...codes: string[]): (error: unknown) => void {

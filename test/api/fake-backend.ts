@@ -23,6 +23,7 @@ import type { PodStatus } from "../../src/status.ts";
 import type { PodEvent } from "../../src/store/contract.ts";
 import { GantryError } from "../../src/system/errors.ts";
 import { silentLogger } from "../../src/system/log.ts";
+import type { VolumeEntry } from "../../src/volume/index.ts";
 
 /** A daemon that has nothing but memory. */
 export class FakeBackend implements ApiBackend {
@@ -71,6 +72,15 @@ export class FakeBackend implements ApiBackend {
   }
   secrets() {
     return [secret.parse({ apiVersion: "v1", kind: "Secret", metadata: { name: "key" }, data: { a: "MQ==" } })];
+  }
+  claims(): [] {
+    return [];
+  }
+  async volumes(): Promise<VolumeEntry[]> {
+    return [];
+  }
+  async removeVolume(namespace: string, name: string): Promise<void> {
+    this.calls.push(`removeVolume ${namespace}/${name}`);
   }
   node(): NodeObject {
     const metadata = { name: "host", uid: "n-1", creationTimestamp: "2026-01-01T00:00:00Z", labels: {} };

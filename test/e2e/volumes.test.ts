@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { SAMPLE_IMAGE } from "../../src/image/sample.ts";
 import { FOREVER, objectText, podOf, podText } from "./harness/sketch.ts";
 import { eventually, type PodView, RUNTIME_CLASSES, runOf, type TestHost, testHost } from "./harness.ts";
 
@@ -83,6 +84,167 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       expect(status.message).toContain('EmptyDir volume "v" exceeds the limit');
       expect((await host.gantry("status")).stdout).toMatch(/evicted\s+0\/1\s+Evicted/);
       await remove("evicted");
+    });
+  });
+
+  describe("a part of a volume (subPath)", () => {
+    test("is made where there is nothing, and can't lead out of the volume", async () => {
+      const text = podOf(
+        "parts",
+        [
+          {
+            name: "app",
+            env: [{ name: "WHO", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+            volumeMounts: [
+              { name: "v", mountPath: "/whole" },
+              { name: "v", mountPath: "/part", subPath: "made/here" },
+              { name: "v", mountPath: "/mine", subPathExpr: "of/$(WHO)" },
+              { name: "c", mountPath: "/etc/app.conf", subPath: "conf" },
+              { name: "h", mountPath: "/host", subPath: "below" },
+            ],
+          },
+        ],
+        {
+          volumes: [
+            { name: "v", emptyDir: {} },
+            { name: "c", configMap: { name: "parts" } },
+            { name: "h", hostPath: { path: shared } },
+          ],
+        },
+      );
+      host.write("parts.yaml", `${objectText("ConfigMap", "parts", { data: { conf: "one" } })}---\n${text}`);
+      await host.waitReady("parts");
+      expect(
+        await inside("parts", "echo a > /part/f; echo b > /mine/f; cat /whole/made/here/f /whole/of/parts/f"),
+      ).toBe("a\nb\n");
+      expect(await inside("parts", "cat /etc/app.conf; echo c > /host/f")).toBe("one");
+      expect(readFileSync(join(shared, "below/f"), "utf8")).toBe("c\n");
+      // The app turns its part into a way out; at its next start that is refused.
+      await inside("parts", "rm -r /whole/of; ln -s /etc /whole/of");
+      await host.gantry("exec", "parts", "--", "kill", "1");
+      const waiting = (pod: PodView) => pod.status.containerStatuses[0]?.state.waiting?.reason ?? "";
+      const held = await host.waitFor("parts", (pod) => waiting(pod) === "CreateContainerError", "held", 60_000);
+      expect(held.status.containerStatuses[0]?.state.waiting?.message).toMatch(/of\/parts/);
+      await remove("parts");
+    });
+  });
+
+  test("an image is a volume that nobody can write to", async () => {
+    const text = podOf(
+      "image",
+      [
+        {
+          name: "app",
+          volumeMounts: [
+            { name: "i", mountPath: "/image" },
+            { name: "i", mountPath: "/programs", subPath: "bin" },
+          ],
+        },
+      ],
+      { volumes: [{ name: "i", image: { reference: SAMPLE_IMAGE, pullPolicy: "Never" } }] },
+    );
+    host.write("image.yaml", text);
+    await host.waitReady("image");
+    expect(await inside("image", "test -e /image/bin/sh && test -e /programs/sh && echo there")).toBe("there\n");
+    expect(await inside("image", "touch /image/x 2>&1 || true")).toContain("Read-only file system");
+    const options = (await inside("image", "grep -E ' /(image|programs) ' /proc/mounts")).trim().split("\n");
+    expect(options).toEqual([expect.stringMatching(/\bro,.*noexec/), expect.stringMatching(/\bro,.*noexec/)]);
+    await remove("image");
+
+    host.write("image.yaml", text.replaceAll(`"reference": "${SAMPLE_IMAGE}"`, '"reference": "localhost/no/such:1"'));
+    await eventually(async () => (await host.gantry("events")).stdout.includes("image volume i"));
+    await remove("image");
+  });
+
+  describe("persistentVolumeClaim", () => {
+    const claim = (name: string, storage: string, more: object = {}): string =>
+      objectText("PersistentVolumeClaim", name, {
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage } }, ...more },
+      });
+    const claiming = (pod: string, claimName: string, script = ""): string =>
+      podText(
+        pod,
+        {
+          ...(script === "" ? {} : { command: ["sh", "-c", script] }),
+          volumeMounts: [{ name: "v", mountPath: "/v" }],
+        },
+        { volumes: [{ name: "v", persistentVolumeClaim: { claimName } }] },
+      );
+    const volume = async (name: string) =>
+      JSON.parse((await host.gantry("volume", "describe", name, "-o", "json")).stdout);
+
+    test("is waited for, holds what it asks for, is shared, grows, and keeps its data without pod and manifest", async () => {
+      host.write("holder.yaml", claiming("holder", "data"));
+      const held = await host.waitFor("holder", (pod) => pod.status.conditions[0]?.reason === "Unschedulable", "held");
+      expect(held.status.conditions[0]).toMatchObject({
+        type: "PodScheduled",
+        status: "False",
+        message: expect.stringContaining('persistentvolumeclaim "data" not found'),
+      });
+      host.write("data.yaml", claim("data", "16Mi"));
+      await host.waitReady("holder");
+      expect(
+        await inside("holder", "echo kept > /v/file; dd if=/dev/zero of=/v/big bs=1M count=20 2>&1 | cat"),
+      ).toContain("No space left");
+      await inside("holder", "rm /v/big");
+      expect(await volume("data")).toMatchObject({ phase: "Bound", capacityBytes: 16 << 20, pods: ["default/holder"] });
+      // A second pod of the node, and one that may only read.
+      host.write("second.yaml", claiming("second", "data"));
+      await host.waitReady("second");
+      expect(await inside("second", "cat /v/file; echo more >> /v/file")).toBe("kept\n");
+      expect(await inside("holder", "cat /v/file")).toBe("kept\nmore\n");
+      const busy = await host.gantry("volume", "rm", "data");
+      expect([busy.code, busy.stderr]).toEqual([1, expect.stringContaining("is claimed")]);
+
+      await remove("second");
+      host.remove("data.yaml");
+      await eventually(async () => (await volume("data")).phase === "Released");
+      const used = await host.gantry("volume", "rm", "data");
+      expect([used.code, used.stderr]).toEqual([1, expect.stringContaining("default/holder")]);
+      await remove("holder");
+      expect((await host.gantry("volume", "ls")).stdout).toMatch(/default\s+data\s+Released\s+16(\.0)? MiB/);
+      // It comes back, and is larger.
+      host.write("data.yaml", claim("data", "32Mi"));
+      host.write("holder.yaml", claiming("holder", "data"));
+      await host.waitReady("holder");
+      expect(await inside("holder", "cat /v/file; df -m /v | tail -1 | awk '{ print ($2 > 20) }'")).toBe(
+        "kept\nmore\n1\n",
+      );
+      await remove("holder");
+      host.remove("data.yaml");
+      await eventually(async () => (await volume("data")).phase === "Released");
+      expect((await host.gantry("volume", "rm", "data")).stdout).toBe("volume/default/data removed\n");
+      expect((await host.gantry("volume", "describe", "data")).stderr).toContain("there is no volume default/data");
+    });
+
+    test("for one pod makes others wait; with the policy Delete it goes with its manifest", async () => {
+      const spec = { accessModes: ["ReadWriteOncePod"], storageClassName: "gantry-delete" };
+      host.write("alone.yaml", claim("alone", "8Mi", spec));
+      host.write("one.yaml", claiming("one", "alone"));
+      await host.waitReady("one");
+      host.write("two.yaml", claiming("two", "alone"));
+      const held = await host.waitFor("two", (pod) => pod.status.conditions[0]?.reason === "Unschedulable", "held");
+      expect(held.status.conditions[0]?.message).toMatch(/default\/one .*ReadWriteOncePod/);
+      await remove("one");
+      await host.waitReady("two");
+      host.remove("alone.yaml");
+      await remove("two");
+      await eventually(async () => !(await host.gantry("volume", "ls")).stdout.includes("alone"));
+    });
+
+    test("of the pod's own (ephemeral) goes with it", async () => {
+      const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "8Mi" } } };
+      host.write(
+        "passing.yaml",
+        podText(
+          "passing",
+          { volumeMounts: [{ name: "v", mountPath: "/v", subPath: "part" }] },
+          { volumes: [{ name: "v", ephemeral: { volumeClaimTemplate: { spec } } }] },
+        ),
+      );
+      await host.waitReady("passing");
+      expect(await inside("passing", "dd if=/dev/zero of=/v/big bs=1M count=10 2>&1 | cat")).toContain("No space left");
+      await remove("passing");
     });
   });
 

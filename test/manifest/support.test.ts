@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { configMap, pod, runtimeClass, secret } from "../../src/manifest/schema/index.ts";
+import { configMap, persistentVolumeClaim, pod, runtimeClass, secret } from "../../src/manifest/schema/index.ts";
 import { SUPPORT } from "../../src/manifest/support/index.ts";
 import type { AnyRule } from "../../src/manifest/support/rules.ts";
 import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-issues.ts";
@@ -30,6 +30,7 @@ describe("support table", () => {
     ["Pod", pod],
     ["ConfigMap", configMap],
     ["Secret", secret],
+    ["PersistentVolumeClaim", persistentVolumeClaim],
     ["RuntimeClass", runtimeClass],
   ] as const)("has a rule for every field of %s", (kind, schema) => {
     expect(gaps(SUPPORT[kind], schema, kind)).toEqual([]);

@@ -92,6 +92,7 @@ export class Harness {
         podLogs: this.logs,
         configMap: (namespace, name) => this.configMaps.get(`${namespace}/${name}`),
         secret: (namespace, name) => this.secrets.get(`${namespace}/${name}`),
+        claim: () => undefined,
         event: (_pod, _uid, type, reason, message) => reached.alive && this.events.push({ type, reason, message }),
       },
       { concurrency: 4 },
@@ -147,6 +148,7 @@ export class Harness {
 
   #volumes(): VolumeManager {
     return {
+      claims: { list: async () => [], reconcile: async () => [], remove: async () => {} },
       prepare: async (pod, uid, lookup) => {
         const error = this.volumeErrors.shift();
         if (error !== undefined) throw error;

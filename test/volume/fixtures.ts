@@ -1,7 +1,16 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { type ConfigMap, configMap, type Pod, pod, type Secret, secret } from "../../src/manifest/schema/index.ts";
+import {
+  type ConfigMap,
+  configMap,
+  type PersistentVolumeClaim,
+  type Pod,
+  persistentVolumeClaim,
+  pod,
+  type Secret,
+  secret,
+} from "../../src/manifest/schema/index.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import { readMounts, unmount } from "../../src/system/mounts.ts";
 import { layout } from "../../src/system/paths.ts";
@@ -55,13 +64,24 @@ export function makeSecret(name: string, data: Readonly<Record<string, string>>)
   return secret.parse({ apiVersion: "v1", kind: "Secret", metadata: { name }, data: encoded });
 }
 
-export function lookupOf(...objects: readonly (ConfigMap | Secret)[]): ConfigLookup {
+export function lookupOf(...objects: readonly (ConfigMap | Secret | PersistentVolumeClaim)[]): ConfigLookup {
   const configMaps = objects.filter((object) => object.kind === "ConfigMap");
+  const claims = objects.filter((object) => object.kind === "PersistentVolumeClaim");
   const secrets = objects.filter((object) => object.kind === "Secret");
   return {
     configMap: (name) => configMaps.find((object) => object.metadata.name === name),
+    claim: (name) => claims.find((object) => object.metadata.name === name),
     secret: (name) => secrets.find((object) => object.metadata.name === name),
     field: (path) => `the ${path}`,
     resource: (container, resource, divisor) => `${resource} of ${container} by ${divisor}`,
   };
+}
+
+export function makeClaim(name: string, storage: string, spec: object = {}, annotations = {}): PersistentVolumeClaim {
+  return persistentVolumeClaim.parse({
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: { name, annotations },
+    spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage } }, ...spec },
+  });
 }

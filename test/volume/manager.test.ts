@@ -441,9 +441,9 @@ describe("all volumes of a pod", () => {
   });
 
   test("a kind that is not supported yet is named", async () => {
-    await expect(prepareOne({ persistentVolumeClaim: { claimName: "c" } })).rejects.toMatchObject({
+    await expect(prepareOne({ nfs: { server: "s", path: "/" } })).rejects.toMatchObject({
       code: "unsupported",
-      message: expect.stringContaining("persistentVolumeClaim"),
+      message: expect.stringContaining("nfs"),
     });
   });
 });

@@ -51,19 +51,20 @@ export function serveCollections(
     },
   };
   const configMaps = plain("configmaps", "ConfigMap", ["cm"], true, () => backend.configMaps());
+  const claims = plain("persistentvolumeclaims", "PersistentVolumeClaim", ["pvc"], true, () => backend.claims());
   const secrets = plain("secrets", "Secret", [], true, () => backend.secrets());
   const nodes = plain("nodes", "Node", ["no"], false, () => [backend.node()]);
   serveResource(app, podResource, streams);
   serveResource(app, eventResource, streams);
   const objects = objectResources(backend, capacity);
-  for (const resource of [configMaps, secrets, nodes]) serveResource(app, resource, streams);
+  for (const resource of [configMaps, secrets, claims, nodes]) serveResource(app, resource, streams);
   for (const resource of objects.resources)
     serveResource(app, resource, streams, (namespace, name) => backend.deleteObject(resource.kind, namespace, name));
   servePods(app, backend, podResource, streams);
   const described = [
     describe(podResource),
     describe(eventResource),
-    ...[configMaps, secrets, nodes].map(describe),
+    ...[configMaps, secrets, claims, nodes].map(describe),
     ...objects.resources.map(describe),
   ];
   serveDiscovery(app, backend, described);

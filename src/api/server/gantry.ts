@@ -65,6 +65,16 @@ export function serveGantry(app: FastifyInstance, backend: ApiBackend, streams: 
     GET: async () => ({ apiVersion, kind: "ImageList", items: await backend.images() }),
     POST: importImage(backend),
   });
+  route(app, `${GANTRY}/volumes`, {
+    GET: async () => ({ apiVersion, kind: "VolumeList", items: await backend.volumes() }),
+  });
+  route(app, `${GANTRY}/namespaces/:namespace/volumes/:name`, {
+    DELETE: async (call) => {
+      const [namespace, name] = [call.param("namespace"), call.param("name")];
+      await backend.removeVolume(namespace, name);
+      return success({ name, kind: "volumes" });
+    },
+  });
   route(app, `${GANTRY}/garbage`, {
     POST: async ({ query }) => ({
       apiVersion,

@@ -60,6 +60,8 @@ async function valuesOf(what: Completion, cursor: Cursor, client: ApiClient): Pr
       const images = await client.listImages();
       return images.flatMap(({ names }) => names.map((value) => ({ value, description: "" })));
     }
+    case "volume":
+      return volumes(cursor, client);
     case "file":
       return [];
     default:
@@ -77,6 +79,17 @@ async function pods({ args, values }: Cursor, client: ApiClient): Promise<Candid
     const bare = namespace === (only ?? DEFAULT_NAMESPACE);
     const value = bare ? pod.metadata.name : `${namespace}/${pod.metadata.name}`;
     return [{ value, description: pod.status.phase }];
+  });
+  return all.filter(({ value }) => !args.includes(value));
+}
+
+/** As pods. */
+async function volumes({ args, values }: Cursor, client: ApiClient): Promise<Candidate[]> {
+  const only = values.get("namespace");
+  const all = (await client.listVolumes()).flatMap(({ namespace, name, phase }) => {
+    if (only !== undefined && namespace !== only) return [];
+    const value = namespace === (only ?? DEFAULT_NAMESPACE) ? name : `${namespace}/${name}`;
+    return [{ value, description: phase }];
   });
   return all.filter(({ value }) => !args.includes(value));
 }

@@ -56,6 +56,13 @@ function sourceOf(volume: Volume): Field[] {
       ["Items", items.join("; ") || undefined],
     ];
   }
+  if (volume.image !== undefined) {
+    return [
+      ["Type", "image (read-only)"],
+      ["Reference", volume.image.reference],
+      ["Pull Policy", volume.image.pullPolicy],
+    ];
+  }
   const [type] = Object.keys(volume).filter((key) => key !== "name");
   return [["Type", type ?? "unknown"]];
 }

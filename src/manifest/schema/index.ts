@@ -1,4 +1,5 @@
 /** The schema of every object that a manifest may hold. All types are what is left after validation and defaults. */
+export { type ClaimSpec, type PersistentVolumeClaim, persistentVolumeClaim } from "./claim.ts";
 export { type ConfigMap, configMap, type Secret, secret } from "./config.ts";
 export {
   type Container,

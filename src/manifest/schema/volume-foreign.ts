@@ -11,7 +11,7 @@ import {
   text,
   texts,
 } from "./fields.ts";
-import { maybeLabelSelector, maybeLocalObjectReference, templateMeta } from "./meta.ts";
+import { maybeLabelSelector, maybeLocalObjectReference } from "./meta.ts";
 
 const disk = { fsType: maybeText, readOnly: maybeFlag };
 
@@ -53,11 +53,6 @@ export const foreignVolumeSources = {
       driver: text,
       nodePublishSecretRef: maybeLocalObjectReference,
       volumeAttributes: maybeTextMap,
-    })
-    .optional(),
-  ephemeral: z
-    .strictObject({
-      volumeClaimTemplate: z.strictObject({ metadata: templateMeta.optional(), spec: claimSpec }).optional(),
     })
     .optional(),
   fc: z.strictObject({ ...disk, lun: maybeInt, targetWWNs: maybeTexts, wwids: maybeTexts }).optional(),

@@ -17,8 +17,8 @@ import {
   relativePath,
   someText,
 } from "./fields.ts";
-import { maybeLabelSelector } from "./meta.ts";
-import { foreignVolumeSources } from "./volume-foreign.ts";
+import { maybeLabelSelector, templateMeta } from "./meta.ts";
+import { claimSpec, foreignVolumeSources } from "./volume-foreign.ts";
 
 const keyToPath = z.strictObject({ key: configKey, mode: maybeMode, path: relativePath });
 const maybeItems = z.array(keyToPath).optional();
@@ -77,6 +77,11 @@ const localVolumeSources = {
   configMap: z.strictObject({ defaultMode, items: maybeItems, name: someText, optional: maybeFlag }).optional(),
   downwardAPI: z.strictObject({ defaultMode, items: maybeDownwardItems }).optional(),
   emptyDir: z.strictObject({ medium: maybeText, sizeLimit: maybeQuantity }).optional(),
+  ephemeral: z
+    .strictObject({
+      volumeClaimTemplate: z.strictObject({ metadata: templateMeta.optional(), spec: claimSpec }).optional(),
+    })
+    .optional(),
   hostPath: z.strictObject({ path, type: hostPathType.default("") }).optional(),
   image: z.strictObject({ pullPolicy: pullPolicy.optional(), reference: maybeSomeText }).optional(),
   persistentVolumeClaim: z.strictObject({ claimName: someText, readOnly: maybeFlag }).optional(),

@@ -1,8 +1,9 @@
 /** Fields that are valid in Kubernetes, and what Gantry does with them. Applied to what the user wrote, without defaults. */
 import type { ManifestObject } from "../contract.ts";
 import type { FieldPath, Issue } from "../issue.ts";
-import type { ConfigMap, RuntimeClass, Secret } from "../schema/index.ts";
+import type { ConfigMap, PersistentVolumeClaim, RuntimeClass, Secret } from "../schema/index.ts";
 import { isRecord } from "../yaml/plain.ts";
+import { claimSpecRules } from "./claim.ts";
 import { metadataRules, podRules } from "./pod.ts";
 import { type AnyRule, type Fields, noEffect, oneNode, type Verdict } from "./rules.ts";
 import {
@@ -36,6 +37,13 @@ const secretRules: Fields<Secret> = {
   type: "supported",
 };
 
+const claimRules: Fields<PersistentVolumeClaim> = {
+  apiVersion: "supported",
+  kind: "supported",
+  metadata: { fields: metadataRules },
+  spec: { fields: claimSpecRules },
+};
+
 const runtimeClassRules: Fields<RuntimeClass> = {
   apiVersion: "supported",
   handler: "supported",
@@ -50,6 +58,7 @@ export const SUPPORT: Readonly<Record<ManifestObject["kind"], Readonly<Record<st
   Pod: podRules,
   ConfigMap: configMapRules,
   Secret: secretRules,
+  PersistentVolumeClaim: claimRules,
   RuntimeClass: runtimeClassRules,
   Service: serviceRules,
   Deployment: deploymentRules,

@@ -1,5 +1,6 @@
 /** What Gantry does with the fields of a pod, outside its containers. */
 import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
+import { claimSpecRules } from "./claim.ts";
 import { appArmorProfile, containerRules, seccompProfile, seLinuxOptions, windowsOptions } from "./container.ts";
 import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
@@ -61,7 +62,9 @@ const volumes: Fields<Volume> = {
   emptyDir: {
     fields: { medium: only(["", "Memory"], "an emptyDir of huge pages is not supported"), sizeLimit: "supported" },
   },
-  ephemeral: later("ephemeral volume claims"),
+  ephemeral: {
+    fields: { volumeClaimTemplate: { fields: { metadata: "supported", spec: { fields: claimSpecRules } } } },
+  },
   fc: foreign,
   flexVolume: foreign,
   flocker: foreign,
@@ -69,11 +72,11 @@ const volumes: Fields<Volume> = {
   gitRepo: foreign,
   glusterfs: foreign,
   hostPath: "supported",
-  image: later("image volumes"),
+  image: "supported",
   iscsi: foreign,
   name: "supported",
   nfs: foreign,
-  persistentVolumeClaim: later("persistentVolumeClaim volumes"),
+  persistentVolumeClaim: "supported",
   photonPersistentDisk: foreign,
   portworxVolume: foreign,
   projected: {

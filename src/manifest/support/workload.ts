@@ -10,6 +10,7 @@ import type {
   Service,
   StatefulSet,
 } from "../schema/index.ts";
+import { claimSpecRules } from "./claim.ts";
 import { metadataRules, podSpecRules, templateMetadataRules } from "./pod.ts";
 import { type Fields, later, noEffect, only } from "./rules.ts";
 
@@ -85,7 +86,9 @@ export const statefulSetRules: Fields<StatefulSet> = {
           },
         },
       },
-      volumeClaimTemplates: "supported",
+      volumeClaimTemplates: {
+        fields: { apiVersion: "supported", kind: "supported", metadata: "supported", spec: { fields: claimSpecRules } },
+      },
     },
   },
 };

@@ -3,6 +3,7 @@ import type { ManifestObject } from "../contract.ts";
 import type { FieldPath, Issue } from "../issue.ts";
 import { describedPod } from "../templates.ts";
 import { vmIssues } from "../vm.ts";
+import { validateClaim } from "./claim.ts";
 import { validateMetadata } from "./metadata.ts";
 import { validatePod } from "./pod.ts";
 import { validateService } from "./service.ts";
@@ -30,6 +31,9 @@ export function validate(object: ManifestObject): Issue[] {
       break;
     case "Secret":
     case "RuntimeClass":
+      break;
+    case "PersistentVolumeClaim":
+      validateClaim(object, report);
       break;
     case "Service":
       validateService(object, report);

@@ -2,6 +2,7 @@
 import type { FieldPath } from "../issue.ts";
 import { parseQuantity } from "../quantity.ts";
 import { type DownwardItem, type KeyToPath, type Volume, volumeSourceNames } from "../schema/index.ts";
+import { validateClaimSpec } from "./claim.ts";
 import { VOLUME_FIELDS, validateFieldRef, validateResourceRef } from "./env.ts";
 import type { Report } from "./index.ts";
 import { unique } from "./unique.ts";
@@ -33,6 +34,14 @@ function validateSource(volume: Volume, path: FieldPath, report: Report): void {
     const at = [...path, "hostPath", "path"];
     if (!hostPath.path.startsWith("/")) report(at, `${JSON.stringify(hostPath.path)} must be an absolute path`);
     if (hostPath.path.split("/").includes("..")) report(at, `${JSON.stringify(hostPath.path)} must not contain '..'`);
+  }
+  if (volume.image !== undefined && volume.image.reference === undefined)
+    report([...path, "image", "reference"], "is required", "name the image, as in a container's image");
+  if (volume.ephemeral !== undefined) {
+    const at: FieldPath = [...path, "ephemeral", "volumeClaimTemplate"];
+    const template = volume.ephemeral.volumeClaimTemplate;
+    if (template === undefined) report(at, "is required");
+    else validateClaimSpec(template.spec, [...at, "spec"], report);
   }
   validateItems(configMap?.items, [...path, "configMap", "items"], report);
   validateItems(secret?.items, [...path, "secret", "items"], report);

@@ -5,6 +5,7 @@ import type { FieldPath } from "../issue.ts";
 import { dnsLabelComplaint } from "../schema/fields.ts";
 import type { CronJob, Deployment, JobSpec, LabelSelector, PodTemplate, StatefulSet } from "../schema/index.ts";
 import { isEmptySelector, selects } from "../selector.ts";
+import { validateClaimSpec, validateReclaimPolicy } from "./claim.ts";
 import type { Report } from "./index.ts";
 
 export function validateWorkload(object: Workload, report: Report): void {
@@ -101,8 +102,11 @@ function validateStatefulSet({ metadata, spec }: StatefulSet, report: Report): v
   const wrong = dnsLabelComplaint(`${metadata.name}-0`);
   if (wrong !== undefined)
     report(["metadata", "name"], `"${metadata.name}" can't name pods: "${metadata.name}-0" ${wrong}`);
-  for (const [index, { metadata: claim }] of (spec.volumeClaimTemplates ?? []).entries()) {
-    const at: FieldPath = ["spec", "volumeClaimTemplates", index, "metadata", "name"];
+  for (const [index, { metadata: claim, spec: claimed }] of (spec.volumeClaimTemplates ?? []).entries()) {
+    const base: FieldPath = ["spec", "volumeClaimTemplates", index];
+    validateReclaimPolicy(claim.annotations, [...base, "metadata"], report);
+    validateClaimSpec(claimed, [...base, "spec"], report);
+    const at: FieldPath = [...base, "metadata", "name"];
     if (claim.name === undefined) report(at, "is required", "the name of the volume that containers mount");
     else {
       const complaint = dnsLabelComplaint(claim.name);

@@ -14,6 +14,9 @@ const EVENT_PACE_MS = 1000;
 /** Between two looks of `status`, ms. */
 const STATUS_PACE_MS = 500;
 
+/** What wants an image: a container, or a volume that is one. */
+export type ImageUser = Pick<Container, "name" | "image" | "imagePullPolicy">;
+
 /** Who is told of a pull. */
 export interface PullListener {
   event(type: "Normal" | "Warning", reason: string, message: string): void;
@@ -28,7 +31,7 @@ export interface PullListener {
 export async function ensureImage(
   ports: ImagePorts,
   pod: Pod,
-  container: Container,
+  container: ImageUser,
   listener: PullListener,
   signal: AbortSignal,
 ): Promise<Image> {
@@ -62,7 +65,7 @@ type ImagePorts = Pick<PodPorts, "images" | "secret" | "clock" | "pinnedImage">;
 async function pinnedImage(
   ports: ImagePorts,
   { metadata }: Pod,
-  { name, image }: Container,
+  { name, image }: ImageUser,
 ): Promise<Image | undefined> {
   const digest = ports.pinnedImage?.(`${metadata.namespace}/${metadata.name}`, name, image);
   return digest === undefined ? undefined : await ports.images.resolve(digest);
@@ -167,7 +170,7 @@ function withWayOut(error: unknown, name: string, held: boolean): unknown {
 export async function requireImage(
   scope: PodScope,
   desired: DesiredPod,
-  container: Container,
+  container: ImageUser,
   signal: AbortSignal,
 ): Promise<Image> {
   const { name } = container;
@@ -197,10 +200,10 @@ async function isTrusted({ ports }: PodScope, name: string, held: Image): Promis
 }
 
 /** The next run of the container looks at its policy anew. */
-export function imageUsed(scope: PodScope, container: Container): void {
+export function imageUsed(scope: PodScope, container: ImageUser): void {
   scope.images.delete(container.name);
 }
 
-function keyOf({ image, imagePullPolicy }: Container): string {
+function keyOf({ image, imagePullPolicy }: ImageUser): string {
   return `${imagePullPolicy} ${image}`;
 }

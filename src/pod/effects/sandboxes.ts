@@ -5,6 +5,7 @@ import type { ContainerFacts } from "../../store/contract.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
 import { sandboxConfig } from "../config.ts";
 import type { PodEnv, PodView } from "../machine/env.ts";
+import { UNSCHEDULABLE } from "../rules/conditions.ts";
 import { needsHostResolv, parseResolvConf } from "../rules/dns.ts";
 import type { FactsByName } from "../rules/exits.ts";
 import { firstSlots } from "../rules/first-containers.ts";
@@ -13,6 +14,7 @@ import { madeFacts, reservedFacts } from "../rules/run-facts.ts";
 import { type Slot, slotsOf } from "../rules/slots.ts";
 import { configOf } from "./containers.ts";
 import { imageUsed, requireImage } from "./image.ts";
+import { prepareImageVolumes } from "./image-volumes.ts";
 import { removeLogs } from "./logs.ts";
 import { driverOf, logsOf, look, lookupOf, type PodScope, tell } from "./scope.ts";
 import { as, explain, StepError } from "./step-error.ts";
@@ -27,21 +29,27 @@ export async function prepare(
   signal: AbortSignal,
 ): Promise<readonly PreparedVolume[]> {
   scope.writer.save(pod, facts);
-  const [images, volumes] = await Promise.allSettled([
+  const [images, mounted, volumes] = await Promise.allSettled([
     prepareImages(scope, desired, signal),
+    prepareImageVolumes(scope, desired, signal),
     as("FailedMount", () => scope.ports.volumes.prepare(desired.pod, scope.uid, lookupOf(scope, desired), signal)),
   ]);
   if (images.status === "rejected") throw images.reason;
+  if (mounted.status === "rejected") throw mounted.reason;
   if (volumes.status === "fulfilled") {
     // Last, so that everything else is ready by the time that the others are.
     const waits = scope.waitsFor(desired);
-    if (waits === undefined) return volumes.value;
+    if (waits === undefined) return [...volumes.value, ...mounted.value];
     tell(scope, desired, "Normal", WAITING, waits);
     throw new StepError(WAITING, new GantryError("conflict", waits));
   }
-  if (!isGantryError(volumes.reason, "cancelled"))
-    tell(scope, desired, "Warning", "FailedMount", explain(volumes.reason));
-  throw volumes.reason;
+  const { reason } = volumes;
+  if (isGantryError(reason, "cancelled")) throw reason;
+  // Kubernetes finds no node for a pod without its claim: see pod/rules/conditions.ts.
+  const cause: unknown = reason instanceof GantryError ? reason.cause : undefined;
+  const unclaimed = isGantryError(cause, "config-missing", "conflict") && cause.details["claim"] !== undefined;
+  tell(scope, desired, "Warning", unclaimed ? "FailedScheduling" : "FailedMount", explain(reason));
+  throw unclaimed ? new StepError(UNSCHEDULABLE, cause) : reason;
 }
 
 async function prepareImages(scope: PodScope, desired: PodView["desired"], signal: AbortSignal): Promise<void> {

@@ -43,6 +43,7 @@ export function lookupOf({ ports, uid }: PodScope, { pod }: DesiredPod): ConfigL
   return {
     configMap: (name) => ports.configMap(namespace, name),
     secret: (name) => ports.secret(namespace, name),
+    claim: (name) => ports.claim(namespace, name),
     field: (path) => volumeFieldValue(path, { pod, uid, node: ports.node, ips: [] }),
     resource: (name, resource, divisor) => resourceValue(containerNamed(pod, name), resource, divisor, ports.node),
   };

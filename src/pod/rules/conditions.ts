@@ -20,6 +20,9 @@ export interface PodCondition {
   readonly message?: string;
 }
 
+/** Of a pod whose claim is not there, or is another pod's. */
+export const UNSCHEDULABLE = "Unschedulable";
+
 interface Why {
   readonly reason: string;
   readonly message?: string;
@@ -38,7 +41,9 @@ export function conditionsOf(pod: PodState): PodCondition[] {
   const unreadyAt = latest(ended, unready.map(checkedAt));
   const why = ready ? undefined : notReady(pod, unready);
   return [
-    condition("PodScheduled", true, createdAt),
+    pod.problem?.reason === UNSCHEDULABLE
+      ? condition("PodScheduled", false, createdAt, pod.problem)
+      : condition("PodScheduled", true, createdAt),
     condition("PodReadyToStartContainers", sandbox !== undefined, sandbox?.createdAt ?? ended),
     condition(
       "Initialized",

@@ -16,7 +16,7 @@ import { refuseContainer } from "./refusals.ts";
 import { dismantleContainer } from "./remove.ts";
 import { readySandbox } from "./sandbox.ts";
 import { sharedVolumes } from "./share.ts";
-import { allocateSlots } from "./slots.ts";
+import { allocateSlots, imageSlots } from "./slots.ts";
 import { standbyRequest } from "./standby/build.ts";
 import { provideVolumes } from "./volumes.ts";
 
@@ -88,7 +88,8 @@ async function build(
     capabilities,
     await ctx.seccomp(config, capabilities, signal),
   );
-  const slots = allocateSlots(sandbox.shape, used, config.imageDigest);
+  const disks = sandbox.shape.disks - imageSlots(sandbox).size;
+  const slots = allocateSlots({ ...sandbox.shape, disks }, used, config.imageDigest);
   const files = containerFiles(ctx.dirs, sandboxId, config.id);
   const record = newContainerRecord(config, ctx.clock.now(), slots);
   const temporary = join(dirname(files.root), `.${config.id}.new`);

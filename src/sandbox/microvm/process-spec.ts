@@ -1,5 +1,6 @@
 import { weightOfShares } from "../cgroup/cgroup.ts";
 import type { ContainerConfig, SandboxConfig } from "../driver.ts";
+import { isGenerated, mayMakeSubPath } from "../generated.ts";
 import { hostFacts } from "../namespace/host.ts";
 import { ALL_CAPABILITIES, effectiveCapabilities } from "../namespace/oci/capabilities.ts";
 import { MASKED_PATHS, READONLY_PATHS } from "../namespace/oci/mounts.ts";
@@ -7,6 +8,7 @@ import type { ResolvedUser } from "../namespace/users.ts";
 import { etcMounts } from "./etc-volume.ts";
 import type { CreateRequest, GuestMount, GuestProcess } from "./protocol/index.ts";
 import type { ProcessRecord } from "./records.ts";
+import { isShared } from "./share.ts";
 import { SHARE_VOLUME } from "./volumes.ts";
 
 const DEFAULT_PATH = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -66,9 +68,14 @@ export function createRequest(
   const targets = new Set(config.mounts.map((mount) => normalise(mount.mountPath)));
   const own = config.mounts.map((mount): GuestMount => {
     const volume = sandbox.volumes.find((candidate) => candidate.name === mount.volume);
-    const files = volume?.kind === "configMap" || volume?.kind === "secret";
-    const from = volume?.kind === "hostPath" ? { volume: SHARE_VOLUME, root: mount.volume } : { volume: mount.volume };
-    return { ...from, target: normalise(mount.mountPath), readOnly: mount.readOnly || files };
+    const files = volume !== undefined && isGenerated(volume);
+    const from =
+      volume !== undefined && isShared(volume)
+        ? { volume: SHARE_VOLUME, root: mount.volume }
+        : { volume: mount.volume };
+    const part = mount.subPath === undefined ? {} : { path: normalise(mount.subPath).slice(1) };
+    const create = part.path !== undefined && volume !== undefined && mayMakeSubPath(volume) && { create: true };
+    return { ...from, ...part, ...create, target: normalise(mount.mountPath), readOnly: mount.readOnly || files };
   });
   const mounts = [...etcMounts(targets), ...own].sort((a, b) => depth(a.target) - depth(b.target));
   return {

@@ -10,6 +10,7 @@ import { type BootedVm, bootVm } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
 import { cgroupOf, type SandboxFiles, sandboxFiles, VM_CGROUP } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
+import { insertImageVolumes } from "./image-volumes.ts";
 import { limitVmCpu, makeVmCgroup } from "./jail/cgroup.ts";
 import { releaseVmId, takeVmId } from "./jail/ids.ts";
 import { observeSandbox } from "./list.ts";
@@ -98,6 +99,7 @@ async function build(
   const configured = Promise.all([
     configureGuest(ctx, up, guestNetwork, signal),
     pushEtcFiles(ctx, config, ips, signal), // the agent does one thing after the other
+    insertImageVolumes(ctx, up, signal),
   ]).then(() => {});
   configured.catch(() => {}); // it is awaited below, after whoever else waits for it
   await beginWith(up, configured);

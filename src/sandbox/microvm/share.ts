@@ -48,9 +48,14 @@ mount -o remount,bind,ro ${SHARE_DIRECTORY}
 exec "$@"
 `;
 
+/** hostPaths, and claims, which the host has mounted: so their size is enforced there, and several pods may have one. */
+export function isShared({ kind }: Pick<PreparedVolume, "kind">): boolean {
+  return kind === "hostPath" || kind === "claim";
+}
+
 /** Those of a pod that are the host's files. */
 export function sharedVolumes(config: Pick<SandboxConfig, "volumes">): PreparedVolume[] {
-  return config.volumes.filter((volume) => volume.kind === "hostPath");
+  return config.volumes.filter(isShared);
 }
 
 /** @throws GantryError unsupported for what is no file and no directory, volume-failed */

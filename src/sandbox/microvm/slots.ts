@@ -1,5 +1,15 @@
 import { GantryError } from "../../system/errors.ts";
 import type { VmShape } from "./qemu/args.ts";
+import type { SandboxRecord } from "./records.ts";
+
+/**
+ * The disks of image volumes, by the digest of the image: from the last one down, so that those of containers, from the
+ * first one up, meet them last. Pure.
+ */
+export function imageSlots({ config, shape }: Pick<SandboxRecord, "config" | "shape">): ReadonlyMap<string, number> {
+  const digests = new Set(config.volumes.flatMap(({ imageDigest }) => imageDigest ?? []));
+  return new Map([...digests].map((digest, index) => [digest, shape.disks - 1 - index]));
+}
 
 /** A container's part of the VM's hardware. */
 export interface SlotUse {

@@ -2,6 +2,7 @@ import { lstat, readlink, stat } from "node:fs/promises";
 import { join } from "node:path";
 import { messageOf } from "../../system/errors.ts";
 import type { PreparedVolume } from "../driver.ts";
+import { isGenerated } from "../generated.ts";
 import type { Context } from "./context.ts";
 import type { SandboxRecord } from "./records.ts";
 import { pushVolume } from "./volumes.ts";
@@ -23,7 +24,7 @@ export function createVolumeSync(): VolumeSync {
   const push = async (ctx: Context, sandbox: SandboxRecord): Promise<void> => {
     const { id, volumes } = sandbox.config;
     for (const volume of volumes) {
-      if (volume.kind !== "configMap" && volume.kind !== "secret") continue;
+      if (!isGenerated(volume)) continue;
       const version = await versionOf(volume);
       if (version === undefined || versions.get(id)?.get(volume.name) === version) continue;
       await pushVolume(ctx, id, volume, new AbortController().signal);

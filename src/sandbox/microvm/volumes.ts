@@ -9,6 +9,7 @@ import { type FileToPush, isRefusal, pushFiles } from "./channel/push.ts";
 import type { Context } from "./context.ts";
 import { SHARE_TAG } from "./qemu/args.ts";
 import type { SandboxRecord } from "./records.ts";
+import { imageSlots } from "./slots.ts";
 import { versionOf } from "./volume-sync.ts";
 
 /** Bounds of what is pushed into the guest's memory; a ConfigMap or Secret holds 1 MiB at most. */
@@ -29,14 +30,20 @@ export async function provideVolumes(
         hint: "Name one of the pod's volumes.",
       });
     }
-    await provide(ctx, sandbox.config.id, volume, signal);
+    await provide(ctx, sandbox, volume, signal);
   }
 }
 
 /** How far an emptyDir on disk can go beyond its limit until that is noticed, and its pod evicted. Bytes. */
 const excess = (limit: number): number => Math.max(Math.ceil(limit / 4), 16 * 2 ** 20);
 
-async function provide(ctx: Context, sandboxId: string, volume: PreparedVolume, signal: AbortSignal): Promise<void> {
+async function provide(
+  ctx: Context,
+  sandbox: SandboxRecord,
+  volume: PreparedVolume,
+  signal: AbortSignal,
+): Promise<void> {
+  const sandboxId = sandbox.config.id;
   const { guest } = ctx.machines.get(sandboxId);
   const { name, sizeLimitBytes } = volume;
   const memory = volume.medium === "Memory";
@@ -54,6 +61,16 @@ async function provide(ctx: Context, sandboxId: string, volume: PreparedVolume, 
       await pushVolume(ctx, sandboxId, volume, signal);
       return;
     }
+    case "image": {
+      const disk = imageSlots(sandbox).get(volume.imageDigest ?? "");
+      if (disk === undefined) throw new GantryError("internal", `image volume "${name}" has no disk`);
+      await guest.request(
+        { type: "volume", body: { name, source: { type: "disk", disk, fs: "erofs", readOnly: true } } },
+        signal,
+      );
+      return;
+    }
+    case "claim":
     case "hostPath":
       await mountShare(guest, signal);
   }

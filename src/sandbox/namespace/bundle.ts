@@ -12,6 +12,7 @@ import { ociSpec, type PodNamespaces } from "./oci/spec.ts";
 import type { OciSpec } from "./oci/types.ts";
 import { newContainerRecord, type SandboxRecord } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
+import { bindSubPaths } from "./subpath.ts";
 import { idMapping } from "./userns.ts";
 import { resolveUser } from "./users.ts";
 
@@ -74,6 +75,7 @@ export async function bundleSpec(
   sandbox: SandboxRecord,
   config: ContainerConfig,
   facts: { readonly lower: string; readonly files: ContainerFiles; readonly runtime: Runtime },
+  signal: AbortSignal,
 ): Promise<OciSpec> {
   const pod = sandboxFiles(ctx.dirs, sandbox.config.id);
   await checkVolumes(sandbox, config, facts.runtime);
@@ -100,6 +102,7 @@ export async function bundleSpec(
     idmap: shifted && mapsOwners(facts.runtime),
     shm: sandbox.config.hostIPC ? "/dev/shm" : pod.shm,
     files: { "/etc/hosts": pod.hosts, "/etc/resolv.conf": pod.resolvConf, "/etc/hostname": pod.hostname },
+    subPaths: await bindSubPaths(facts.files.subPaths, config.mounts, sandbox.config.volumes, signal),
     writableFiles: { [config.terminationMessagePath]: facts.files.terminationMessage },
     devices: config.security.privileged && !shifted ? await hostDevices() : [],
     rlimits: ctx.host.rlimits,

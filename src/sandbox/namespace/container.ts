@@ -69,7 +69,7 @@ async function build(
   const { firstHostId } = sandbox;
   const lower = await ctx.images.rootfs(config.imageDigest, signal);
   const files = await layOut(ctx, sandbox.config.id, config, lower);
-  const spec = ctx.seccomp.use(await bundleSpec(ctx, sandbox, config, { lower, files, runtime }), runtime);
+  const spec = ctx.seccomp.use(await bundleSpec(ctx, sandbox, config, { lower, files, runtime }, signal), runtime);
   await writeFile(files.spec, JSON.stringify(spec), { mode: 0o600 });
   let overlay = overlayOptions(files, lower, firstHostId !== undefined);
   if (firstHostId !== undefined) {

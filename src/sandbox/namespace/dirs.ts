@@ -79,6 +79,8 @@ export interface ContainerFiles {
   readonly rootfs: string;
   /** Where the root is mounted instead when the pod has a user namespace. */
   readonly publicRootfs: string;
+  /** Mount points of the parts of volumes that it mounts. */
+  readonly subPaths: string;
   readonly pid: string;
   readonly conmonPid: string;
   readonly runtimeLog: string;
@@ -100,6 +102,7 @@ export function containerFiles(dirs: Dirs, sandboxId: string, id: string): Conta
     spec: `${root}/config.json`,
     rootfs: `${root}/rootfs`,
     publicRootfs: `${dirs.publicRoots}/${id}`,
+    subPaths: `${root}/sub-paths`,
     pid: `${root}/pid`,
     conmonPid: `${root}/conmon.pid`,
     runtimeLog: `${root}/runtime.log`,

@@ -55,11 +55,12 @@ export const sandboxConfig = z.object({
   volumes: list(
     z.object({
       name: z.string(),
-      kind: z.enum(["emptyDir", "hostPath", "configMap", "secret"]),
+      kind: z.enum(["emptyDir", "hostPath", "image", "claim", "configMap", "secret"]),
       hostPath: z.string(),
       medium: z.literal("Memory").exactOptional(),
       sizeLimitBytes: z.number().exactOptional(),
       readOnly: z.boolean().exactOptional(),
+      imageDigest: z.string().exactOptional(),
     }),
   ),
   demand: z

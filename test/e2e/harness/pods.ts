@@ -39,7 +39,16 @@ export const PodView = z.object({
     message: z.string().optional(),
     podIP: z.string().optional(),
     hostIP: z.string().optional(),
-    conditions: z.array(z.object({ type: z.string(), status: z.string() })).default([]),
+    conditions: z
+      .array(
+        z.object({
+          type: z.string(),
+          status: z.string(),
+          reason: z.string().optional(),
+          message: z.string().optional(),
+        }),
+      )
+      .default([]),
     containerStatuses: z.array(ContainerStatus).default([]),
     initContainerStatuses: z.array(ContainerStatus).default([]),
   }),

@@ -118,6 +118,7 @@ describe("mounts", () => {
     idmap: false,
     shm: "/pod/shm",
     files: { "/etc/hosts": "/pod/hosts", "/etc/hostname": "/pod/hostname" },
+    subPaths: new Map<string, string>(),
     writableFiles: { "/dev/termination-log": "/c/message" },
     volumes: [{ name: "v", kind: "emptyDir" as const, hostPath: "/host/v" }],
     mounts: [],

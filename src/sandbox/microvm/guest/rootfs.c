@@ -16,15 +16,29 @@
  * becomes /, and only then are targets made and resolved, so no link in an image or volume leads anywhere else.
  */
 
+#define RACES 64 /* how often a lookup is tried again when somebody renames what it goes through */
+
 static int tree_of(int directory, const char *path, unsigned flags)
 {
 	return open_tree(directory, path, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE | flags);
 }
 
-/* The sub path of a volume; links may be followed inside it (..data), never out of it. */
-static int open_source(const struct mount_spec *m)
+/* Links may be followed inside the volume (..data), never out of it. */
+static int open_in(int volume, const char *path)
 {
 	struct open_how how = { .flags = O_PATH | O_CLOEXEC, .resolve = RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS };
+	int fd = -1;
+	for (int i = 0; i < RACES; i++) {
+		fd = (int)syscall(SYS_openat2, volume, path, &how, sizeof how);
+		if (fd >= 0 || errno != EAGAIN) break;
+	}
+	return fd;
+}
+
+/* A volume, or its sub path, which is made with the mode of the volume's root where it is wanted. */
+static int open_source(const struct mount_spec *m)
+{
+	struct stat top;
 	int volume = volume_open(m->volume, O_PATH);
 	if (volume >= 0 && m->root != NULL) { /* opened in a way that mounts what is mounted at first use */
 		int root = openat(volume, m->root, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
@@ -34,18 +48,19 @@ static int open_source(const struct mount_spec *m)
 	if (volume < 0) die("volume %s", m->root != NULL ? m->root : m->volume);
 	if (m->path[0] == 0) return tree_of(volume, "", AT_EMPTY_PATH);
 	char part[PATH_BYTES];
+	if (fstat(volume, &top) != 0) die("volume %s", m->volume);
 	for (const char *slash = m->path; m->create && slash != NULL;) { /* as mkdir -p, each step below the volume */
 		slash = strchr(slash, '/');
 		snprintf(part, sizeof part, "%.*s", slash == NULL ? (int)strlen(m->path) : (int)(slash - m->path), m->path);
 		char *last = strrchr(part, '/');
 		if (last != NULL) *last = 0;
-		int parent = (int)syscall(SYS_openat2, volume, last == NULL ? "." : part, &how, sizeof how);
-		if (parent < 0 || (mkdirat(parent, last == NULL ? part : last + 1, 0755) != 0 && errno != EEXIST && errno != EROFS))
+		int parent = open_in(volume, last == NULL ? "." : part);
+		if (parent < 0 || (mkdirat(parent, last == NULL ? part : last + 1, top.st_mode & 07777) != 0 && errno != EEXIST && errno != EROFS))
 			die("volume %s: %.200s", m->volume, m->path);
 		close(parent);
 		if (slash != NULL) slash++;
 	}
-	int fd = (int)syscall(SYS_openat2, volume, m->path, &how, sizeof how);
+	int fd = open_in(volume, m->path);
 	if (fd < 0) die("volume %s: %.200s", m->volume, m->path);
 	int tree = tree_of(fd, "", AT_EMPTY_PATH);
 	close(fd);

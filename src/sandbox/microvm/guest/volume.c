@@ -64,7 +64,8 @@ static bool mount_volume(const struct volume_request *v, const char *path)
 	if (strcmp(v->type, "virtiofs") == 0 && v->tag != NULL)
 		return mount(v->tag, path, "virtiofs", flags & ~(unsigned long)MS_NOSUID, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
 	if (strcmp(v->type, "disk") == 0 && v->has_disk && v->fs != NULL && (strcmp(v->fs, "ext4") == 0 || strcmp(v->fs, "erofs") == 0)) {
-		if (!disk_path(v->disk, disk)) return false;
+		if (!disk_path(v->disk, disk) || !forget_blocks(disk)) return false; /* it had no image at the boot */
+		if (v->fs[1] == 'r') flags |= MS_NOEXEC; /* an image as a volume */
 		return mount(disk, path, v->fs, flags, NULL) == 0 || fail("failed", errno, "volume %s on %s", v->name, disk);
 	}
 	return fail("invalid", 0, "volume %s: no type %.20s, or something is missing for it", v->name, v->type);

@@ -17,6 +17,8 @@ export interface MountFacts {
   readonly writableFiles: Readonly<Record<string, string>>;
   readonly volumes: readonly PreparedVolume[];
   readonly mounts: readonly ContainerMount[];
+  /** Where what has a subPath is, by the path at which the app sees it. */
+  readonly subPaths: ReadonlyMap<string, string>;
 }
 
 /** Everything to be mounted, in order. A mount of the user's on one of our paths takes the place of ours. */
@@ -76,12 +78,15 @@ function volumeMounts(facts: MountFacts): OciMount[] {
     .flatMap((mount) => {
       const volume = byName.get(mount.volume);
       if (!volume) return [];
-      const options = ["rbind", PROPAGATION[mount.propagation], mount.readOnly ? "ro" : "rw"];
+      const options = [
+        ...["rbind", PROPAGATION[mount.propagation], mount.readOnly || volume.readOnly === true ? "ro" : "rw"],
+        ...(volume.kind === "image" ? ["nosuid", "nodev", "noexec"] : []),
+      ];
       return [
         {
           destination: normalise(mount.mountPath),
           type: "bind",
-          source: volume.hostPath,
+          source: facts.subPaths.get(mount.mountPath) ?? volume.hostPath,
           options: facts.idmap ? [...options, "idmap"] : options,
         },
       ];

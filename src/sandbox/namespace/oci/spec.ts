@@ -23,6 +23,7 @@ export interface SpecFacts {
   readonly shm: string;
   readonly files: MountFacts["files"];
   readonly writableFiles: MountFacts["writableFiles"];
+  readonly subPaths: MountFacts["subPaths"];
   /** All of the host's, for a privileged container; otherwise empty. */
   readonly devices: readonly OciDevice[];
   readonly rlimits: readonly OciRlimit[];
@@ -72,6 +73,7 @@ export function ociSpec(facts: SpecFacts): OciSpec {
       writableFiles: facts.writableFiles,
       volumes: sandbox.volumes,
       mounts: container.mounts,
+      subPaths: facts.subPaths,
     }),
     linux: {
       namespaces: namespaces(facts),

@@ -1,0 +1,191 @@
+import { mkdir, open, readdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { volumeEntries } from "../../src/volume/claim/entries.ts";
+import type { VolumeManager } from "../../src/volume/index.ts";
+import { lookupOf, makeClaim, makeRoot, mountsBelow, openManager, podWith, removeRoot, signal } from "./fixtures.ts";
+
+let root: string;
+let manager: VolumeManager;
+const [A, B] = ["aaaaaaaa-1111-4222-8333-444455556666", "bbbbbbbb-1111-4222-8333-444455556666"] as const;
+
+beforeEach(async () => {
+  root = await makeRoot();
+  manager = openManager(root);
+});
+afterEach(() => removeRoot(root));
+
+const mounting = podWith([{ name: "v", persistentVolumeClaim: { claimName: "data" } }]);
+
+async function mount(uid: string, claim = makeClaim("data", "16Mi")) {
+  const [volume] = await manager.prepare(mounting, uid, lookupOf(claim), signal);
+  if (volume === undefined) throw new Error("nothing was prepared");
+  return volume;
+}
+
+describe("a claim", () => {
+  test("is a file system of its size, whose data outlives pods, daemons and reboots", async () => {
+    const { hostPath, kind } = await mount(A);
+    expect(kind).toBe("claim");
+    expect(await readdir(hostPath)).toEqual([]);
+    expect((await stat(hostPath)).mode & 0o7777).toBe(0o777);
+    expect((await manager.claims.list())[0]?.onDiskBytes).toBeLessThan(8 << 20);
+    await writeFile(join(hostPath, "kept"), "data");
+    await expect(writeFile(join(hostPath, "big"), Buffer.alloc(20 << 20))).rejects.toThrow("ENOSPC");
+    await rm(join(hostPath, "big"));
+    const [volume] = await manager.claims.list();
+    expect(volume).toMatchObject({
+      namespace: "default",
+      name: "data",
+      capacityBytes: 16 << 20,
+      reclaimPolicy: "Retain",
+      pods: ["default/web"],
+      mountedAt: hostPath,
+    });
+
+    manager = openManager(root);
+    expect((await mount(A)).hostPath).toBe(hostPath);
+    expect(await mountsBelow(root)).toEqual([hostPath]);
+    await removeMounts();
+    expect(await readFile(join((await mount(A)).hostPath, "kept"), "utf8")).toBe("data");
+    expect(await manager.list()).toEqual([A]);
+    await manager.remove(A, signal);
+    expect(await mountsBelow(root)).toEqual([]);
+    expect(await manager.list()).toEqual([]);
+    expect(await readFile(join((await mount(B)).hostPath, "kept"), "utf8")).toBe("data");
+  });
+
+  /** As a reboot does. */
+  async function removeMounts(): Promise<void> {
+    const { unmount } = await import("../../src/system/mounts.ts");
+    for (const path of await mountsBelow(root)) await unmount(path);
+  }
+
+  test("that is not there is waited for in the words of Kubernetes", async () => {
+    await expect(manager.prepare(mounting, A, lookupOf(), signal)).rejects.toMatchObject({
+      code: "config-missing",
+      message: 'persistentvolumeclaim "data" not found',
+    });
+  });
+
+  test("is shared by the pods of the node, but one for a single pod is not", async () => {
+    expect((await mount(A)).hostPath).toBe((await mount(B)).hostPath);
+    await manager.remove(A, signal);
+    expect(await mountsBelow(root)).toHaveLength(1);
+    await manager.remove(B, signal);
+    expect(await mountsBelow(root)).toEqual([]);
+
+    const alone = makeClaim("data", "16Mi", { accessModes: ["ReadWriteOncePod"] });
+    await mount(A, alone);
+    await expect(mount(B, alone)).rejects.toMatchObject({
+      code: "conflict",
+      message: expect.stringContaining("ReadWriteOncePod"),
+    });
+    await mount(A, alone);
+    await manager.remove(A, signal);
+    await mount(B, alone);
+  });
+
+  test("that lets nobody write is read-only", async () => {
+    expect(await mount(A, makeClaim("data", "16Mi", { accessModes: ["ReadOnlyMany"] }))).toMatchObject({
+      readOnly: true,
+    });
+  });
+
+  test("grows while it is mounted and while it is not, and never shrinks", async () => {
+    const { hostPath } = await mount(A);
+    await writeFile(join(hostPath, "kept"), "data");
+    const room = async () => {
+      const { blocks, bsize } = await statfs(hostPath);
+      return (blocks * bsize) >> 20;
+    };
+    const follow = (storage: string) =>
+      manager.claims.reconcile(new Map([["default/data", makeClaim("data", storage)]]), signal);
+    expect(await follow("16Mi")).toEqual([]);
+    // Without that capability the kernel does it only while it is not mounted.
+    const capabilities = /CapEff:\t(\w+)/.exec(await readFile("/proc/self/status", "utf8"))?.[1] ?? "0";
+    const online = (BigInt(`0x${capabilities}`) >> 24n) % 2n === 1n;
+    const reason = online ? "FileSystemResizeSuccessful" : "FileSystemResizePending";
+    expect(await follow("32Mi")).toMatchObject([{ reason }]);
+    expect((await room()) > 20).toBe(online);
+    expect(await manager.claims.list()).toMatchObject([{ capacityBytes: (online ? 32 : 16) << 20 }]);
+    await manager.remove(A, signal);
+    await follow("64Mi");
+    await mount(B, makeClaim("data", "64Mi"));
+    expect(await room()).toBeGreaterThan(45);
+    const small = makeClaim("data", "8Mi");
+    await mount(A, small);
+    await follow("8Mi");
+    const [volume] = volumeEntries(await manager.claims.list(), new Map([["default/data", small]]));
+    expect(volume).toMatchObject({ capacityBytes: 64 << 20, problem: expect.stringContaining("smaller") });
+    expect(await readFile(join(hostPath, "kept"), "utf8")).toBe("data");
+  });
+
+  test("that nobody writes any more is kept, unless its policy is to delete it", async () => {
+    await mount(A);
+    const gone = () => manager.claims.reconcile(new Map(), signal);
+    expect(await gone()).toEqual([]);
+    await manager.remove(A, signal);
+    expect(await gone()).toEqual([]);
+    expect(volumeEntries(await manager.claims.list(), new Map())).toMatchObject([{ phase: "Released" }]);
+
+    const passing = makeClaim("data", "16Mi", {}, { "gantry.dev/reclaim-policy": "Delete" });
+    await mount(A, passing);
+    expect(await gone()).toEqual([]); // a pod has it
+    await manager.remove(A, signal);
+    expect(await manager.claims.reconcile(new Map([["default/data", passing]]), signal)).toEqual([]);
+    expect(await gone()).toMatchObject([{ reason: "VolumeDeleted" }]);
+    expect(await manager.claims.list()).toEqual([]);
+    expect(await mount(A, makeClaim("data", "16Mi", { storageClassName: "gantry-delete" }))).toBeDefined();
+    expect(await manager.claims.list()).toMatchObject([{ reclaimPolicy: "Delete" }]);
+  });
+
+  test("is removed when it is asked for, but never from under a pod", async () => {
+    await mount(A);
+    const remove = () => manager.claims.remove("default", "data", signal);
+    await expect(remove()).rejects.toMatchObject({ code: "conflict" });
+    await manager.remove(A, signal);
+    await remove();
+    await expect(remove()).rejects.toMatchObject({ code: "not-found" });
+    expect(await readdir(join(root, "gantry/lib/volumes"))).toEqual([]);
+  });
+
+  test("with a damaged file system says so and mounts nothing", async () => {
+    const { hostPath } = await mount(A);
+    await writeFile(join(hostPath, "kept"), "data");
+    await manager.remove(A, signal);
+    const [volume] = await manager.claims.list();
+    const file = await open(volume?.file ?? "", "r+");
+    await file.write(Buffer.alloc(4096, 0x5a), 0, 4096, 0).finally(() => file.close());
+    await expect(mount(B)).rejects.toMatchObject({
+      code: "volume-failed",
+      message: expect.stringContaining("damaged"),
+      hint: expect.stringContaining("e2fsck"),
+    });
+    expect(await mountsBelow(root)).toEqual([]);
+    expect(await manager.claims.list()).toHaveLength(1);
+  });
+
+  test("whose record is lost is kept with its data", async () => {
+    await mount(A);
+    await manager.remove(A, signal);
+    await writeFile(join(root, "gantry/lib/volumes/default/data/volume.json"), "{");
+    await mkdir(join(root, "gantry/lib/volumes/default/stray"));
+    expect(await manager.claims.list()).toMatchObject([{ name: "data", reclaimPolicy: "Retain" }]);
+    await manager.claims.reconcile(new Map(), signal);
+    expect(await manager.claims.list()).toHaveLength(1);
+  });
+});
+
+test("an ephemeral claim goes with its pod", async () => {
+  const spec = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "8Mi" } } };
+  const pod = podWith([{ name: "v", ephemeral: { volumeClaimTemplate: { spec } } }]);
+  const [volume] = await manager.prepare(pod, A, lookupOf(), signal);
+  const path = volume?.hostPath ?? "";
+  await expect(writeFile(join(path, "big"), Buffer.alloc(10 << 20))).rejects.toThrow("ENOSPC");
+  await manager.prepare(pod, A, lookupOf(), signal);
+  expect(await mountsBelow(root)).toEqual([path]);
+  await manager.remove(A, signal);
+  expect(await mountsBelow(root)).toEqual([]);
+  await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+});
