@@ -148,6 +148,8 @@ export interface PreparedVolume {
   readonly hostPath: string;
   readonly medium?: "Memory";
   readonly sizeLimitBytes?: number;
+  /** Of an emptyDir: the group that it and all that is made in it belong to. */
+  readonly gid?: number;
   /** No container of the pod writes to it. */
   readonly readOnly?: boolean;
   /** Of an image volume: config digest of an image in the store. */

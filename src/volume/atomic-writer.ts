@@ -1,6 +1,7 @@
 import { randomBytes } from "node:crypto";
 import {
   chmod,
+  chown,
   lstat,
   mkdir,
   readdir,
@@ -63,10 +64,11 @@ async function writeVersion(dir: string, payload: Payload, now: Date): Promise<s
   const at = join(dir, version);
   try {
     await makeDir(at);
-    for (const [path, { content, mode }] of payload) {
+    for (const [path, { content, mode, gid }] of payload) {
       await makeParents(at, path);
       const file = join(at, path);
       await writeFile(file, content, { flag: "wx", mode: 0o600 });
+      if (gid !== undefined) await chown(file, -1, gid);
       await chmod(file, mode);
     }
   } catch (error) {
@@ -103,6 +105,7 @@ async function holds(version: string, payload: Payload): Promise<boolean> {
     const wanted = payload.get(path);
     if (wanted === undefined) return false;
     const stats = await lstat(join(version, path));
+    if (stats.gid !== (wanted.gid ?? 0)) return false;
     if (!stats.isFile() || (stats.mode & 0o7777) !== wanted.mode || stats.size !== wanted.content.length) return false;
     if (!(await readFile(join(version, path))).equals(wanted.content)) return false;
   }

@@ -12,6 +12,7 @@ import { imageBytes, makeImage, mountImage, sizeOf } from "./claim/image.ts";
 import { ClaimStore } from "./claim/volumes.ts";
 import type { ConfigLookup, VolumeManager } from "./contract.ts";
 import { diskUsage, prepareEmptyDir, sizeLimitOf } from "./empty-dir.ts";
+import { fsGroupOf, giveDirectory, giveToGroup, readableByGroup } from "./fs-group.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { namesIn } from "./names-in.ts";
 import { configMapPayload, downwardPayload, type Payload, projectedPayload, secretPayload } from "./payload.ts";
@@ -70,7 +71,8 @@ class LocalVolumeManager implements VolumeManager {
         // One that is not prepared belongs to a pod that is gone or still to come.
         if (config === undefined || config.missing || !(await isWritten(config.dir))) continue;
         try {
-          const changed = await writeAtomically(config.dir, config.payload(), new Date());
+          const payload = readableByGroup(config.payload(), fsGroupOf(pod));
+          const changed = await writeAtomically(config.dir, payload, new Date());
           if (changed)
             this.#log.info({ pod: pod.metadata.name, volume: volume.name }, "the files of a volume were updated");
         } catch (error) {
@@ -134,7 +136,12 @@ class LocalVolumeManager implements VolumeManager {
     }
     if (volume.emptyDir !== undefined) {
       await this.#makePodDir(uid);
-      return await prepareEmptyDir(name, volume.emptyDir, pod, this.#volumeDir(uid, "emptyDir", name), signal);
+      const dir = this.#volumeDir(uid, "emptyDir", name);
+      const prepared = await prepareEmptyDir(name, volume.emptyDir, pod, dir, signal);
+      const group = fsGroupOf(pod);
+      if (group === undefined) return prepared;
+      await giveDirectory(dir, group.gid);
+      return { ...prepared, gid: group.gid };
     }
     if (volume.persistentVolumeClaim !== undefined) {
       const { claimName, readOnly } = volume.persistentVolumeClaim;
@@ -147,6 +154,7 @@ class LocalVolumeManager implements VolumeManager {
       }
       const key = `${pod.metadata.namespace}/${pod.metadata.name}`;
       const mounted = await this.claims.mount(claim, { uid, key }, signal);
+      await this.#giveToGroup(pod, mounted.path, readOnly === true || mounted.readOnly);
       const unwritten = readOnly === true || mounted.readOnly || !hasWriter(pod, name);
       return { name, kind: "claim", hostPath: mounted.path, ...(unwritten ? { readOnly: true } : {}) };
     }
@@ -158,7 +166,7 @@ class LocalVolumeManager implements VolumeManager {
         hint: "Supported are emptyDir, hostPath, configMap, secret, projected, downwardAPI, image, persistentVolumeClaim and ephemeral.",
       });
     }
-    const payload = config.payload();
+    const payload = readableByGroup(config.payload(), fsGroupOf(pod));
     if (config.kind === "configMap") {
       await this.#makePodDir(uid);
       await mkdir(config.dir, { recursive: true, mode: 0o755 });
@@ -166,6 +174,11 @@ class LocalVolumeManager implements VolumeManager {
     await chmod(config.dir, 0o755);
     await writeAtomically(config.dir, payload, new Date());
     return { name, kind: config.kind, hostPath: config.dir };
+  }
+
+  async #giveToGroup(pod: Pod, dir: string, readOnly: boolean): Promise<void> {
+    const group = fsGroupOf(pod);
+    if (group !== undefined && !readOnly) await giveToGroup(dir, group);
   }
 
   /** A claim of the pod's own, which goes with it. */
@@ -179,6 +192,7 @@ class LocalVolumeManager implements VolumeManager {
     const fresh = (await sizeOf(image)).bytes === 0;
     if (fresh) await makeImage(image, imageBytes(requestedBytes(spec)), signal);
     await mountImage(image, hostPath, fresh, signal);
+    await this.#giveToGroup(pod, hostPath, false);
     const unwritten = isReadOnly(spec) || !hasWriter(pod, name);
     return { name, kind: "claim", hostPath, ...(unwritten ? { readOnly: true } : {}) };
   }

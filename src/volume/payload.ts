@@ -7,6 +7,8 @@ export interface PayloadFile {
   readonly content: Uint8Array;
   /** Permission bits. */
   readonly mode: number;
+  /** Absent: root's. */
+  readonly gid?: number;
 }
 
 /** Relative paths and what is to be there. */

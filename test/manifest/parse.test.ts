@@ -211,9 +211,19 @@ describe("places", () => {
       "9:3: warning: spec.nodeSelector: has no effect: there is only this node",
     ],
     [
-      "a later kind",
-      "apiVersion: v1\nkind: PersistentVolumeClaim\n",
-      "2:7: error: kind: kind PersistentVolumeClaim is not supported yet (write its pods as kind Pod)",
+      "a claim of a raw disk",
+      "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\nspec:\n  accessModes: [ReadWriteOnce]\n  volumeMode: Block\n  resources: {requests: {storage: 1Gi}}\n",
+      "6:3: error: spec.volumeMode: raw block devices (volumeMode Block) are not supported; Filesystem is (remove it)",
+    ],
+    [
+      "a claim of an unknown mode",
+      "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\nspec:\n  accessModes: [ReadWriteOne]\n  resources: {requests: {storage: 1Gi}}\n",
+      "5:17: error: spec.accessModes[0]: \"ReadWriteOne\" is no access mode (did you mean 'ReadWriteOnce'?)",
+    ],
+    [
+      "a claim of a storage class from elsewhere",
+      "apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: a}\nspec:\n  accessModes: [ReadWriteOnce]\n  storageClassName: gp2\n  resources: {requests: {storage: 1Gi}}\n",
+      "6:3: warning: spec.storageClassName: has no effect: all volumes are files of this host; gantry-retain or gantry-delete says what becomes of the data",
     ],
     [
       "an unknown kind",

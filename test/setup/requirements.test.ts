@@ -61,6 +61,9 @@ const COME_ALONG = new Map([
   ["tc", "ip"],
   ["pkill", "ps"],
   ["gpgconf", "gpg"],
+  ["e2fsck", "mkfs.ext4"],
+  ["resize2fs", "mkfs.ext4"],
+  ["losetup", "mount"],
 ]);
 /** Asked only where they are installed, or come with Node.js. */
 const OPTIONAL = new Set(["npm", "podman", "firewall-cmd"]);

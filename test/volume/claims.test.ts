@@ -1,9 +1,31 @@
-import { mkdir, open, readdir, readFile, rm, stat, statfs, writeFile } from "node:fs/promises";
+import {
+  chown,
+  mkdir,
+  open,
+  readdir,
+  readFile,
+  readlink,
+  rm,
+  stat,
+  statfs,
+  symlink,
+  writeFile,
+} from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { volumeEntries } from "../../src/volume/claim/entries.ts";
 import type { VolumeManager } from "../../src/volume/index.ts";
-import { lookupOf, makeClaim, makeRoot, mountsBelow, openManager, podWith, removeRoot, signal } from "./fixtures.ts";
+import {
+  lookupOf,
+  makeClaim,
+  makeConfigMap,
+  makeRoot,
+  mountsBelow,
+  openManager,
+  podWith,
+  removeRoot,
+  signal,
+} from "./fixtures.ts";
 
 let root: string;
 let manager: VolumeManager;
@@ -188,4 +210,61 @@ test("an ephemeral claim goes with its pod", async () => {
   await manager.remove(A, signal);
   expect(await mountsBelow(root)).toEqual([]);
   await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+describe("fsGroup", () => {
+  const grouped = (volumes: readonly object[], policy?: "OnRootMismatch") => {
+    const pod = podWith(volumes);
+    const securityContext = {
+      ...pod.spec.securityContext,
+      fsGroup: 2345,
+      ...(policy === undefined ? {} : { fsGroupChangePolicy: policy }),
+    } as const;
+    return { ...pod, spec: { ...pod.spec, securityContext } };
+  };
+  const ownership = async (path: string) => {
+    const { gid, mode } = await stat(path);
+    return [gid, mode & 0o7777];
+  };
+
+  test("owns an emptyDir, and may read what is made from manifests", async () => {
+    const volumes = [
+      { name: "e", emptyDir: {} },
+      { name: "c", configMap: { name: "c", defaultMode: 0o400 } },
+    ];
+    const config = makeConfigMap("c", { key: "one" });
+    const prepare = () => manager.prepare(grouped(volumes), A, lookupOf(config), signal);
+    const [empty, files] = await prepare();
+    expect(empty).toMatchObject({ gid: 2345 });
+    expect(await ownership(empty?.hostPath ?? "")).toEqual([2345, 0o2777]);
+    const key = join(files?.hostPath ?? "", "key");
+    expect(await ownership(key)).toEqual([2345, 0o440]);
+    const version = await readlink(join(files?.hostPath ?? "", "..data"));
+    await prepare();
+    expect(await readlink(join(files?.hostPath ?? "", "..data"))).toBe(version);
+    await manager.refresh(grouped(volumes), A, lookupOf(makeConfigMap("c", { key: "two" })), signal);
+    expect(await ownership(key)).toEqual([2345, 0o440]);
+  });
+
+  test("gets all of a claim, once or always; links are left alone", async () => {
+    const claimed = [{ name: "v", persistentVolumeClaim: { claimName: "data" } }];
+    const { hostPath } = await mount(A);
+    await mkdir(join(hostPath, "dir"), { mode: 0o700 });
+    await writeFile(join(hostPath, "dir/file"), "x", { mode: 0o600 });
+    await writeFile(join(root, "outside"), "x", { mode: 0o600 });
+    await symlink(join(root, "outside"), join(hostPath, "dir/link"));
+    const prepare = (policy?: "OnRootMismatch") =>
+      manager.prepare(grouped(claimed, policy), A, lookupOf(makeClaim("data", "16Mi")), signal);
+    await prepare("OnRootMismatch");
+    expect(await ownership(hostPath)).toEqual([2345, 0o2777]);
+    expect(await ownership(join(hostPath, "dir"))).toEqual([2345, 0o2770]);
+    expect(await ownership(join(hostPath, "dir/file"))).toEqual([2345, 0o660]);
+    expect(await ownership(join(root, "outside"))).toEqual([process.getgid?.(), 0o600]);
+
+    await chown(join(hostPath, "dir/file"), 0, 7);
+    await prepare("OnRootMismatch");
+    expect((await ownership(join(hostPath, "dir/file")))[0]).toBe(7);
+    await prepare();
+    expect((await ownership(join(hostPath, "dir/file")))[0]).toBe(2345);
+  });
 });

@@ -8,13 +8,13 @@ import {
   maybeLabel,
   maybePort,
   maybeQuantities,
+  maybeRelativePath,
   maybeText,
   maybeTexts,
   path,
   port,
   portName,
   pullPolicy,
-  relativePath,
   someText,
   text,
 } from "./fields.ts";
@@ -46,8 +46,8 @@ const volumeMount = z.strictObject({
   name: someText,
   readOnly: maybeFlag,
   recursiveReadOnly: z.enum(["Disabled", "IfPossible", "Enabled"]).optional(),
-  subPath: relativePath.optional(),
-  subPathExpr: relativePath.optional(),
+  subPath: maybeRelativePath,
+  subPathExpr: maybeRelativePath,
 });
 
 const restartRule = z.strictObject({

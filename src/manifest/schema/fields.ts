@@ -108,6 +108,10 @@ export const configKey = checked(configKeyComplaint);
 export const envName = checked(envNameComplaint);
 export const path = checked(pathComplaint);
 export const relativePath = checked(relativePathComplaint);
+/** "" says nothing: charts write it. */
+export const maybeRelativePath = checked((value) =>
+  value === "" ? undefined : relativePathComplaint(value),
+).optional();
 export const ipAddress = checked((value) => (isIpAddress(value) ? undefined : "must be an IPv4 or IPv6 address"));
 /** The name of an HTTP header (k8s.io/apimachinery, IsHTTPHeaderName). */
 export const headerName = checked(

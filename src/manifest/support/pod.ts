@@ -32,8 +32,8 @@ export const templateMetadataRules: Fields<TemplateMeta> = {
 
 const securityContext: Fields<PodSecurityContext> = {
   appArmorProfile,
-  fsGroup: { refused: "fsGroup is not supported yet" },
-  fsGroupChangePolicy: { refused: "fsGroup is not supported yet" },
+  fsGroup: "supported",
+  fsGroupChangePolicy: "supported",
   runAsGroup: "supported",
   runAsNonRoot: "supported",
   runAsUser: "supported",

@@ -52,7 +52,8 @@ async function provide(
   switch (volume.kind) {
     case "emptyDir": {
       const type = memory ? "tmpfs" : "scratch";
-      await guest.request({ type: "volume", body: { name, source: { type, ...size }, mode: 0o777 } }, signal);
+      const owner = volume.gid === undefined ? { mode: 0o777 } : { mode: 0o2777, gid: volume.gid };
+      await guest.request({ type: "volume", body: { name, source: { type, ...size }, ...owner } }, signal);
       return;
     }
     case "configMap":

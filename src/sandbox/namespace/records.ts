@@ -59,6 +59,7 @@ export const sandboxConfig = z.object({
       hostPath: z.string(),
       medium: z.literal("Memory").exactOptional(),
       sizeLimitBytes: z.number().exactOptional(),
+      gid: z.number().exactOptional(),
       readOnly: z.boolean().exactOptional(),
       imageDigest: z.string().exactOptional(),
     }),

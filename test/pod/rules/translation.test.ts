@@ -221,7 +221,7 @@ describe("a container's config", () => {
     });
   });
 
-  it("mounts what is made from manifests read-only, and refuses subPath", () => {
+  it("mounts what is made from manifests read-only, and parts of volumes", () => {
     const volumes = [
       { name: "c", configMap: { name: "settings" } },
       { name: "e", emptyDir: {} },
@@ -231,9 +231,16 @@ describe("a container's config", () => {
       { name: "e", mountPath: "/e" },
     ];
     expect(made({ volumeMounts: mounts }, { volumes }).mounts.map(({ readOnly }) => readOnly)).toEqual([true, false]);
-    expect(() => made({ volumeMounts: [{ name: "e", mountPath: "/e", subPath: "x" }] }, { volumes })).toThrow(
-      /subPath/,
-    );
+    const env = [{ name: "A", value: "a" }];
+    const part = (more: object) =>
+      made({ env, volumeMounts: [{ name: "e", mountPath: "/e", ...more }] }, { volumes }).mounts[0]?.subPath;
+    expect(part({ subPath: "x" })).toBe("x");
+    expect(part({ subPath: "$(A)" })).toBe("$(A)");
+    expect(part({ subPathExpr: "logs/$(A)/$$(A)" })).toBe("logs/a/$(A)");
+    expect(part({ subPathExpr: "" })).toBeUndefined();
+    expect(() => part({ subPathExpr: "$(B)" })).toThrow(/names B, which is not set/);
+    env[0] = { name: "A", value: "../.." };
+    expect(() => part({ subPathExpr: "$(A)" })).toThrow(/not below the volume/);
   });
 
   it("reads capabilities with and without CAP_", () => {
