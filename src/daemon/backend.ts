@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
 import type { Version } from "../controller/manager.ts";
+import { keyOf } from "../desired.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
@@ -65,12 +66,17 @@ export function createBackend(parts: BackendParts): ApiBackend {
     claims: () => [...reconciler.desired().claims.values()],
     volumes: async () => volumeEntries(await parts.volumes.list(), reconciler.desired().claims),
     async removeVolume(namespace, name) {
-      if (reconciler.desired().claims.has(`${namespace}/${name}`)) {
+      const key = `${namespace}/${name}`;
+      const { controllers } = reconciler;
+      // One that a StatefulSet made is in no manifest, and stays when its set is gone: this is the way to end it.
+      const made = controllers.claims().some((claim) => keyOf(claim) === key);
+      if (!made && reconciler.desired().claims.has(key)) {
         throw new GantryError("conflict", `the volume ${namespace}/${name} is claimed: its data would be lost`, {
-          hint: "Take the PersistentVolumeClaim out of its manifest first, or delete the StatefulSet that made it.",
+          hint: "Take the PersistentVolumeClaim out of its manifest first.",
         });
       }
       await parts.volumes.remove(namespace, name, new AbortController().signal);
+      if (made) controllers.drop("PersistentVolumeClaim", key);
     },
     secrets: () => [...reconciler.desired().secrets.values()],
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),

@@ -11,6 +11,8 @@ export interface MountPoint {
   readonly source: string;
   /** Mounts and unmounts below it show up in other mount namespaces too. */
   readonly shared: boolean;
+  /** Those of another mount namespace show up in it. */
+  readonly slave: boolean;
 }
 
 /** Everything that is mounted in our mount namespace, in the order in which it was mounted. */
@@ -31,6 +33,7 @@ export function parseMounts(text: string): MountPoint[] {
       type: fields[dash + 1] ?? "",
       source: unescapeOctal(fields[dash + 2] ?? ""),
       shared: fields.slice(6, dash).some((field) => field.startsWith("shared:")),
+      slave: fields.slice(6, dash).some((field) => field.startsWith("master:")),
     });
   }
   return mounts;

@@ -156,6 +156,36 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     await remove("image");
   });
 
+  test("belongs to the group of the pod (fsGroup)", async () => {
+    const volumeMounts = [
+      { name: "e", mountPath: "/e" },
+      { name: "m", mountPath: "/m" },
+      { name: "s", mountPath: "/s" },
+      { name: "e", mountPath: "/part", subPath: "a/b" },
+    ];
+    const text = podText(
+      "grouped",
+      { volumeMounts },
+      {
+        securityContext: { runAsUser: 1000, runAsGroup: 1000, fsGroup: 2000 },
+        // Its ids are others on the host.
+        ...(runtimeClass === "namespace" ? { hostUsers: false } : {}),
+        volumes: [
+          { name: "e", emptyDir: {} },
+          { name: "m", emptyDir: { medium: "Memory" } },
+          { name: "s", secret: { secretName: "grouped", defaultMode: 0o400 } },
+        ],
+      },
+    );
+    host.write("grouped.yaml", `${objectText("Secret", "grouped", { stringData: { key: "s3cret" } })}---\n${text}`);
+    await host.waitReady("grouped");
+    expect(await inside("grouped", "touch /e/x /m/x; stat -c '%g %a' /e /m /e/x; stat -c %g /m/x; cat /s/key")).toBe(
+      "2000 2777\n2000 2777\n2000 644\n2000\ns3cret",
+    );
+    expect(await inside("grouped", "touch /part/y; stat -c %g /part /part/y /e/a/b/y")).toBe("2000\n2000\n2000\n");
+    await remove("grouped");
+  });
+
   describe("persistentVolumeClaim", () => {
     const claim = (name: string, storage: string, more: object = {}): string =>
       objectText("PersistentVolumeClaim", name, {
@@ -230,6 +260,38 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       host.remove("alone.yaml");
       await remove("two");
       await eventually(async () => !(await host.gantry("volume", "ls")).stdout.includes("alone"));
+    });
+
+    test("that a StatefulSet makes stays without it, until it is removed", async () => {
+      const template = JSON.parse(podText("x", { volumeMounts: [{ name: "data", mountPath: "/v" }] })).spec;
+      const set = {
+        apiVersion: "apps/v1",
+        kind: "StatefulSet",
+        metadata: { name: "db" },
+        spec: {
+          selector: { matchLabels: { app: "db" } },
+          template: { metadata: { labels: { app: "db" } }, spec: template },
+          volumeClaimTemplates: [
+            {
+              metadata: { name: "data" },
+              spec: { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "8Mi" } } },
+            },
+          ],
+        },
+      };
+      host.write("db.yaml", JSON.stringify(set));
+      await host.waitReady("db-0");
+      await inside("db-0", "echo kept > /v/file");
+      host.remove("db.yaml");
+      await host.waitGone("db-0");
+      host.write("db.yaml", JSON.stringify(set));
+      await host.waitReady("db-0");
+      expect(await inside("db-0", "cat /v/file")).toBe("kept\n");
+      expect((await host.gantry("volume", "rm", "data-db-0")).stderr).toContain("pod default/db-0 uses");
+      host.remove("db.yaml");
+      await host.waitGone("db-0");
+      await eventually(async () => (await host.gantry("volume", "rm", "data-db-0")).code === 0);
+      expect((await host.gantry("volume", "ls")).stdout).not.toContain("data-db-0");
     });
 
     test("of the pod's own (ephemeral) goes with it", async () => {

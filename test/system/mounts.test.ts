@@ -9,8 +9,8 @@ test("mountinfo lines, with and without optional fields, and with escaped charac
     "",
   ].join("\n");
   expect(parseMounts(text)).toEqual([
-    { path: "/mnt 2", type: "ext3", source: "/dev/root\\x", shared: true },
-    { path: "/proc", type: "proc", source: "proc", shared: false },
+    { path: "/mnt 2", type: "ext3", source: "/dev/root\\x", shared: true, slave: true },
+    { path: "/proc", type: "proc", source: "proc", shared: false, slave: false },
   ]);
 });
 

@@ -1,7 +1,8 @@
-import { chmod, chown, mkdir, rename, stat, writeFile } from "node:fs/promises";
+import { chmod, chown, mkdir, realpath, rename, stat, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
-import type { ContainerConfig } from "../driver.ts";
+import { readMounts } from "../../system/mounts.ts";
+import type { ContainerConfig, ContainerMount, PreparedVolume } from "../driver.ts";
 import type { Context } from "./context.ts";
 import { hostDevices } from "./devices.ts";
 import { type ContainerFiles, containerFiles, podCgroup, type SandboxFiles, sandboxFiles } from "./dirs.ts";
@@ -142,6 +143,7 @@ async function checkVolumes(sandbox: SandboxRecord, config: ContainerConfig, run
     const source = await stat(volume.hostPath).catch((cause: unknown) => {
       throw new GantryError("volume-failed", `volume "${volume.name}": ${volume.hostPath} is not there`, { cause });
     });
+    if (volume.kind === "hostPath" && mount.propagation !== "None") await checkPropagation(volume, mount);
     const forAnybody = source.isDirectory() ? 0o005 : 0o004;
     if (sandbox.firstHostId !== undefined && !mapsOwners(runtime) && (source.mode & forAnybody) !== forAnybody) {
       throw new GantryError(
@@ -151,4 +153,21 @@ async function checkVolumes(sandbox: SandboxRecord, config: ContainerConfig, run
       );
     }
   }
+}
+
+/** Nothing would propagate from or to a private mount, and nobody would know why; containerd refuses it as well. */
+async function checkPropagation(
+  { name, hostPath }: PreparedVolume,
+  { propagation }: Pick<ContainerMount, "propagation">,
+): Promise<void> {
+  const path = await realpath(hostPath);
+  const on = (await readMounts()).findLast(
+    (one) => path === one.path || path.startsWith(one.path.replace(/\/?$/, "/")),
+  );
+  if (on === undefined || on.shared || (propagation === "HostToContainer" && on.slave)) return;
+  throw new GantryError(
+    "volume-failed",
+    `volume "${name}": ${hostPath} is on the mount ${on.path}, which is private: mountPropagation ${propagation} can do nothing`,
+    { hint: `Share it: mount --make-rshared ${on.path}; or leave mountPropagation out.` },
+  );
 }
