@@ -17,7 +17,7 @@ interface Reference {
 }
 
 /**
- * ConfigMaps, Secrets and keys that pods need and that no manifest has. Warnings: they may come later, and the pod
+ * ConfigMaps, Secrets, keys and claims that pods need and that no manifest has. Warnings: they may come later, and the pod
  * waits for them. Pure.
  *
  * @param others objects that are not checked themselves, but count as being there
@@ -30,6 +30,14 @@ export function missingReferences(objects: readonly LoadedObject[], others: read
         `ConfigMap ${keyOf(object)}`,
         new Set([...Object.keys(object.data ?? {}), ...Object.keys(object.binaryData ?? {})]),
       );
+    }
+    if (object.kind === "StatefulSet") {
+      // It makes them itself; its pod is described as the first of them.
+      for (const { metadata } of object.spec.volumeClaimTemplates ?? [])
+        keys.set(
+          `PersistentVolumeClaim ${object.metadata.namespace}/${metadata.name}-${object.metadata.name}-0`,
+          new Set(),
+        );
     }
     if (object.kind === "PersistentVolumeClaim") keys.set(`PersistentVolumeClaim ${keyOf(object)}`, new Set());
     if (object.kind === "Secret") keys.set(`Secret ${keyOf(object)}`, new Set(Object.keys(object.data ?? {})));
@@ -46,7 +54,8 @@ export function missingReferences(objects: readonly LoadedObject[], others: read
       const found = keys.get(identity);
       if (found !== undefined && (key === undefined || found.has(key))) return [];
       const message = found === undefined ? `${identity} is in no manifest` : `${identity} has no key '${key}'`;
-      const hint = "the pod waits until it is there; mark it optional if it may be missing";
+      const optional = kind === "PersistentVolumeClaim" ? "" : "; mark it optional if it may be missing";
+      const hint = `the pod waits until it is there${optional}`;
       const place = placeOfField(loaded, field);
       return [{ severity: "warning", place, field, message, hint, object: `${object.kind} ${keyOf(object)}` }];
     });
@@ -60,24 +69,32 @@ function referencesOf({ spec }: Pod): Reference[] {
     ),
     ...spec.containers.map((container, at) => referencesOfContainer(container, `spec.containers[${at}]`)),
   ];
-  const volumes = (spec.volumes ?? []).flatMap(({ configMap, secret, projected }, at): Reference[] => {
-    const field = `spec.volumes[${at}]`;
-    if (configMap !== undefined && configMap.optional !== true) {
-      return [{ kind: "ConfigMap", name: configMap.name, key: undefined, field: `${field}.configMap.name` }];
-    }
-    if (secret !== undefined && secret.optional !== true) {
-      return [{ kind: "Secret", name: secret.secretName, key: undefined, field: `${field}.secret.secretName` }];
-    }
-    return (projected?.sources ?? []).flatMap((source, n) => {
-      const base = `${field}.projected.sources[${n}]`;
-      return (["configMap", "secret"] as const).flatMap((name): Reference[] => {
-        const one = source[name];
-        if (one === undefined || one.optional === true) return [];
-        const kind = name === "configMap" ? "ConfigMap" : "Secret";
-        return [{ kind, name: one.name, key: undefined, field: `${base}.${name}.name` }];
+  const volumes = (spec.volumes ?? []).flatMap(
+    ({ configMap, persistentVolumeClaim, secret, projected }, at): Reference[] => {
+      const field = `spec.volumes[${at}]`;
+      if (persistentVolumeClaim !== undefined) {
+        const name = persistentVolumeClaim.claimName;
+        return [
+          { kind: "PersistentVolumeClaim", name, key: undefined, field: `${field}.persistentVolumeClaim.claimName` },
+        ];
+      }
+      if (configMap !== undefined && configMap.optional !== true) {
+        return [{ kind: "ConfigMap", name: configMap.name, key: undefined, field: `${field}.configMap.name` }];
+      }
+      if (secret !== undefined && secret.optional !== true) {
+        return [{ kind: "Secret", name: secret.secretName, key: undefined, field: `${field}.secret.secretName` }];
+      }
+      return (projected?.sources ?? []).flatMap((source, n) => {
+        const base = `${field}.projected.sources[${n}]`;
+        return (["configMap", "secret"] as const).flatMap((name): Reference[] => {
+          const one = source[name];
+          if (one === undefined || one.optional === true) return [];
+          const kind = name === "configMap" ? "ConfigMap" : "Secret";
+          return [{ kind, name: one.name, key: undefined, field: `${base}.${name}.name` }];
+        });
       });
-    });
-  });
+    },
+  );
   return [...containers.flat(), ...volumes];
 }
 

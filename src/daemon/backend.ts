@@ -76,7 +76,9 @@ export function createBackend(parts: BackendParts): ApiBackend {
         });
       }
       await parts.volumes.remove(namespace, name, new AbortController().signal);
-      if (made) controllers.drop("PersistentVolumeClaim", key);
+      if (!made) return;
+      controllers.drop("PersistentVolumeClaim", key);
+      await reconciler.lookAtSources();
     },
     secrets: () => [...reconciler.desired().secrets.values()],
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),

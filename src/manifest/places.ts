@@ -41,10 +41,11 @@ function fieldsOfPod(pod: Pod): FieldPath[] {
       }
     }
   }
-  for (const [at, { hostPath, configMap, secret }] of (spec.volumes ?? []).entries()) {
+  for (const [at, { hostPath, configMap, secret, persistentVolumeClaim }] of (spec.volumes ?? []).entries()) {
     if (hostPath !== undefined) fields.push(["spec", "volumes", at, "hostPath", "path"]);
     if (configMap !== undefined) fields.push(["spec", "volumes", at, "configMap", "name"]);
     if (secret !== undefined) fields.push(["spec", "volumes", at, "secret", "secretName"]);
+    if (persistentVolumeClaim !== undefined) fields.push(["spec", "volumes", at, "persistentVolumeClaim", "claimName"]);
   }
   return fields;
 }

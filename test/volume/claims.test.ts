@@ -1,3 +1,4 @@
+import { spawn } from "node:child_process";
 import {
   chown,
   mkdir,
@@ -13,6 +14,7 @@ import {
 } from "node:fs/promises";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { exec } from "../../src/system/exec.ts";
 import { volumeEntries } from "../../src/volume/claim/entries.ts";
 import type { VolumeManager } from "../../src/volume/index.ts";
 import {
@@ -142,6 +144,27 @@ describe("a claim", () => {
     expect(volume).toMatchObject({ capacityBytes: 64 << 20, problem: expect.stringContaining("smaller") });
     expect(await readFile(join(hostPath, "kept"), "utf8")).toBe("data");
   });
+
+  test("that is still mounted in somebody's mount namespace is neither mended nor mounted a second time", async () => {
+    const { hostPath } = await mount(A);
+    await writeFile(join(hostPath, "kept"), "data");
+    const holder = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", "echo on; exec cat"]);
+    try {
+      await new Promise((resolve) => holder.stdout.once("data", resolve));
+      await writeFile(join(hostPath, "kept"), "newer");
+      await manager.remove(A, signal);
+      expect(await mountsBelow(root)).toEqual([]);
+      await mount(B, makeClaim("data", "32Mi"));
+      expect(await readFile(join(hostPath, "kept"), "utf8")).toBe("newer");
+      const { stdout } = await exec("losetup", ["--noheadings", "--output", "NAME", "--associated", imageOf()]);
+      expect(stdout.trim().split("\n")).toHaveLength(1);
+    } finally {
+      holder.kill("SIGKILL");
+      await new Promise((resolve) => holder.once("close", resolve));
+    }
+  });
+
+  const imageOf = () => join(root, "gantry/lib/volumes/default/data/data.ext4");
 
   test("that nobody writes any more is kept, unless its policy is to delete it", async () => {
     await mount(A);

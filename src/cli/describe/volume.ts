@@ -56,6 +56,21 @@ function sourceOf(volume: Volume): Field[] {
       ["Items", items.join("; ") || undefined],
     ];
   }
+  if (volume.persistentVolumeClaim !== undefined) {
+    return [
+      ["Type", "persistentVolumeClaim (see 'gantry volume describe')"],
+      ["Claim", volume.persistentVolumeClaim.claimName],
+      ["Read Only", String(volume.persistentVolumeClaim.readOnly ?? false)],
+    ];
+  }
+  if (volume.ephemeral !== undefined) {
+    const spec = volume.ephemeral.volumeClaimTemplate?.spec;
+    return [
+      ["Type", "ephemeral (a claim that goes with the pod)"],
+      ["Size", spec?.resources?.requests?.["storage"]],
+      ["Access Modes", spec?.accessModes?.join(", ")],
+    ];
+  }
   if (volume.image !== undefined) {
     return [
       ["Type", "image (read-only)"],

@@ -40,9 +40,12 @@ export async function makeImage(file: string, bytes: number, signal: AbortSignal
  */
 export async function mountImage(file: string, target: string, fresh: boolean, signal: AbortSignal): Promise<void> {
   if ((await deviceOf(target)) !== undefined) return;
-  await checkImage(file, signal);
+  // Somebody's mount namespace may have it still, though it is unmounted here: it is in use then, and must not be mended.
+  const inUse = await loopDeviceOf(file, signal);
+  if (inUse === undefined) await checkImage(file, signal);
+  const options = `${inUse === undefined ? "loop," : ""}discard,nodev,nosuid`;
   try {
-    await exec("mount", ["-t", "ext4", "-o", "loop,discard,nodev,nosuid", "--", file, target], { signal });
+    await exec("mount", ["-t", "ext4", "-o", options, "--", inUse ?? file, target], { signal });
   } catch (error) {
     throw failed(`cannot mount ${file}`, error);
   }
@@ -75,6 +78,7 @@ export async function growImage(file: string, target: string, bytes: number, sig
   try {
     const device = await deviceOf(target);
     if (device !== undefined) return await growMounted(file, device, bytes, signal);
+    if ((await loopDeviceOf(file, signal)) !== undefined) return false;
     await checkImage(file, signal);
     await exec("e2fsck", ["-fp", file], { signal, okCodes: [0, 1, 2] }); // resize2fs insists on it
     await truncate(file, bytes);
@@ -98,6 +102,12 @@ async function growMounted(file: string, device: string, bytes: number, signal: 
     await exec("losetup", ["--set-capacity", device], { signal });
     return false;
   }
+}
+
+/** The loop device that stands for the file in any mount namespace. */
+async function loopDeviceOf(file: string, signal: AbortSignal): Promise<string | undefined> {
+  const { stdout } = await exec("losetup", ["--noheadings", "--output", "NAME", "--associated", file], { signal });
+  return stdout.trim().split(/\s+/)[0] || undefined;
 }
 
 /** The loop device that is mounted there; undefined when nothing is. */

@@ -72,13 +72,15 @@ export class ClaimStore implements ClaimVolumes {
       const wanted = imageBytes(requestedBytes(claim.spec));
       if (bytes === 0) await makeImage(files.image, wanted, signal);
       await mkdir(files.mount, { recursive: true, mode: 0o711 });
-      if (bytes > 0 && wanted > bytes) await growImage(files.image, files.mount, wanted, signal);
+      const smaller = bytes > 0 && wanted > bytes;
+      const grown = !smaller || (await growImage(files.image, files.mount, wanted, signal));
       // Before the mount: who knows of a user does not forget a mount.
       await writeFile(join(files.users, pod.uid), pod.key);
       const createdAt = bytes === 0 ? Date.now() : (before?.createdAt ?? Date.now());
       const fresh = bytes === 0 || before?.used !== true;
       await this.#save(files, { ...recordOf(claim, createdAt), used: !fresh });
       await mountImage(files.image, files.mount, fresh, signal);
+      if (!grown) await growImage(files.image, files.mount, wanted, signal);
       if (fresh) await this.#save(files, { ...recordOf(claim, createdAt), used: true });
       return { path: files.mount, readOnly: isReadOnly(claim.spec) };
     });
