@@ -84,11 +84,15 @@ test("the images that manifests of any kind name", () => {
       {
         kind: "Pod",
         metadata: { annotations: { image: "no" } },
-        spec: { containers, initContainers: [{ image: "c" }] },
+        spec: {
+          containers,
+          initContainers: [{ image: "c" }],
+          volumes: [{ name: "i", image: { reference: "e" } }, { name: "x", emptyDir: {} }, { name: "y", image: {} }],
+        },
       },
       { kind: "CronJob", spec: { jobTemplate: { spec: { template: { spec: { containers: [{ image: "d" }] } } } } } },
       { kind: "ConfigMap", data: { containers: [{ image: "no" }] } },
       null,
     ]),
-  ).toEqual(["a", "b", "c", "d"]);
+  ).toEqual(["a", "b", "c", "e", "d"]);
 });

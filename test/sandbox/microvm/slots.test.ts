@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { shapeFor } from "../../../src/sandbox/microvm/shape.ts";
-import { allocateSlots, freeLogPort, isLastOnDisk, type SlotUse } from "../../../src/sandbox/microvm/slots.ts";
+import { allocateSlots, freeLogPort, imageSlots, isLastOnDisk, type SlotUse } from "../../../src/sandbox/microvm/slots.ts";
 
 const shape = { memoryMiB: 128, vcpus: 1, disks: 2, logPorts: 3 };
 const use = (id: string, imageDigest: string, disk: number, logPort: number, ended = false): SlotUse => ({
@@ -19,6 +19,18 @@ test("one that has ended needs its disk until it is removed, but no port", () =>
   expect(() => allocateSlots(shape, used, "z")).toThrow(/2 different images/);
   expect(isLastOnDisk(used, "a", 0)).toBe(true);
   expect(isLastOnDisk([...used, use("c", "x", 0, 2)], "a", 0)).toBe(false);
+});
+
+test("image volumes have the last disks, each image once", () => {
+  const volume = (name: string, imageDigest?: string) => ({
+    ...{ name, kind: "image" as const, hostPath: "/x" },
+    ...(imageDigest === undefined ? {} : { imageDigest }),
+  });
+  const volumes = [volume("a", "x"), volume("b"), volume("c", "y"), volume("d", "x")];
+  expect([...imageSlots({ config: { volumes }, shape: { ...shape, disks: 8 } })]).toEqual([
+    ["x", 7],
+    ["y", 6],
+  ]);
 });
 
 test("no port is given twice, and one is left to change to", () => {
