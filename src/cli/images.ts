@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import type { ApiClient } from "../api/client.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
+import { volumeImagesOf } from "../pod/labels.ts";
 import type { ObservedContainer, ObservedSandbox } from "../sandbox/driver.ts";
 import { errnoOf, GantryError, isGantryError, messageOf } from "../system/errors.ts";
 import type { Context } from "./context.ts";
@@ -91,6 +92,7 @@ async function withoutDaemon({ paths }: Context): Promise<Images> {
       await store.remove(nameOrDigest, (digest, name) =>
         usersOf(
           sandboxes,
+          digest,
           ({ imageDigest, imageName }) =>
             imageDigest === digest && (name === undefined || normalizeName(imageName) === name),
         ),
@@ -99,8 +101,15 @@ async function withoutDaemon({ paths }: Context): Promise<Images> {
   };
 }
 
-function usersOf(sandboxes: readonly ObservedSandbox[], isUser: (container: ObservedContainer) => boolean): string[] {
-  return sandboxes.filter(({ containers }) => containers.some(isUser)).map(({ pod }) => `${pod.namespace}/${pod.name}`);
+function usersOf(
+  sandboxes: readonly ObservedSandbox[],
+  digest: string,
+  isUser: (container: ObservedContainer) => boolean,
+): string[] {
+  // By which name a volume has its image, only the daemon knows: it counts as a user of each.
+  return sandboxes
+    .filter(({ containers, labels }) => containers.some(isUser) || volumeImagesOf(labels).includes(digest))
+    .map(({ pod }) => `${pod.namespace}/${pod.name}`);
 }
 
 interface Opened {

@@ -7,6 +7,7 @@ import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
+import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
 import type { ManifestWriter } from "../source/index.ts";
@@ -143,7 +144,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       for (const name of names) await requireImage(images, name);
       return (signal) => images.export(names, signal);
     },
-    removeImage: (nameOrDigest) => images.remove(nameOrDigest, (digest, name) => usersOf(supervisor, digest, name)),
+    removeImage: (nameOrDigest) => images.remove(nameOrDigest, (digest, name) => usersOf(parts, digest, name)),
     collectGarbage: parts.collectGarbage,
     info: () => parts.info,
   };
@@ -241,12 +242,18 @@ function stateText({ state }: ContainerState): string {
 }
 
 /** The next run of a container needs its image by name again. */
-function usersOf(supervisor: PodSupervisor, digest: string, name: string | undefined): string[] {
+function usersOf({ supervisor, reconciler }: BackendParts, digest: string, name: string | undefined): string[] {
   const isUser = ({ imageDigest, image }: PodState["containers"][number]): boolean =>
     imageDigest === digest && (name === undefined || normalizeName(image) === name);
+  const hasVolume = ({ uid, desired }: PodState): boolean => {
+    const sandboxes = reconciler.allObserved().get(uid) ?? [];
+    if (!sandboxes.some((sandbox) => volumeImagesOf(sandbox.labels).includes(digest))) return false;
+    const references = (desired.pod.spec.volumes ?? []).flatMap(({ image }) => image?.reference ?? []);
+    return name === undefined || references.some((reference) => normalizeName(reference) === name);
+  };
   return supervisor
     .list()
-    .filter(({ containers }) => containers.some(isUser))
+    .filter((pod) => pod.containers.some(isUser) || hasVolume(pod))
     .map(({ desired }) => desired.key);
 }
 

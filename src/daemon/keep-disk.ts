@@ -2,7 +2,7 @@ import { collectGarbage, type GcReport, type GcSettings, type Needs } from "../g
 import { imageNamesIn } from "../gc/names.ts";
 import type { ImageStore } from "../image/contract.ts";
 import type { PodSupervisor } from "../pod/contract.ts";
-import { VOLUME_IMAGES_LABEL } from "../pod/labels.ts";
+import { volumeImagesOf } from "../pod/labels.ts";
 import type { ObservedSandbox } from "../sandbox/driver.ts";
 import type { NewEvent } from "../store/contract.ts";
 import type { Clock, TimerHandle } from "../system/clock.ts";
@@ -119,7 +119,7 @@ export function needsOf(
         .flat()
         .flatMap(({ containers, labels }) => [
           ...containers.map(({ imageDigest }) => imageDigest),
-          ...(labels[VOLUME_IMAGES_LABEL] ?? "").split(" ").filter(Boolean),
+          ...volumeImagesOf(labels),
         ]);
       return new Set([...known, ...seen, ...pinned()]);
     },

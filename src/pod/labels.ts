@@ -10,3 +10,8 @@ export const SIGNED_BY_LABEL = "gantry.dev/signed-by";
 export const VOLUME_IMAGES_LABEL = "gantry.dev/volume-images";
 /** How many seconds the restart backoff may grow to (1–300); an annotation of the pod. */
 export const MAX_BACKOFF_ANNOTATION = "gantry.dev/max-restart-backoff-seconds";
+
+/** The digests of a sandbox's image volumes. */
+export function volumeImagesOf(labels: Readonly<Record<string, string>>): string[] {
+  return (labels[VOLUME_IMAGES_LABEL] ?? "").split(" ").filter(Boolean);
+}

@@ -87,7 +87,11 @@ test("the images that manifests of any kind name", () => {
         spec: {
           containers,
           initContainers: [{ image: "c" }],
-          volumes: [{ name: "i", image: { reference: "e" } }, { name: "x", emptyDir: {} }, { name: "y", image: {} }],
+          volumes: [
+            { name: "i", image: { reference: "e" } },
+            { name: "x", emptyDir: {} },
+            { name: "y", image: {} },
+          ],
         },
       },
       { kind: "CronJob", spec: { jobTemplate: { spec: { template: { spec: { containers: [{ image: "d" }] } } } } } },

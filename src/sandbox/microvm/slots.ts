@@ -6,7 +6,10 @@ import type { SandboxRecord } from "./records.ts";
  * The disks of image volumes, by the digest of the image: from the last one down, so that those of containers, from the
  * first one up, meet them last. Pure.
  */
-export function imageSlots({ config, shape }: {
+export function imageSlots({
+  config,
+  shape,
+}: {
   readonly config: Pick<SandboxRecord["config"], "volumes">;
   readonly shape: Pick<VmShape, "disks">;
 }): ReadonlyMap<string, number> {

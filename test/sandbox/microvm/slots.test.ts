@@ -1,6 +1,12 @@
 import { expect, test } from "vitest";
 import { shapeFor } from "../../../src/sandbox/microvm/shape.ts";
-import { allocateSlots, freeLogPort, imageSlots, isLastOnDisk, type SlotUse } from "../../../src/sandbox/microvm/slots.ts";
+import {
+  allocateSlots,
+  freeLogPort,
+  imageSlots,
+  isLastOnDisk,
+  type SlotUse,
+} from "../../../src/sandbox/microvm/slots.ts";
 
 const shape = { memoryMiB: 128, vcpus: 1, disks: 2, logPorts: 3 };
 const use = (id: string, imageDigest: string, disk: number, logPort: number, ended = false): SlotUse => ({
