@@ -1,5 +1,6 @@
 import { spawn } from "node:child_process";
 import {
+  chmod,
   chown,
   mkdir,
   open,
@@ -10,6 +11,7 @@ import {
   stat,
   statfs,
   symlink,
+  truncate,
   writeFile,
 } from "node:fs/promises";
 import { join } from "node:path";
@@ -145,6 +147,17 @@ describe("a claim", () => {
     expect(await readFile(join(hostPath, "kept"), "utf8")).toBe("data");
   });
 
+  test("whose growth a crash cut short grows the next time", async () => {
+    const { hostPath } = await mount(A);
+    await manager.remove(A, signal);
+    await truncate(imageOf(), 64 << 20);
+    expect(await manager.claims.list()).toMatchObject([{ capacityBytes: 16 << 20 }]);
+    await mount(A, makeClaim("data", "64Mi"));
+    const { blocks, bsize } = await statfs(hostPath);
+    expect((blocks * bsize) >> 20).toBeGreaterThan(45);
+    expect(await manager.claims.list()).toMatchObject([{ capacityBytes: 64 << 20 }]);
+  });
+
   test("that is still mounted in somebody's mount namespace is neither mended nor mounted a second time", async () => {
     const { hostPath } = await mount(A);
     await writeFile(join(hostPath, "kept"), "data");
@@ -212,13 +225,14 @@ describe("a claim", () => {
   });
 
   test("whose record is lost is kept with its data", async () => {
-    await mount(A);
+    await chmod((await mount(A)).hostPath, 0o700);
     await manager.remove(A, signal);
     await writeFile(join(root, "gantry/lib/volumes/default/data/volume.json"), "{");
     await mkdir(join(root, "gantry/lib/volumes/default/stray"));
     expect(await manager.claims.list()).toMatchObject([{ name: "data", reclaimPolicy: "Retain" }]);
     await manager.claims.reconcile(new Map(), signal);
     expect(await manager.claims.list()).toHaveLength(1);
+    expect((await stat((await mount(B)).hostPath)).mode & 0o7777).toBe(0o700);
   });
 });
 

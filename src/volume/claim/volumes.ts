@@ -1,5 +1,6 @@
 import { mkdir, readFile, rename, rm, rmdir, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
 import { z } from "zod";
 import { isForOnePod, isReadOnly, reclaimPolicyOf, requestedBytes } from "../../manifest/claim.ts";
 import type { PersistentVolumeClaim } from "../../manifest/index.ts";
@@ -19,6 +20,8 @@ const record = z.object({
   reclaimPolicy: z.enum(["Retain", "Delete"]),
   storageClassName: z.string().optional(),
   createdAt: z.number(),
+  /** Of the file system: its file is larger when a crash kept it from growing. */
+  bytes: z.number(),
   /** A pod has had it mounted. */
   used: z.boolean(),
 });
@@ -68,20 +71,23 @@ export class ClaimStore implements ClaimVolumes {
         );
       }
       const before = await this.#read(files);
-      const { bytes } = await sizeOf(files.image);
+      const { bytes: made } = await sizeOf(files.image);
       const wanted = imageBytes(requestedBytes(claim.spec));
-      if (bytes === 0) await makeImage(files.image, wanted, signal);
+      if (made === 0) await makeImage(files.image, wanted, signal);
       await mkdir(files.mount, { recursive: true, mode: 0o711 });
-      const smaller = bytes > 0 && wanted > bytes;
-      const grown = !smaller || (await growImage(files.image, files.mount, wanted, signal));
+      const fresh = made === 0 || before?.used === false;
+      const facts = recordOf(claim, made === 0 ? Date.now() : (before?.createdAt ?? Date.now()));
+      let bytes = made === 0 ? wanted : (before?.bytes ?? made);
+      const grow = async (): Promise<void> => {
+        if (wanted > bytes && (await growImage(files.image, files.mount, wanted, signal))) bytes = wanted;
+      };
+      await grow();
       // Before the mount: who knows of a user does not forget a mount.
       await writeFile(join(files.users, pod.uid), pod.key);
-      const createdAt = bytes === 0 ? Date.now() : (before?.createdAt ?? Date.now());
-      const fresh = bytes === 0 || before?.used !== true;
-      await this.#save(files, { ...recordOf(claim, createdAt), used: !fresh });
+      await this.#save(files, { ...facts, bytes, used: !fresh });
       await mountImage(files.image, files.mount, fresh, signal);
-      if (!grown) await growImage(files.image, files.mount, wanted, signal);
-      if (fresh) await this.#save(files, { ...recordOf(claim, createdAt), used: true });
+      await grow();
+      await this.#save(files, { ...facts, bytes, used: true });
       return { path: files.mount, readOnly: isReadOnly(claim.spec) };
     });
   }
@@ -110,12 +116,12 @@ export class ClaimStore implements ClaimVolumes {
       const found = await this.#read(files);
       const { bytes, onDisk } = await sizeOf(files.image);
       if (bytes === 0) continue;
-      const { used: _used, ...facts } = found ?? UNKNOWN;
+      const { used: _used, bytes: capacityBytes, ...facts } = found ?? { ...UNKNOWN, bytes };
       const mounted = (await deviceOf(files.mount)) !== undefined;
       const room = mounted ? await statfs(files.mount).catch(() => undefined) : undefined;
       volumes.push({
         ...facts,
-        ...{ namespace, name, storageClassName: facts.storageClassName, capacityBytes: bytes, onDiskBytes: onDisk },
+        ...{ namespace, name, storageClassName: facts.storageClassName, capacityBytes, onDiskBytes: onDisk },
         pods: (await this.#users(files)).map(({ key }) => key).sort(),
         file: files.image,
         mountedAt: mounted ? files.mount : undefined,
@@ -155,16 +161,18 @@ export class ClaimStore implements ClaimVolumes {
     const { namespace, name } = claim.metadata;
     const files = this.#files(namespace, name);
     await this.#mutex.run(files.dir, async () => {
-      const { bytes } = await sizeOf(files.image);
-      const wanted = imageBytes(requestedBytes(claim.spec));
-      if (bytes > 0 && wanted > bytes) {
-        if (await growImage(files.image, files.mount, wanted, signal))
-          note("Normal", "FileSystemResizeSuccessful", `the volume has grown from ${bytes} to ${wanted} bytes`);
-        else note("Normal", "FileSystemResizePending", "the volume grows when no pod has it any more");
-      }
+      const { bytes: made } = await sizeOf(files.image);
       const before = await this.#read(files);
-      const after = { ...recordOf(claim, before?.createdAt ?? Date.now()), used: before?.used ?? true };
-      if (JSON.stringify(before) !== JSON.stringify(after)) await this.#save(files, after);
+      const wanted = imageBytes(requestedBytes(claim.spec));
+      let bytes = before?.bytes ?? made;
+      if (made > 0 && wanted > bytes) {
+        if (await growImage(files.image, files.mount, wanted, signal)) {
+          note("Normal", "FileSystemResizeSuccessful", `the volume has grown from ${bytes} to ${wanted} bytes`);
+          bytes = wanted;
+        } else note("Normal", "FileSystemResizePending", "the volume grows when no pod has it any more");
+      }
+      const after = { ...recordOf(claim, before?.createdAt ?? Date.now()), bytes, used: before?.used ?? true };
+      if (made > 0 && !isDeepStrictEqual(before, after)) await this.#save(files, after);
     });
   }
 
@@ -227,14 +235,14 @@ export class ClaimStore implements ClaimVolumes {
 }
 
 /** A volume whose record is lost is kept. */
-const UNKNOWN: Omit<Record, "namespace" | "name"> = {
+const UNKNOWN: Omit<Record, "namespace" | "name" | "bytes"> = {
   accessModes: [],
   reclaimPolicy: "Retain",
   createdAt: 0,
   used: true,
 };
 
-function recordOf(claim: PersistentVolumeClaim, createdAt: number): Omit<Record, "used"> {
+function recordOf(claim: PersistentVolumeClaim, createdAt: number): Omit<Record, "used" | "bytes"> {
   const { metadata, spec } = claim;
   return {
     namespace: metadata.namespace,
