@@ -44,10 +44,15 @@ function pendingEntry(claim: PersistentVolumeClaim): VolumeEntry {
 function problemOf({ capacityBytes }: ClaimVolume, requested: number): string | undefined {
   const wanted = imageBytes(requested);
   if (wanted < capacityBytes)
-    return `the claim asks for ${requested} bytes, but a volume can't be made smaller: it keeps its ${capacityBytes}`;
+    return `the claim asks for ${mebibytes(wanted)}, but a volume can't be made smaller: it keeps its ${mebibytes(capacityBytes)}`;
   if (wanted > capacityBytes)
-    return `it has ${capacityBytes} bytes, and grows to ${wanted} when no pod has it any more`;
+    return `it has ${mebibytes(capacityBytes)}, and grows to ${mebibytes(wanted)} when no pod has it any more`;
   return undefined;
+}
+
+/** Sizes of images are whole ones. */
+function mebibytes(bytes: number): string {
+  return `${bytes / 2 ** 20} MiB`;
 }
 
 function compare(a: string, b: string): number {
