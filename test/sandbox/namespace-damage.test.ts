@@ -162,6 +162,12 @@ describe("a namespace sandbox that is meddled with", () => {
     await exec("umount", [join(hostPath, "sub")]);
     await bench.exec(id, app, ["mount", "-t", "tmpfs", "x", "/both/sub"]);
     expect(await readFile("/proc/self/mountinfo", "utf8")).toContain(join(hostPath, "sub"));
+    // On a private mount nothing would propagate, and nobody would know why.
+    await exec("mount", ["--make-private", hostPath]);
+    await expect(bench.start(id, { does: "run" }, { mounts: [mount("/x", "HostToContainer")] })).rejects.toMatchObject({
+      code: "volume-failed",
+      hint: expect.stringContaining("--make-rshared"),
+    });
   });
 });
 
