@@ -85,7 +85,7 @@ export const statefulSetRules: Fields<StatefulSet> = {
           },
         },
       },
-      volumeClaimTemplates: "supported",
+      volumeClaimTemplates: later("persistent volume claims"),
     },
   },
 };
