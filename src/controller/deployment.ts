@@ -1,8 +1,8 @@
 /** Deployment: one ReplicaSet for each version of the template (k8s.io/kubernetes/pkg/controller/deployment). Pure. */
 import type { Deployment, PodTemplate, ReplicaSet } from "../manifest/index.ts";
-import type { Condition, Controller, Deed, Live, PodView, Scene, Status } from "./contract.ts";
+import type { Condition, Controller, Deed, Live, Scene, Status } from "./contract.ts";
 import { childName, ownerReference, sameTemplate, templateHash } from "./names.ts";
-import { conditionsIn, countsOf, earliest, isActive, numberIn, timestamp, withCondition } from "./pods.ts";
+import { availableAt, conditionsIn, countsOf, earliest, isActive, numberIn, timestamp, withCondition } from "./pods.ts";
 import { rollingStep, roomOf } from "./rolling.ts";
 
 export const REVISION_ANNOTATION = "deployment.kubernetes.io/revision";
@@ -37,10 +37,8 @@ export const reconcileDeployment: Controller<Deployment> = (me, scene) => {
     .sort((a, b) => revisionOf(a) - revisionOf(b))
     .slice(0, Math.max(0, idle.length - spec.revisionHistoryLimit));
   for (const set of surplus) deeds.push({ type: "drop", kind: "ReplicaSet", key: keyOf(set) });
-  return {
-    ...report(me, scene, sets, fresh, revision),
-    deeds: [...deeds, ...report(me, scene, sets, fresh, revision).deeds],
-  };
+  const told = report(me, scene, sets, fresh, revision);
+  return { ...told, deeds: [...deeds, ...told.deeds] };
 };
 
 /** The template as it was written: without the label that tells the sets apart. */
@@ -60,7 +58,7 @@ function keyOf({ live }: VersionSet): string {
 /** A new version: its set is made empty, and filled by the looks that follow. */
 function begin(me: Live<Deployment>, scene: Scene, sets: readonly VersionSet[], revision: number) {
   const { metadata, spec } = me.object;
-  const taken = new globalThis.Set(sets.map(({ live }) => live.object.metadata.name));
+  const taken = new Set(sets.map(({ live }) => live.object.metadata.name));
   let hash = templateHash(spec.template);
   // Another template with the same 32 bits: as likely as not ever.
   while (taken.has(childName(metadata.name, hash))) hash = `${hash.slice(1)}x`;
@@ -219,16 +217,8 @@ function report(
       ? [{ type: "tell", level: "Warning", reason: "ProgressDeadlineExceeded", message: progressing.message }]
       : [];
   const memory = { ...me.memory, progressAt, ...(complete && { completed: revision }) };
-  const lookAt = earliest([
-    complete || late ? undefined : deadline,
-    ...pods.map((pod: PodView) => waitsUntil(pod, spec.minReadySeconds, now)),
-  ]);
+  const lookAt = earliest([complete || late ? undefined : deadline, availableAt(pods, spec.minReadySeconds, now)]);
   return { status, memory, deeds, lookAt };
-}
-
-function waitsUntil({ ready, readyAt, deleting }: PodView, minReadySeconds: number, now: number): number | undefined {
-  const at = (readyAt ?? now) + minReadySeconds * 1000;
-  return ready && !deleting && at > now ? at : undefined;
 }
 
 function progressOf(at: {

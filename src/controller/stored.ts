@@ -12,7 +12,7 @@ import {
   statefulSet,
 } from "../manifest/schema/index.ts";
 import type { Claim, ControllerRevision, Live } from "./contract.ts";
-import type { Kept } from "./manager.ts";
+import type { Kept } from "./entries.ts";
 
 const meta = z.looseObject({ name: z.string(), namespace: z.string() });
 

@@ -5,7 +5,7 @@ import { phaseOf } from "../pod/rules/phase.ts";
 import type { PodView } from "./contract.ts";
 
 /** A pod as controllers see it. @param state undefined while it is not begun @param createdAt ms since the epoch. Pure. */
-export function podView(pod: Pod, createdAt: number, state: PodState | undefined, _now: number): PodView {
+export function podView(pod: Pod, createdAt: number, state: PodState | undefined): PodView {
   const key = `${pod.metadata.namespace}/${pod.metadata.name}`;
   if (state === undefined) {
     const nothing = { ready: false, readyAt: undefined, deleting: false, restarts: 0, endedAt: undefined };

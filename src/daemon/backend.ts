@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
-import type { Version } from "../controller/manager.ts";
+import type { Version } from "../controller/history.ts";
 import { keyOf } from "../desired.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";

@@ -1,6 +1,7 @@
 import type { ObjectWatchEvent, ServedObject } from "../api/contract.ts";
 import type { Live } from "../controller/contract.ts";
-import type { Controllers, Kept } from "../controller/manager.ts";
+import type { Kept } from "../controller/entries.ts";
+import type { Controllers } from "../controller/manager.ts";
 import type { Clock } from "../system/clock.ts";
 
 export interface WorkloadObjects {

@@ -147,7 +147,9 @@ async function pipeThrough(
   });
   const feed = pipeline(from, tool.stdin, { signal });
   const drain = pipeline(tool.stdout, meter, out, { signal });
-  const results = await Promise.allSettled([drain.finally(() => tool.kill("SIGKILL")), ended, feed]);
+  // Nobody takes any more of it; after its last byte it ends by itself.
+  drain.catch(() => tool.kill("SIGKILL"));
+  const results = await Promise.allSettled([drain, ended, feed]);
   const [drained, finished] = results;
   // The tool's own words say more than the broken pipes that follow from its end; only our limit comes first.
   if (drained.status === "rejected" && isGantryError(drained.reason)) throw drained.reason;

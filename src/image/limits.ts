@@ -27,6 +27,18 @@ export function tooBig(what: string, limit: string): GantryError {
   });
 }
 
+/** @param alone false: together with other layers of the image */
+export function unpacksToTooMuch({ unpackedBytes }: Limits, alone: boolean): GantryError {
+  const limit = formatBytes(unpackedBytes);
+  return tooBig(`${alone ? "it" : "with the image's other layers it"} unpacks to more than ${limit}`, limit);
+}
+
+/** @param alone false: together with other layers of the image */
+export function tooManyFiles({ entries }: Limits, alone: boolean): GantryError {
+  const what = alone ? "it holds" : "with the image's other layers it holds";
+  return tooBig(`${what} more than ${entries} files`, `${entries} files`);
+}
+
 /** Bytes for people: "8 GiB". */
 export function formatBytes(bytes: number): string {
   const units = ["bytes", "KiB", "MiB", "GiB", "TiB"];

@@ -5,7 +5,7 @@ import { compressionOf, decompressTo, readHead, readPieces, type Written, writeF
 import { blobPath } from "./layout.ts";
 import type { Limits } from "./limits.ts";
 import { type Descriptor, LAYER_TYPE } from "./oci.ts";
-import { summarizeTar, summarizeTarStream, type TarSummary } from "./tar.ts";
+import { type Held, summarizeTar, summarizeTarStream, type TarSummary } from "./tar.ts";
 
 /** A layer in a form that umoci reads. */
 export interface ReadableLayer {
@@ -13,9 +13,10 @@ export interface ReadableLayer {
   readonly descriptor: Descriptor;
   /**
    * What it holds; its digest is checked on the way.
-   * @param left what it may hold at most. @throws GantryError image-invalid, cancelled
+   * @param held what is known of the image's other layers: the limits are for all together
+   * @throws GantryError image-invalid, cancelled
    */
-  list(left: Limits, signal: AbortSignal): Promise<TarSummary>;
+  list(held: Held, signal: AbortSignal): Promise<TarSummary>;
 }
 
 export interface LayerSource {
@@ -42,17 +43,17 @@ export async function readableLayer(source: LayerSource): Promise<ReadableLayer>
     case undefined:
       // umoci checks the digest while it reads.
       await linkOnce(blob, blobPath(readable, diffId));
-      return await plain(diffId, readable);
+      return await plain(diffId, readable, limits);
     case "gzip": {
       const file = blobPath(readable, digest);
       await linkOnce(blob, file);
       const { size } = await stat(file);
       return {
         descriptor: { mediaType: `${LAYER_TYPE}+gzip`, digest, size },
-        list: async (left, stop) => {
+        list: async (held, stop) => {
           const feed = (to: Writable): Promise<Written> =>
-            decompressTo(readPieces(blob), compression, to, mostOf(left), stop);
-          const { summary, fed } = await summarizeTarStream(feed, left, stop);
+            decompressTo(readPieces(blob), compression, to, mostOf(limits, held), stop);
+          const { summary, fed } = await summarizeTarStream(feed, limits, stop, held);
           requireDigest(fed, diffId);
           return summary;
         },
@@ -64,21 +65,21 @@ export async function readableLayer(source: LayerSource): Promise<ReadableLayer>
       const file = blobPath(readable, diffId);
       requireDigest(await writeFileStream(blob, compression, `${file}.new`, mostOf(limits), signal), diffId);
       await rename(`${file}.new`, file);
-      return await plain(diffId, readable);
+      return await plain(diffId, readable, limits);
     }
   }
 }
 
 /** A tar is larger than what it unpacks to, by a header for every file. */
-function mostOf({ unpackedBytes }: Limits): number {
-  return unpackedBytes * 1.5;
+function mostOf(limits: Limits, held?: Held): number {
+  return (limits.unpackedBytes - (held?.unpackedBytes ?? 0)) * 1.5;
 }
 
-async function plain(digest: string, readable: string): Promise<ReadableLayer> {
+async function plain(digest: string, readable: string, limits: Limits): Promise<ReadableLayer> {
   const file = blobPath(readable, digest);
   return {
     descriptor: { mediaType: LAYER_TYPE, digest, size: (await stat(file)).size },
-    list: (left, signal) => summarizeTar(file, left, signal),
+    list: (held, signal) => summarizeTar(file, limits, signal, held),
   };
 }
 

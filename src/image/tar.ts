@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { createInterface } from "node:readline";
 import type { Writable } from "node:stream";
 import { errnoOf, GantryError, isGantryError } from "../system/errors.ts";
-import { formatBytes, type Limits, tooBig } from "./limits.ts";
+import { type Limits, tooManyFiles, unpacksToTooMuch } from "./limits.ts";
 import { installHint } from "./tools.ts";
 
 /** What is in a tar file, without its content. */
@@ -18,6 +18,10 @@ export interface TarSummary {
   readonly devices: number;
 }
 
+/** What is known of the other layers of the same image: the limits are for all together. */
+export type Held = Pick<TarSummary, "entries" | "unpackedBytes">;
+
+export const NOTHING_HELD: Held = { entries: 0, unpackedBytes: 0 };
 const MAX_TOP = 1000;
 /** `tar -tv --numeric-owner`: type and mode, owner, size or "major,minor", date, time, name. */
 const LINE = /^(.)\S+\s+\S+\s+(\d+)(?:,\s*\d+)?\s+\S+\s+\S+\s+(.*)$/;
@@ -26,8 +30,13 @@ const LINE = /^(.)\S+\s+\S+\s+(\d+)(?:,\s*\d+)?\s+\S+\s+\S+\s+(.*)$/;
  * Lists an uncompressed tar file with GNU tar, which reads every dialect, and stops it as soon as a limit is passed.
  * @throws GantryError image-invalid (damaged, cut short, over a limit), cancelled, command-missing
  */
-export function summarizeTar(file: string, limits: Limits, signal: AbortSignal): Promise<TarSummary> {
-  return list(file, limits, signal);
+export function summarizeTar(
+  file: string,
+  limits: Limits,
+  signal: AbortSignal,
+  held: Held = NOTHING_HELD,
+): Promise<TarSummary> {
+  return list(file, limits, held, signal);
 }
 
 /**
@@ -39,10 +48,11 @@ export async function summarizeTarStream<T>(
   feed: (to: Writable) => Promise<T>,
   limits: Limits,
   signal: AbortSignal,
+  held: Held = NOTHING_HELD,
 ): Promise<{ summary: TarSummary; fed: T }> {
   const gate = Promise.withResolvers<T>();
   const [listed, fed] = await Promise.allSettled([
-    list("-", limits, signal, (stdin) => gate.resolve(feed(stdin))).finally(() => gate.reject(NOT_FED)),
+    list("-", limits, held, signal, (stdin) => gate.resolve(feed(stdin))).finally(() => gate.reject(NOT_FED)),
     gate.promise,
   ]);
   // Each one's end breaks the other: the first cause is told. A cut archive is only listed as such, what cut it is known here.
@@ -67,6 +77,7 @@ function isBrokenPipe(error: unknown): boolean {
 function list(
   file: string,
   limits: Limits,
+  held: Held,
   signal: AbortSignal,
   onInput?: (stdin: Writable) => void,
 ): Promise<TarSummary> {
@@ -118,11 +129,9 @@ function list(
       const first = name.replace(/^(\.?\/+)+/, "").split("/")[0];
       if (first !== undefined && first !== "" && top.size < MAX_TOP)
         top.add(type === "l" ? (first.split(" -> ")[0] ?? first) : first);
-      if (entries > limits.entries)
-        stop(tooBig(`it holds more than ${limits.entries} files`, `${limits.entries} files`));
-      else if (unpackedBytes > limits.unpackedBytes) {
-        stop(tooBig(`it unpacks to more than ${formatBytes(limits.unpackedBytes)}`, formatBytes(limits.unpackedBytes)));
-      }
+      const alone = held.entries === 0;
+      if (held.entries + entries > limits.entries) stop(tooManyFiles(limits, alone));
+      else if (held.unpackedBytes + unpackedBytes > limits.unpackedBytes) stop(unpacksToTooMuch(limits, alone));
     });
     child.once("error", (cause) => {
       if (signal.aborted)

@@ -3,9 +3,10 @@ import { join } from "node:path";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import { createLimiter } from "../system/limiter.ts";
 import { blobPath, writeBlob, writeIndex } from "./layout.ts";
-import { formatBytes, type Limits, tooBig } from "./limits.ts";
+import { type Limits, tooManyFiles, unpacksToTooMuch } from "./limits.ts";
 import { MANIFEST_TYPE, type Manifest } from "./oci.ts";
 import { type ReadableLayer, readableLayer } from "./readable-layer.ts";
+import { NOTHING_HELD } from "./tar.ts";
 import { invalidImage, runTool } from "./tools.ts";
 
 export interface UnpackOptions {
@@ -76,20 +77,19 @@ async function lookThrough(
   limits: Limits,
   signal: AbortSignal,
 ): Promise<number> {
-  let left: Limits = limits;
+  let held = NOTHING_HELD;
   let devices = 0;
   await eachLayer(diffIds, async (_diffId, at) => {
-    const contents = await layers[at]?.list(left, signal);
+    const contents = await layers[at]?.list(held, signal);
     if (contents === undefined) return;
     devices += contents.devices;
-    left = {
-      ...left,
-      unpackedBytes: left.unpackedBytes - contents.unpackedBytes,
-      entries: left.entries - contents.entries,
+    held = {
+      unpackedBytes: held.unpackedBytes + contents.unpackedBytes,
+      entries: held.entries + contents.entries,
     };
-    // Those that were read side by side each had all of what was left.
-    if (left.unpackedBytes < 0) throw tooBig("it unpacks to too much", formatBytes(limits.unpackedBytes));
-    if (left.entries < 0) throw tooBig("it holds too many files", `${limits.entries} files`);
+    // Those that are read side by side did not know of each other.
+    if (held.unpackedBytes > limits.unpackedBytes) throw unpacksToTooMuch(limits, false);
+    if (held.entries > limits.entries) throw tooManyFiles(limits, false);
   });
   return devices;
 }

@@ -73,18 +73,20 @@ export class Versions {
     const { clock } = this.#options;
     const now = clock.now();
     const since = readySince(state);
+    const settledAt = since === undefined ? undefined : since + this.#options.settleMs;
+    const settling = settledAt !== undefined && settledAt > now;
     const before = this.#facts.get(desired.key);
     const seconds = secondsIn(annotations, PROGRESS_DEADLINE_ANNOTATION);
     const after = lookAtVersion(before, {
       running: versionId(desired),
       text: () => acceptedText(desired),
-      ready: since !== undefined && since + this.#options.settleMs <= now,
-      settling: since !== undefined && since + this.#options.settleMs > now,
+      ready: settledAt !== undefined && !settling,
+      settling,
       deadlineMs: seconds === undefined ? this.#options.deadlineMs : seconds * 1000,
       now,
     });
-    if (since !== undefined && since + this.#options.settleMs > now) {
-      this.#settles.set(desired.key, since + this.#options.settleMs);
+    if (settling) {
+      this.#settles.set(desired.key, settledAt);
       this.#wait();
     } else this.#settles.delete(desired.key);
     if (after === undefined || after === before) return;

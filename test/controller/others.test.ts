@@ -1,4 +1,5 @@
 import { describe, expect, test } from "vitest";
+import { parseManifestText } from "../../src/manifest/index.ts";
 import { Lab, template } from "./lab.ts";
 
 const HEAD = "metadata: {name: db}\nspec:\n  selector: {matchLabels: {app: web}}";
@@ -48,9 +49,12 @@ describe("StatefulSet", () => {
 
   test("makes a claim for each pod, which outlives it", () => {
     const lab = new Lab();
-    const claims =
-      "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 1Gi}}}}]";
-    lab.write(set(`replicas: 2\n  ${claims}`));
+    // Manifests may not have them yet, as nothing mounts them: the controller knows them already.
+    const [loaded] = parseManifestText("app.yaml", set("replicas: 2")).objects;
+    if (loaded?.object.kind !== "StatefulSet") throw new Error("no StatefulSet");
+    const claim = { accessModes: ["ReadWriteOnce"], resources: { requests: { storage: "1Gi" } } };
+    const volumeClaimTemplates = [{ metadata: { name: "data" }, spec: claim }];
+    lab.load([{ ...loaded, object: { ...loaded.object, spec: { ...loaded.object.spec, volumeClaimTemplates } } }]);
     lab.settle();
     expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0", "data-db-1"]);
     expect(lab.pod("db-1").desired.pod.spec.volumes).toEqual([

@@ -48,6 +48,10 @@ describe("what is refused, and where", () => {
       keeper("StatefulSet", "updateStrategy: {rollingUpdate: {maxUnavailable: 2}}"),
       "pods of a StatefulSet are changed one by one",
     ],
+    [
+      keeper("StatefulSet", "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce]}}]"),
+      "spec.volumeClaimTemplates: persistent volume claims are not supported yet",
+    ],
     [cron('"61 * * * *"'), 'f.yaml:5:13: error: spec.schedule: "61 * * * *" is not a schedule'],
     [cron('"* * * * * *"'), "must have five fields"],
     [cron('"0 0 30 2 *"'), "never comes"],

@@ -1,5 +1,5 @@
 import { execFileSync } from "node:child_process";
-import { mkdirSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
+import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
@@ -142,7 +142,11 @@ describe("files that are no manifests", () => {
   beforeAll(async () => {
     for (const { name, make } of BROKEN) {
       if (typeof make === "function") make(file(name));
-      else writeFileSync(file(name), make);
+      else {
+        // Whole at once: what is read of one that grows is another text.
+        writeFileSync(join(host.directory, "whole"), make);
+        renameSync(join(host.directory, "whole"), file(name));
+      }
     }
     // A folder that is called like a file is a folder like any other.
     mkdirSync(file("folder"));

@@ -122,6 +122,29 @@ describe("an archive of absurd size", () => {
     expect(await attempt(many)).toEqual({ refused: expect.stringContaining("more than 500 files") });
   });
 
+  test("too much data and too many files in several layers together, told with the limit that is set", async () => {
+    const layers = await Promise.all(
+      [0, 1, 2].map(async (at) => {
+        const files = Array.from({ length: 200 }, (_, file) => ({ name: `${at}-${file}` }));
+        await writeFile(join(root, `big-${at}.tar`), craftTar([{ name: `f${at}`, text: "x".repeat(2 << 20) }]));
+        await writeFile(join(root, `many-${at}.tar`), craftTar(files));
+        return { big: join(root, `big-${at}.tar`), many: join(root, `many-${at}.tar`) };
+      }),
+    );
+    const layout = await makeLayout(join(root, "together"), {
+      big: layers.map(({ big }) => big),
+      many: layers.map(({ many }) => many),
+    });
+    await expect(store.import(layout, "localhost/together:big", signal)).rejects.toMatchObject({
+      code: "image-invalid",
+      message: expect.stringContaining("other layers it unpacks to more than 4 MiB; the limit is 4 MiB"),
+    });
+    await expect(store.import(layout, "localhost/together:many", signal)).rejects.toMatchObject({
+      code: "image-invalid",
+      message: expect.stringContaining("other layers it holds more than 500 files; the limit is 500 files"),
+    });
+  });
+
   test("a size that the header only claims", async () => {
     expect(await attempt([{ name: "huge", size: 8_000_000_000 }])).toEqual({
       refused: expect.stringMatching(/more than 4 MiB|cut short/),

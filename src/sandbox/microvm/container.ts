@@ -109,15 +109,15 @@ async function build(
   const body = createRequest(sandbox.config, config, process, slots);
   await machine.guest.request({ type: "create", body }, signal);
   await machine.guest.refresh(signal);
-  wantAnother(ctx, sandbox, image, body);
+  wantAnother(ctx, sandbox, body);
   await ctx.records.save(files.record, { ...record, phase: "created" });
 }
 
 /** The next pod like this one may find a VM on standby. */
-function wantAnother(ctx: Context, { config }: SandboxRecord, image: string, body: CreateRequest): void {
-  if (sharedVolumes(config).length > 0) return;
+function wantAnother(ctx: Context, { config }: SandboxRecord, body: CreateRequest): void {
+  if (ctx.standbys.keep === 0 || sharedVolumes(config).length > 0) return;
   ctx.plan(config, NEVER).then(
-    (plan) => ctx.standbys.want(standbyRequest(ctx, plan, image, body)),
+    (plan) => ctx.standbys.want(standbyRequest(ctx, plan, body)),
     () => {}, // this one has come up all the same
   );
 }

@@ -35,6 +35,8 @@ export interface Context {
   /** Undefined: there is none, and none can be built. */
   readonly template: (facts: TemplateFacts, signal: AbortSignal) => Promise<Template | undefined>;
   readonly discardTemplate: (template: Template) => Promise<void>;
+  /** Path of an EROFS file with nothing in it. */
+  readonly emptyImage: () => Promise<string>;
   /** VMs that wait for pods. */
   readonly standbys: Standbys<StandbyRequest, Standby>;
   /** The filter for a container as the kernel takes it, base64; undefined: unconfined. */

@@ -12,6 +12,8 @@ export interface Dirs {
   readonly scratch: string;
   /** What disks without an image are. */
   readonly emptyDisk: string;
+  /** An EROFS file with nothing in it, which VMs rehearse with. */
+  readonly emptyImage: string;
   /** The parent of all cgroups of this root, as seen from the root of each hierarchy. */
   readonly cgroup: string;
   /** Memory and state of templates. On tmpfs wherever there is one: clones map them. */
@@ -24,6 +26,7 @@ export function driverDirs(paths: Paths): Dirs {
     boot: join(paths.lib, "microvm"),
     scratch: join(paths.lib, "scratch"),
     emptyDisk: join(paths.run, "empty-disk"),
+    emptyImage: join(paths.run, "empty-image"),
     cgroup: paths.rootId === "" ? "/gantry" : `/gantry-${paths.rootId}`,
     templates: join("/dev/shm", paths.rootId === "" ? "gantry-templates" : `gantry-templates-${paths.rootId}`),
   };

@@ -1,6 +1,7 @@
-import { truncate, writeFile } from "node:fs/promises";
+import { mkdir, rename, rmdir, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { ImageStore } from "../../image/contract.ts";
+import { makeErofs } from "../../image/erofs.ts";
 import { IMAGE_FILE_BYTES } from "../../image/limits.ts";
 import type { PodNetwork } from "../../network/contract.ts";
 import type { Clock } from "../../system/clock.ts";
@@ -140,6 +141,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     plan: async (asked, signal) => await abortable(planVm(ports, asked), signal),
     template: async (facts, signal) => await abortable(templates.get(facts), signal),
     discardTemplate: (template) => templates.discard(template),
+    emptyImage: memoised(() => makeEmptyImage(dirs.emptyImage, closing.signal)),
     seccomp: async ({ security }, capabilities, signal) =>
       security.seccomp.type === "Unconfined" ? undefined : await compileSeccomp(capabilities, signal),
     bootTimeoutMs,
@@ -279,6 +281,16 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     watch: (listener) => machines.watch((sandboxId) => listener({ sandboxId })),
     collectGarbage: (signal) => ctx.gate.alone(signal, () => collectGarbage(ctx, signal)),
   };
+}
+
+/** Made anew by every daemon. @returns its path. @throws GantryError as `makeErofs` does */
+async function makeEmptyImage(path: string, signal: AbortSignal): Promise<string> {
+  const tree = `${path}.tree`;
+  await mkdir(tree, { recursive: true, mode: 0o755 });
+  await makeErofs(tree, `${path}.new`, `sha256:${"0".repeat(64)}`, signal);
+  await rename(`${path}.new`, path);
+  await rmdir(tree);
+  return path;
 }
 
 /** Runs `work` once, whoever asks; a failure is tried again by the next. */

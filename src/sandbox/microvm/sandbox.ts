@@ -20,7 +20,7 @@ import type { SandboxRecord } from "./records.ts";
 import { refuseSandbox } from "./refusals.ts";
 import { dismantleSandbox } from "./remove.ts";
 import { checkShared, sharedVolumes } from "./share.ts";
-import { destroyStandby, standbyKey } from "./standby/build.ts";
+import { standbyKey } from "./standby/build.ts";
 import { adoptDirectory, wake } from "./standby/hand-over.ts";
 
 const ENTROPY_BYTES = 256;
@@ -78,12 +78,12 @@ async function build(
     ...{ config, createdAt: ctx.clock.now(), bootId: ctx.bootId, phase: "creating", ips: [], shape, uid },
     ...(standby === undefined ? {} : { cgroup: `${VM_CGROUP}${standby.id}` }),
   };
-  try {
-    await (standby === undefined ? createDirectory(ctx, files, draft) : adoptDirectory(ctx, standby, draft));
-  } catch (error) {
-    await (standby === undefined ? releaseVmId(uid, files.root) : destroyStandby(ctx, standby)); // nobody would know of it
-    throw error;
-  }
+  if (standby !== undefined) await adoptDirectory(ctx, standby, draft);
+  else
+    await createDirectory(ctx, files, draft).catch(async (error: unknown) => {
+      await releaseVmId(uid, files.root); // nobody would know of it
+      throw error;
+    });
   const path = cgroupOf(ctx.dirs, draft);
   const cgroup = makeVmCgroup(ctx.cgroups, path, shape, config.resources);
   const netns = standby === undefined ? pinNetns(files.net, signal) : Promise.resolve();

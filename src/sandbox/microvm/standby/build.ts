@@ -25,8 +25,7 @@ import type { Waiting } from "./pool.ts";
 export interface StandbyRequest {
   readonly key: string;
   readonly plan: VmPlan;
-  /** What a pod of that kind asked for last, to rehearse with: an image, and a container without anything of the pod's. */
-  readonly image: string;
+  /** To rehearse with: what a pod of that kind asked for last, without anything of the pod's own. */
   readonly container: CreateRequest;
 }
 
@@ -44,14 +43,14 @@ export function standbyKey(ctx: Context, plan: VmPlan): string {
 }
 
 /** @param body what the container was created with */
-export function standbyRequest(ctx: Context, plan: VmPlan, image: string, body: CreateRequest): StandbyRequest {
+export function standbyRequest(ctx: Context, plan: VmPlan, body: CreateRequest): StandbyRequest {
   const process = { ...body.process, argv: ["/.gantry-rehearsal"], env: [], cwd: "/" };
   const container: CreateRequest = {
     ...body,
     ...{ process, container: "rehearsal", image: 0, logPort: 0, stdin: "closed", tty: false, sharePidNamespace: false },
     mounts: body.mounts.filter(({ volume }) => volume === ETC_VOLUME),
   };
-  return { key: standbyKey(ctx, plan), plan, image, container };
+  return { key: standbyKey(ctx, plan), plan, container };
 }
 
 let count = 0;
@@ -123,7 +122,7 @@ async function rehearse(
   ctx: Context,
   id: string,
   files: SandboxFiles,
-  { plan, image, container }: StandbyRequest,
+  { plan, container }: StandbyRequest,
   signal: AbortSignal,
 ): Promise<void> {
   const { guest, qmp } = ctx.machines.get(id);
@@ -140,10 +139,10 @@ async function rehearse(
   const texts = SOME_FILES.map((path) => ({ path, mode: 0o644, data: Buffer.from("127.0.0.1\n") }));
   await guest.pushing(() => pushFiles(link, ETC_VOLUME, texts, false));
   const controls = { qmp: await qmp(signal), jailer: files.jailer };
-  await insertImage(controls, 0, image);
+  await insertImage(controls, 0, await ctx.emptyImage());
   await guest.request({ type: "create", body: container }, signal);
   await guest.refresh(signal);
-  // The image has no such program: all but its own steps are gone through.
+  // An empty image has no such program: all but its own steps are gone through.
   await guest.request({ type: "start", body: { container: container.container } }, signal).catch((error: unknown) => {
     if (!isRefusal(error)) throw error;
   });

@@ -6,17 +6,22 @@ import { sandboxFiles } from "../dirs.ts";
 import { handOverVmId } from "../jail/ids.ts";
 import type { SandboxRecord } from "../records.ts";
 import { untilAgentAnswers } from "../up.ts";
-import type { Standby } from "./build.ts";
+import { destroyStandby, type Standby } from "./build.ts";
 
 /**
  * Makes the directory of a standby VM that of a sandbox; they appear together with its record. What runs in it, and what
- * is mounted in it, goes along.
+ * is mounted in it, goes along. Where that fails, the VM goes.
  */
 export async function adoptDirectory(ctx: Context, standby: Standby, draft: SandboxRecord): Promise<void> {
   const [from, to] = [sandboxFiles(ctx.dirs, standby.id), sandboxFiles(ctx.dirs, draft.config.id)];
-  await ctx.records.save(from.record, draft);
+  try {
+    await ctx.records.save(from.record, draft);
+    await rename(from.root, to.root);
+  } catch (error) {
+    await destroyStandby(ctx, standby);
+    throw error;
+  }
   await handOverVmId(standby.uid, from.root, to.root);
-  await rename(from.root, to.root);
   ctx.records.forget(from.root);
 }
 

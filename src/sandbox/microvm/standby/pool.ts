@@ -42,6 +42,10 @@ export class Standbys<Request extends { readonly key: string }, Vm extends Waiti
     this.#ports = ports;
   }
 
+  get keep(): number {
+    return this.#ports.keep;
+  }
+
   /** Names of the directories of those that wait. */
   get ids(): ReadonlySet<string> {
     return new Set([...this.#waiting.values()].map(({ id }) => id));

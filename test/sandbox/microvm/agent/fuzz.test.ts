@@ -5,6 +5,7 @@ import { encodeFrame } from "../../../../src/sandbox/microvm/protocol/frames.ts"
 import { type CreateRequest, resyncFill } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import { MAX_PAYLOAD, REQUEST } from "../../../../src/sandbox/microvm/protocol/messages.ts";
 import { Client } from "./client.ts";
+import { containerRequest } from "./container-request.ts";
 import { buildSanitized, SanitizedAgent } from "./sanitized.ts";
 
 const built = { directory: "", path: "" };
@@ -116,24 +117,7 @@ const stream = fc.array(
 /** A container as the stand-ins of stubs.c understand it: uid is its exit code, gid how many lines it writes. */
 function container(name: string, argv: string, changes: Partial<CreateRequest> = {}): CreateRequest {
   const rights = { groups: [], capabilities: 0n, noNewPrivileges: true };
-  return {
-    container: name,
-    image: 0,
-    process: { argv: [argv], env: [], cwd: "/", uid: 9, gid: 100, ...rights },
-    logPort: 0,
-    stdin: "closed",
-    tty: false,
-    privileged: false,
-    readOnlyRoot: false,
-    sharePidNamespace: false,
-    mounts: [],
-    tmpfs: [],
-    maskedPaths: [],
-    readOnlyPaths: [],
-    cgroup: {},
-    rlimits: [],
-    ...changes,
-  };
+  return containerRequest(name, { argv: [argv], env: [], cwd: "/", uid: 9, gid: 100, ...rights }, changes);
 }
 
 describe("the agent under the sanitizers", () => {

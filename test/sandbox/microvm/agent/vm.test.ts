@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from "vitest";
 import type { CreateRequest, GuestProcess } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import { parseStats, parseUsage } from "../../../../src/sandbox/microvm/protocol/index.ts";
 import type { Client } from "./client.ts";
+import { containerRequest } from "./container-request.ts";
 import { Vm } from "./vm.ts";
 
 const DEFAULT_CAPABILITIES = 0xa80425fbn;
@@ -21,25 +22,13 @@ function shell(script: string, changes: Partial<GuestProcess> = {}): GuestProces
 }
 
 function container(name: string, process: GuestProcess, changes: Partial<CreateRequest> = {}): CreateRequest {
-  return {
-    container: name,
-    image: 0,
-    process,
-    logPort: 0,
-    stdin: "closed",
-    tty: false,
-    privileged: false,
-    readOnlyRoot: false,
-    sharePidNamespace: false,
-    mounts: [],
-    tmpfs: [],
+  return containerRequest(name, process, {
     maskedPaths: ["/proc/kcore", "/sys/firmware"],
     readOnlyPaths: ["/proc/sys"],
     cgroup: { "pids.max": "100" },
-    rlimits: [],
     terminationMessagePath: "/dev/termination-log",
     ...changes,
-  };
+  });
 }
 
 /** What apps wrote that are behind CRI lines: those marked P go on in the next. */
