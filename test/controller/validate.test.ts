@@ -50,7 +50,7 @@ describe("what is refused, and where", () => {
     ],
     [
       keeper("StatefulSet", "volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce]}}]"),
-      "spec.volumeClaimTemplates: persistent volume claims are not supported yet",
+      "spec.volumeClaimTemplates[0].spec.resources.requests.storage: is required (e.g. 1Gi)",
     ],
     [cron('"61 * * * *"'), 'f.yaml:5:13: error: spec.schedule: "61 * * * *" is not a schedule'],
     [cron('"* * * * * *"'), "must have five fields"],
