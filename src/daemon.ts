@@ -39,7 +39,7 @@ import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
-import { systemClock } from "./system/clock.ts";
+import { type Clock, systemClock } from "./system/clock.ts";
 import { GantryError } from "./system/errors.ts";
 import { exec } from "./system/exec.ts";
 import { createLogger, type LogLevel } from "./system/log.ts";
@@ -62,6 +62,8 @@ export interface DaemonOptions {
   readonly onLine?: (line: string) => void;
   /** Told once, when every pod that is wanted is Ready or has ended. */
   readonly onReady?: (pods: readonly PodObject[]) => void;
+  /** Default: this host's. */
+  readonly clock?: Clock;
 }
 
 /**
@@ -72,7 +74,7 @@ export interface DaemonOptions {
 export async function runDaemon(options: DaemonOptions): Promise<number> {
   // After a burst of work the heap is made as small as it can be: 15 MiB less memory for 10 % more CPU time in a burst.
   setFlagsFromString("--optimize-for-size");
-  const clock = systemClock;
+  const clock = options.clock ?? systemClock;
   const startedAt = clock.now();
   const say = options.onLine ?? (() => undefined);
   const paths = layout(options.root);

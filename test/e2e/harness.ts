@@ -15,13 +15,19 @@ import type { RuntimeClass } from "./harness/runtime-class.ts";
  * Leaving the block removes the pods, ends the daemon and fails the test when anything is left over.
  */
 export function testHost(
-  options: { readonly withImages?: boolean; readonly runtimeClass?: RuntimeClass; readonly standby?: number } = {},
+  options: {
+    readonly withImages?: boolean;
+    readonly runtimeClass?: RuntimeClass;
+    readonly standby?: number;
+    readonly daemonMain?: string;
+  } = {},
 ): TestHost {
-  const { withImages = true, runtimeClass, standby } = options;
+  const { withImages = true, runtimeClass, standby, daemonMain } = options;
   return new TestHost({
     ...(withImages ? { images: inject("images") } : {}),
     ...(runtimeClass === undefined ? {} : { runtimeClass }),
     ...(standby === undefined ? {} : { standby }),
+    ...(daemonMain === undefined ? {} : { daemonMain }),
     vm: { boot: BOOT_CACHE, templates: inject("templates") },
   });
 }

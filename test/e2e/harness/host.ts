@@ -26,6 +26,8 @@ export interface HostOptions {
   readonly images?: string;
   /** The `gantry` to run; default: the sources. */
   readonly launcher?: string;
+  /** Another program that runs the daemon, with the same flags; default: `gantry daemon`. */
+  readonly daemonMain?: string;
   /** What pods get whose manifests do not say. Default: "namespace", by not asking for anything. */
   readonly runtimeClass?: RuntimeClass;
   /** Where kernel, initramfs and templates of micro-VMs are shared with other hosts; default: its own. */
@@ -49,6 +51,7 @@ export class TestHost implements AsyncDisposable {
   readonly paths: Paths;
   readonly runtimeClass: RuntimeClass | undefined;
   readonly launcher: string | undefined;
+  readonly #daemonMain: string | undefined;
   readonly #templates: string | undefined;
   readonly #standby: number;
   daemon: DaemonProcess | undefined;
@@ -62,6 +65,7 @@ export class TestHost implements AsyncDisposable {
     this.paths = layout(this.root);
     this.runtimeClass = options.runtimeClass;
     this.launcher = options.launcher;
+    this.#daemonMain = options.daemonMain;
     this.#templates = options.vm?.templates;
     this.#standby = options.standby ?? 0;
     mkdirSync(this.manifests);
@@ -79,6 +83,7 @@ export class TestHost implements AsyncDisposable {
     const daemon = spawnDaemon(args, join(this.directory, "daemon.log"), {
       env: options.env ?? {},
       launcher: this.launcher,
+      main: this.#daemonMain,
     });
     this.daemon = daemon;
     if (options.wait === false) return daemon;

@@ -21,10 +21,10 @@ export interface CliOptions {
 }
 
 /** As src/cli/gantry and npm start do it, so that what is measured is what users have. */
-const SOURCES = [process.execPath, "--max-semi-space-size=1", MAIN] as const;
+const NODE = [process.execPath, "--max-semi-space-size=1"] as const;
 
 function commandLine(args: readonly string[], launcher: string | undefined): [string, string[]] {
-  const [command, ...rest] = launcher === undefined ? SOURCES : ([launcher] as const);
+  const [command, ...rest] = launcher === undefined ? [...NODE, MAIN] : ([launcher] as const);
   return [command, [...rest, ...args]];
 }
 
@@ -81,13 +81,18 @@ export interface DaemonProcess {
   stop(signal?: NodeJS.Signals): Promise<number>;
 }
 
+/** @param main a program of the tests that runs a daemon, instead of `gantry daemon` */
 export function spawnDaemon(
   args: readonly string[],
   logFile: string,
-  options: Pick<CliOptions, "env" | "launcher"> = {},
+  options: Pick<CliOptions, "env" | "launcher"> & { readonly main?: string | undefined } = {},
 ): DaemonProcess {
   const log = openSync(logFile, "a");
-  const [command, words] = commandLine(["daemon", ...args], options.launcher);
+  const [command, ...words] =
+    options.main === undefined
+      ? commandLine(["daemon", ...args], options.launcher).flat()
+      : [...NODE, options.main, ...args];
+  if (command === undefined) throw new Error("no command");
   const child = spawn(command, words, {
     cwd: CHECKOUT,
     env: environment(options.env),

@@ -1,0 +1,27 @@
+/** `gantry daemon` with a clock that can be put on: only the clock is another one. */
+import { rmSync } from "node:fs";
+import { parseArgs } from "node:util";
+import { runDaemon } from "../../../src/daemon.ts";
+import { SkippingClock, serveClock } from "./clock.ts";
+
+const { values } = parseArgs({
+  allowPositionals: true,
+  options: {
+    root: { type: "string", default: "" },
+    manifests: { type: "string", default: "" },
+    set: { type: "string", multiple: true, default: [] },
+  },
+});
+const clock = new SkippingClock();
+clock.advance(Number(process.env["CLOCK_AHEAD"] ?? "0"));
+const socketPath = process.env["CLOCK_SOCKET"] ?? "";
+rmSync(socketPath, { force: true });
+const server = serveClock(clock, socketPath);
+process.exitCode = await runDaemon({
+  root: values.root,
+  manifests: [values.manifests],
+  flags: Object.fromEntries(values.set.map((each) => each.split(/=(.*)/s, 2) as [string, string])),
+  stopPodsOnExit: false,
+  clock,
+});
+server.close();

@@ -1,0 +1,3 @@
+import { playCases } from "./play.ts";
+
+playCases("microvm");
