@@ -148,7 +148,11 @@ export class Harness {
 
   #volumes(): VolumeManager {
     return {
-      claims: { list: async () => [], reconcile: async () => [], remove: async () => {} },
+      claims: {
+        list: async () => [],
+        reconcile: async () => ({ notes: [], lookAt: undefined }),
+        remove: async () => {},
+      },
       prepare: async (pod, uid, lookup) => {
         const error = this.volumeErrors.shift();
         if (error !== undefined) throw error;
