@@ -80,7 +80,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const made = controllers.claims().some((claim) => keyOf(claim) === key);
       if (!made && reconciler.desired().claims.has(key)) {
         throw new GantryError("conflict", `the volume ${namespace}/${name} is claimed: its data would be lost`, {
-          hint: `Take the PersistentVolumeClaim out of its manifest first: gantry delete pvc/${name} -n ${namespace}`,
+          hint: `Take the PersistentVolumeClaim out of its manifest first: gantry delete pvc/${key}`,
         });
       }
       await parts.volumes.remove(namespace, name, new AbortController().signal);

@@ -150,6 +150,7 @@ export class Harness {
     return {
       claims: {
         list: async () => [],
+        room: async () => 0,
         reconcile: async () => ({ notes: [], lookAt: undefined }),
         remove: async () => {},
       },
