@@ -273,7 +273,7 @@ describe("a claim", () => {
     const problems = async (storage: string) =>
       shrinkProblems(parseManifestText("data.yaml", text(storage)).objects, await manager.claims.list());
     expect((await problems("16Mi")).map(formatProblem)).toEqual([
-      "data.yaml:8:16: error: spec.resources.requests.storage: 16.0 MiB are asked for, and a volume can't be made smaller: it keeps its 64.0 MiB (Ask for 64Mi or more; for a smaller volume, copy the data into one with another name.)",
+      "data.yaml:8:16: error: spec.resources.requests.storage: 16.0 MiB are asked for, and a volume can't be made smaller: it keeps its 64.0 MiB (Ask for 64Mi or more. For a smaller volume without its data, take the claim out, run 'gantry volume rm default/data', and put it back.)",
     ]);
     expect(await problems("64Mi")).toEqual([]);
   });
@@ -347,7 +347,7 @@ describe("a claim", () => {
     expect(stdout).toContain("errors=remount-ro");
     await exec("mount", ["-o", "remount,ro", hostPath]); // what the kernel does then
     expect(volumeEntries(await manager.claims.list(), wanting(makeClaim("data", "16Mi")), 2 ** 40)).toMatchObject([
-      { problem: expect.stringContaining("found an error") },
+      { problem: expect.stringContaining("lets nobody write") },
     ]);
   });
 

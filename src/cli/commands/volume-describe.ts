@@ -53,5 +53,5 @@ const MEANING: Readonly<Record<VolumeEntry["phase"], string>> = {
   Pending: "made when a pod first needs it",
   Bound: "a manifest claims it",
   Released: "no manifest claims it; a claim of this name gets its data back",
-  Lost: "its data is missing",
+  Lost: "put its file back from a copy, or begin anew: take its claim out, 'gantry volume rm' it, put the claim back",
 };

@@ -20,7 +20,7 @@ export function volumeEntries(
     const claim = claims.get(key);
     const requested = claim === undefined ? undefined : requestedBytes(claim.spec);
     const problem =
-      lost ??
+      (lost === undefined || volume.pods.length === 0 ? lost : `${lost}; ${RESCUE}`) ??
       (failed ? FAILED : requested === undefined ? keptFor(volume, doubt) : sizeProblem(volume, requested, freeBytes));
     const phase = lost !== undefined ? "Lost" : claim === undefined ? "Released" : "Bound";
     // A round that is to come forgets that it was gone.
@@ -31,7 +31,9 @@ export function volumeEntries(
 }
 
 const FAILED =
-  "its file system found an error in itself, and lets nobody write: once no pod has it any more, it is checked and mended before the next mount";
+  "its file system met an error (it is damaged, or the host's disk is full) and lets nobody write: once no pod has it any more, it is checked and mended before the next mount";
+
+const RESCUE = "the pods that have it may still see it: copy what is in it before they end";
 
 /** Why a volume that would go by its policy is kept. */
 function keptFor({ reclaimPolicy }: Pick<ClaimVolume, "reclaimPolicy">, doubt: string | undefined): string | undefined {

@@ -28,7 +28,7 @@ export function shrinkProblems(
         place: placeOfField(loaded, FIELD),
         field: FIELD,
         message: shrinkText(wanted, capacity),
-        hint: `Ask for ${capacity / 2 ** 20}Mi or more; for a smaller volume, copy the data into one with another name.`,
+        hint: `Ask for ${capacity / 2 ** 20}Mi or more. For a smaller volume without its data, take the claim out, run 'gantry volume rm ${namespace}/${name}', and put it back.`,
         object: identityOf(object),
       },
     ];

@@ -1,6 +1,7 @@
 import { mkdir, rm, rmdir, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { isDeepStrictEqual } from "node:util";
+import { formatBytes } from "../../bytes.ts";
 import { isForOnePod, isReadOnly, reclaimPolicyOf, requestedBytes } from "../../manifest/claim.ts";
 import type { PersistentVolumeClaim } from "../../manifest/index.ts";
 import type { Clock } from "../../system/clock.ts";
@@ -219,7 +220,11 @@ export class ClaimStore implements ClaimVolumes {
       await save(); // whatever comes of the growth, it is claimed again
       if (wanted <= bytes) return;
       if (await growImage(files.image, files.mount, wanted, signal)) {
-        tell("Normal", "FileSystemResizeSuccessful", `the volume has grown from ${bytes} to ${wanted} bytes`);
+        tell(
+          "Normal",
+          "FileSystemResizeSuccessful",
+          `the volume has grown from ${formatBytes(bytes)} to ${formatBytes(wanted)}`,
+        );
         bytes = wanted;
         await save();
       } else tell("Normal", "FileSystemResizePending", "the volume grows when no pod has it any more");
@@ -243,7 +248,11 @@ export class ClaimStore implements ClaimVolumes {
     if (clock.now() < due) {
       if (volume.goneSince === undefined) {
         const at = new Date(due).toISOString().slice(0, 19);
-        tell("Normal", "VolumeReleased", `no manifest claims the volume any more: it is removed at ${at}Z`);
+        tell(
+          "Normal",
+          "VolumeReleased",
+          `no manifest claims the volume any more: by its reclaim policy Delete it is removed at ${at}Z, unless it is claimed again`,
+        );
       }
       return due;
     }
