@@ -228,7 +228,7 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       expect(await inside("second", "cat /v/file; echo more >> /v/file")).toBe("kept\n");
       expect(await inside("holder", "cat /v/file")).toBe("kept\nmore\n");
       const busy = await host.gantry("volume", "rm", "data");
-      expect([busy.code, busy.stderr]).toEqual([1, expect.stringMatching(/is claimed.*\n.*gantry delete pvc\/data/)]);
+      expect([busy.code, busy.stderr]).toEqual([1, expect.stringMatching(/is claimed.*\n.*gantry delete pvc\/default\/data/)]);
 
       await remove("second");
       expect(await host.gantry("delete", "pvc/data")).toMatchObject({
