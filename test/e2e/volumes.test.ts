@@ -128,7 +128,7 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       await host.gantry("exec", "parts", "--", "kill", "1");
       const waiting = (pod: PodView) => pod.status.containerStatuses[0]?.state.waiting?.reason ?? "";
       const held = await host.waitFor("parts", (pod) => waiting(pod) === "CreateContainerError", "held", 60_000);
-      expect(held.status.containerStatuses[0]?.state.waiting?.message).toMatch(/of\/parts/);
+      expect(held.status.containerStatuses[0]?.state.waiting?.message).toMatch(/subPath "of\/parts" of .* lead/);
       await remove("parts");
     });
   });
@@ -228,7 +228,10 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       expect(await inside("second", "cat /v/file; echo more >> /v/file")).toBe("kept\n");
       expect(await inside("holder", "cat /v/file")).toBe("kept\nmore\n");
       const busy = await host.gantry("volume", "rm", "data");
-      expect([busy.code, busy.stderr]).toEqual([1, expect.stringMatching(/is claimed.*\n.*gantry delete pvc\/default\/data/)]);
+      expect([busy.code, busy.stderr]).toEqual([
+        1,
+        expect.stringMatching(/is claimed.*\n.*gantry delete pvc\/default\/data/),
+      ]);
 
       await remove("second");
       expect(await host.gantry("delete", "pvc/data")).toMatchObject({
