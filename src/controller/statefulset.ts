@@ -19,6 +19,7 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
   const partition = rolls ? (spec.updateStrategy.rollingUpdate?.partition ?? 0) : 0;
   const before = byHash.get(hashIn(metadata.name, current)) ?? update;
   const deeds: Deed[] = [...kept];
+  const made: number[] = [];
   const drop = ({ key }: PodView): void => void deeds.push({ type: "drop", kind: "Pod", key });
   const healthy = (pod: PodView): boolean => isActive(pod) && isAvailable(pod, spec.minReadySeconds, now);
   const inOrder = spec.podManagementPolicy === "OrderedReady";
@@ -29,6 +30,7 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
       const pod = byOrdinal.get(ordinal);
       if (pod === undefined) {
         const revision = ordinal >= partition ? update : before;
+        made.push(ordinal);
         deeds.push({ type: "put", child: makePod(me, ordinal, revision.data.template, hashOfRevision(revision)) });
       } else if (!pod.deleting && !isActive(pod)) drop(pod);
       else if (!pod.deleting && !healthy(pod) && rolls && ordinal >= partition && hashOf(pod) !== hash) {
@@ -58,9 +60,8 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
       if (hashOf(pod) !== hash || !healthy(pod)) return;
     }
   };
-  // Before the pods that mount them.
-  deeds.push(...claimsOf(me, end, claims, new Set(byOrdinal.keys())));
   const settled = fill();
+  deeds.push(...claimsOf(me, end, claims, new Set([...byOrdinal.keys(), ...made])));
   if ((settled || !inOrder) && shrink() && settled && rolls) roll();
 
   const active = pods.filter(isActive);
@@ -143,8 +144,7 @@ function claimsOf(
         ? [Number(key.slice(prefix.length))]
         : [],
     );
-    const wanted = Array.from({ length: end - start }, (_, at) => start + at);
-    const ordinals = [...new Set([...wanted, ...kept])].sort((a, b) => a - b);
+    const ordinals = [...new Set([...withPod, ...kept])].sort((a, b) => a - b);
     return ordinals.map((ordinal): Deed => {
       const beyond = ordinal < start || ordinal >= end;
       if (beyond && whenScaled === "Delete" && !withPod.has(ordinal))

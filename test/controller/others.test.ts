@@ -76,6 +76,7 @@ describe("StatefulSet", () => {
     test("are kept when the set becomes smaller, and grow with their template", () => {
       const lab = new Lab();
       lab.write(claiming("replicas: 2"));
+      expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0"]); // in order, as its pods
       lab.settle();
       lab.write(claiming("replicas: 1"));
       lab.settle();
