@@ -117,7 +117,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
   });
   ends.defer(() => images.close());
-  const volumes = createVolumeManager({ paths, log });
+  const volumes = createVolumeManager({
+    ...{ paths, log, clock },
+    deleteAfterMs: config.volumes.deleteAfterSeconds * 1000,
+    hasEnded: (uid) => supervisor.get(uid)?.stage === "completed",
+  });
   const network = createPodNetwork({ paths, config, log, exec });
   const namespaceDriver = createNamespaceDriver({
     paths,
@@ -230,6 +234,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     stop.signal,
   );
   ends.defer(() => disk.end());
+  const claimKeeper = keepClaims({
+    ...{ volumes: volumes.claims, reconciler, supervisor, clock, log },
+    event: events.record,
+  });
   const api = createApiServer({
     backend: createBackend({
       supervisor,
@@ -239,6 +247,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       images,
       store,
       volumes: volumes.claims,
+      claimProblems: claimKeeper.problems,
       writer: createManifestWriter(config.manifests),
       driverFor,
       watchEvents: events.watch,
@@ -292,9 +301,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
-  ends.defer(
-    keepClaims({ volumes: volumes.claims, reconciler, supervisor, event: events.record, clock, log }, stop.signal),
-  );
+  claimKeeper.start(stop.signal);
+  ends.defer(() => claimKeeper.end());
   updater.start();
   ends.defer(
     keepTrust(

@@ -20,6 +20,7 @@ export function defaultConfig(paths: Paths): Config {
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
     trust: { imports: "accept" },
     update: { intervalSeconds: 3600, deadlineSeconds: 300, settleSeconds: 10 },
+    volumes: { deleteAfterSeconds: 3600 },
     gc: {
       intervalSeconds: 300,
       highPercent: 85,

@@ -139,6 +139,16 @@ const update = z.strictObject({
   settleSeconds: z.int().min(0).max(600).describe("How long it must have been running and ready to count as good."),
 });
 
+const volumes = z.strictObject({
+  deleteAfterSeconds: z
+    .int()
+    .min(0)
+    .max(365 * 86_400)
+    .describe(
+      "How long the volume of a claim with the reclaim policy Delete is kept after the claim is out of all manifests.",
+    ),
+});
+
 /** As text in the environment, too: url=…,root=… */
 const tuf = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: "must be an http(s) URL" }),
@@ -271,6 +281,7 @@ export const configSchema = z.strictObject({
     message: "must not be above gc.highPercent",
   }),
   update,
+  volumes,
   microvm: microvm.refine(machineFits, MISFIT),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
@@ -291,6 +302,7 @@ export const layerSchema = z.strictObject({
   trust: trust.partial().optional(),
   gc: gc.partial().optional(),
   update: update.partial().optional(),
+  volumes: volumes.partial().optional(),
   microvm: microvm
     .partial()
     .extend({ templates: microvm.shape.templates.partial().optional() })

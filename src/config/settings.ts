@@ -53,6 +53,7 @@ const fromText: Readonly<Record<string, FromText>> = {
   "update.intervalSeconds": number,
   "update.deadlineSeconds": number,
   "update.settleSeconds": number,
+  "volumes.deleteAfterSeconds": number,
   "trust.default": word,
   "trust.imports": word,
   "trust.tuf": map,

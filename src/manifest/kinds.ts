@@ -44,8 +44,9 @@ const FOREIGN: Readonly<Record<string, string>> = {
   Ingress: "publish a port of the pod with hostPort",
   Namespace: "namespaces need no manifest: write metadata.namespace in the objects",
   ReplicationController: "write a Deployment",
-  PersistentVolume: "write a PersistentVolumeClaim: its volume is made by itself",
-  StorageClass: "remove it: a PersistentVolumeClaim needs none here",
+  PersistentVolume:
+    "write a PersistentVolumeClaim, whose volume is made by itself; for a directory of this host, a hostPath volume",
+  StorageClass: "remove it; storageClassName: gantry-retain or gantry-delete in a claim says what becomes of its data",
   ServiceAccount: "pods here talk to no API server: remove it",
   Role: "pods here talk to no API server: remove it",
   RoleBinding: "pods here talk to no API server: remove it",

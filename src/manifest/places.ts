@@ -16,10 +16,11 @@ export function placesOf(object: ManifestObject, locate: (path: FieldPath) => Pl
 
 /**
  * Names may be taken and ports used; classes, images, files, ConfigMaps and Secrets may be absent; a class may be one
- * that cannot give what is asked for.
+ * that cannot give what is asked for; a volume may be larger than its claim.
  */
 function fieldsOf(object: ManifestObject): FieldPath[] {
   const name: FieldPath = ["metadata", "name"];
+  if (object.kind === "PersistentVolumeClaim") return [name, ["spec", "resources", "requests", "storage"]];
   const described = describedPod(object);
   const own: FieldPath[] = object.kind === "Pod" ? [name] : [name, ["spec", "selector"]];
   if (described === undefined) return [name];

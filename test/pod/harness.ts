@@ -148,7 +148,12 @@ export class Harness {
 
   #volumes(): VolumeManager {
     return {
-      claims: { list: async () => [], reconcile: async () => [], remove: async () => {} },
+      claims: {
+        list: async () => [],
+        room: async () => 0,
+        reconcile: async () => ({ notes: [], lookAt: undefined }),
+        remove: async () => {},
+      },
       prepare: async (pod, uid, lookup) => {
         const error = this.volumeErrors.shift();
         if (error !== undefined) throw error;

@@ -18,6 +18,7 @@ import { readySandbox } from "./sandbox.ts";
 import { sharedVolumes } from "./share.ts";
 import { allocateSlots, imageSlots } from "./slots.ts";
 import { standbyRequest } from "./standby/build.ts";
+import { explainSubPath } from "./subpath-error.ts";
 import { provideVolumes } from "./volumes.ts";
 
 /** See SandboxDriver.createContainer. */
@@ -107,7 +108,9 @@ async function build(
   await configured;
   await provideVolumes(ctx, sandbox, config, signal);
   const body = createRequest(sandbox.config, config, process, slots);
-  await machine.guest.request({ type: "create", body }, signal);
+  await machine.guest.request({ type: "create", body }, signal).catch((error: unknown) => {
+    throw explainSubPath(error, config);
+  });
   await machine.guest.refresh(signal);
   wantAnother(ctx, sandbox, body);
   await ctx.records.save(files.record, { ...record, phase: "created" });
