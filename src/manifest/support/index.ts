@@ -88,13 +88,18 @@ function walk(fields: Readonly<Record<string, AnyRule>>, value: unknown, path: F
 }
 
 function apply(rule: AnyRule, value: unknown, path: FieldPath, issues: Issue[]): void {
-  if (typeof rule === "function") judge(rule(value), value, path, issues);
-  else if (typeof rule === "string") return;
-  else if ("fields" in rule) walk(rule.fields, value, path, issues);
+  if (typeof rule === "string") return;
+  if ("fields" in rule) walk(rule.fields, value, path, issues);
+  else if ("values" in rule) judge(isOneOf(rule.values, value) ? "supported" : rule.otherwise, value, path, issues);
   else if ("keys" in rule) {
     for (const [key, inner] of isRecord(value) ? Object.entries(value) : [])
-      judge(rule.keys(key), inner, [...path, key], issues);
+      judge(rule.keys.includes(key) ? "supported" : rule.otherwise(key), inner, [...path, key], issues);
   } else judge(rule, value, path, issues);
+}
+
+/** The value, or every one in the list. */
+function isOneOf(values: readonly unknown[], value: unknown): boolean {
+  return Array.isArray(value) ? value.every((one) => values.includes(one)) : values.includes(value);
 }
 
 function judge(verdict: Verdict, value: unknown, path: FieldPath, issues: Issue[]): void {

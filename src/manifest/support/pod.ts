@@ -4,23 +4,25 @@ import { claimSpecRules } from "./claim.ts";
 import { appArmorProfile, containerRules, seccompProfile, seLinuxOptions, windowsOptions } from "./container.ts";
 import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
-/** metadata; what only a server writes is gone before. */
+export const serverWrites = noEffect("Gantry sets it itself");
+
+/** metadata; what only a server writes is taken out of an object before, with the same warning: server-fields.ts. */
 export const metadataRules: Fields<ObjectMeta> = {
   annotations: "supported",
-  creationTimestamp: "supported",
-  deletionGracePeriodSeconds: "supported",
-  deletionTimestamp: "supported",
+  creationTimestamp: serverWrites,
+  deletionGracePeriodSeconds: serverWrites,
+  deletionTimestamp: serverWrites,
   finalizers: noApiServer,
   generateName: noEffect("the object has a name"),
-  generation: "supported",
+  generation: serverWrites,
   labels: "supported",
-  managedFields: "supported",
+  managedFields: serverWrites,
   name: "supported",
   namespace: "supported",
   ownerReferences: noApiServer,
-  resourceVersion: "supported",
-  selfLink: "supported",
-  uid: "supported",
+  resourceVersion: serverWrites,
+  selfLink: serverWrites,
+  uid: serverWrites,
 };
 
 /** metadata of a template: the pods get names of their own, in the namespace of whoever makes them. */
