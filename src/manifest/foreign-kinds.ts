@@ -101,10 +101,15 @@ export function customGroupOf(apiVersion: unknown): string | undefined {
   return !group.includes(".") || /^[a-z]+(\.authorization)?\.k8s\.io$/.test(group) ? undefined : group;
 }
 
+/** A kustomization.yaml may leave out what it is. */
+const KUSTOMIZE_LISTS: readonly string[] = ["resources", "bases", "patches", "components", "configMapGenerator"];
+
 /** Files of the tools around Kubernetes that are no manifests themselves: what makes manifests of them. */
 export function toolFile(value: Readonly<Record<string, unknown>>): { message: string; hint: string } | undefined {
   const { apiVersion, kind } = value;
-  if (typeof apiVersion === "string" && apiVersion.startsWith("kustomize.config.k8s.io/"))
+  const kustomize = typeof apiVersion === "string" && apiVersion.startsWith("kustomize.config.k8s.io/");
+  const withoutHead = apiVersion === undefined && kind === undefined;
+  if (kustomize || (withoutHead && KUSTOMIZE_LISTS.some((name) => Array.isArray(value[name]))))
     return {
       message: "this is a file for kustomize, not a manifest",
       hint: "build it, and give what comes out: kubectl kustomize DIR | gantry validate -",
@@ -114,7 +119,7 @@ export function toolFile(value: Readonly<Record<string, unknown>>): { message: s
   if (kind === "Config" && apiVersion === "v1" && Object.hasOwn(value, "clusters"))
     return { message: "this is a kubeconfig, not a manifest", hint: "keep it out of this folder" };
   if (kind !== undefined) return undefined;
-  if (isRecord(value["services"]) && apiVersion === undefined)
+  if (isRecord(value["services"]) && withoutHead)
     return {
       message: "this is a Compose file, not a manifest",
       hint: "kompose convert makes manifests of it",

@@ -55,13 +55,19 @@ export function kindOf(value: unknown): KindOf {
     return wrong(
       [],
       `a manifest is an object with apiVersion and kind, not ${show(value)}`,
-      "start with 'apiVersion: v1'",
+      Array.isArray(value)
+        ? "separate objects with '---', or make them the items of a List"
+        : "start with 'apiVersion: v1'",
     );
   const { kind, apiVersion } = value;
   const tool = toolFile(value);
   if (tool !== undefined) return wrong([], tool.message, tool.hint);
   if (kind === undefined) {
     const near = nearestName("kind", Object.keys(value));
+    if (near === undefined && apiVersion === undefined) {
+      const hint = "start it with apiVersion and kind; a file of another kind belongs in another folder";
+      return wrong([], "this is no manifest: it has neither apiVersion nor kind", hint);
+    }
     return wrong(
       ["kind"],
       "is required",
@@ -93,7 +99,10 @@ function otherKind(kind: string, value: Readonly<Record<string, unknown>>): Kind
     const message = `${kind} has no effect: ${foreign.noEffect}`;
     return { type: "without-effect", issue: { severity: "warning", path: ["kind"], message, hint: foreign.hint } };
   }
-  if (foreign !== undefined) return wrong(["kind"], `kind ${kind} is not supported`, foreign.hint);
+  if (foreign !== undefined) return wrong(["kind"], `${kind} is not supported`, foreign.hint);
+  const item = kind.endsWith("List") ? kind.slice(0, -"List".length) : "";
+  if (Object.hasOwn(SUPPORTED, item))
+    return wrong(["kind"], `${kind} is not supported`, "write 'kind: List', and apiVersion and kind in each item");
   const near = nearestName(kind, ALL_KINDS);
   const known = Object.keys(SUPPORTED).join(", ");
   return wrong(

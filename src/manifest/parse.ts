@@ -132,7 +132,11 @@ export function check(value: unknown): {
     const all = [...issuesOf(parsed.error, kind.schema, clean), ...issues];
     return { object: undefined, issues: isSecret(value) ? all.map(withoutValue) : all };
   }
-  const all = [...validate(parsed.data), ...supportIssues(parsed.data.kind, clean), ...issues];
+  const wrong = validate(parsed.data);
+  // What is wrong anyhow need not be said to be unsupported, too.
+  const said = new Set(wrong.map(({ path }) => fieldName(path)));
+  const unsupported = supportIssues(parsed.data.kind, clean).filter(({ path }) => !said.has(fieldName(path)));
+  const all = [...wrong, ...unsupported, ...issues];
   const object = all.some((issue) => issue.severity === "error") ? undefined : finished(parsed.data);
   return { object, issues: all };
 }

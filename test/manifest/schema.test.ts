@@ -14,7 +14,7 @@ import {
   service,
   statefulSet,
 } from "../../src/manifest/schema/index.ts";
-import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-issues.ts";
+import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-schema.ts";
 
 type Schema = Parameters<typeof unwrap>[0];
 

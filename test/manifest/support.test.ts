@@ -15,7 +15,7 @@ import {
 } from "../../src/manifest/schema/index.ts";
 import { SUPPORT } from "../../src/manifest/support/index.ts";
 import type { AnyRule } from "../../src/manifest/support/rules.ts";
-import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-issues.ts";
+import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-schema.ts";
 
 type Schema = Parameters<typeof unwrap>[0];
 

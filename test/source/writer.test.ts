@@ -120,6 +120,12 @@ describe("apply", () => {
 
   it.each([
     ["nothing valid", podText("a").replace("image", "imgae"), undefined, "did you mean 'image'?"],
+    [
+      "nothing that has an effect",
+      "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n",
+      undefined,
+      "Namespace has no effect",
+    ],
     ["no object at all", "# nothing\n", undefined, "there is no manifest in it"],
     ["an object twice", `${podText("a")}---\n${podText("a")}`, undefined, "Pod default/a is there twice"],
     ["a path as a name", podText("n"), "../n.yaml", "is no name for a manifest file"],

@@ -103,9 +103,10 @@ function isOneOf(values: readonly unknown[], value: unknown): boolean {
 }
 
 function judge(verdict: Verdict, value: unknown, path: FieldPath, issues: Issue[]): void {
-  // What only says "no" asks for nothing.
+  // What only says "no" asks for nothing, as charts write it: false, "", [] and, where nothing is made of it, {}.
   if (verdict === "supported" || value === false || value === "" || (Array.isArray(value) && value.length === 0))
     return;
+  if ("warning" in verdict && isRecord(value) && Object.keys(value).length === 0) return;
   if ("warning" in verdict) issues.push({ severity: "warning", path, message: verdict.warning, atKey: true });
   else issues.push({ severity: "error", path, message: verdict.refused, hint: "remove it", atKey: true });
 }

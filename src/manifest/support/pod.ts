@@ -50,7 +50,7 @@ const securityContext: Fields<PodSecurityContext> = {
 
 const foreign = { refused: "Gantry does not mount volumes of storage systems; mount it on the host and use hostPath" };
 
-const noToken = { refused: "pods here talk to no API server, so there is none to project; leave the source out" };
+const noToken = { refused: "pods here talk to no API server, so there is none to project" };
 
 const volumes: Fields<Volume> = {
   awsElasticBlockStore: foreign,
@@ -91,7 +91,9 @@ const volumes: Fields<Volume> = {
           downwardAPI: "supported",
           podCertificate: noToken,
           secret: "supported",
-          serviceAccountToken: noToken,
+          serviceAccountToken: {
+            refused: `${noToken.refused}; the volume kube-api-access-… of an exported pod goes as a whole`,
+          },
         },
       },
     },
@@ -126,20 +128,20 @@ export const podSpecRules: Fields<PodSpec> = {
   nodeSelector: oneNode,
   os: { fields: { name: only(["linux"], "Gantry runs Linux containers only") } },
   overhead: { refused: "overhead is not supported yet" },
-  preemptionPolicy: oneNode,
-  priority: oneNode,
+  preemptionPolicy: { values: ["PreemptLowerPriority"], otherwise: oneNode },
+  priority: { values: [0], otherwise: oneNode },
   priorityClassName: oneNode,
   readinessGates: noApiServer,
   resourceClaims: later("resource claims"),
   resources: { refused: "resources of a whole pod are not supported yet; set them in the containers" },
   restartPolicy: "supported",
   runtimeClassName: "supported",
-  schedulerName: oneNode,
+  schedulerName: { values: ["default-scheduler"], otherwise: oneNode },
   schedulingGates: { refused: "nothing here would ever open a scheduling gate" },
   schedulingGroup: oneNode,
   securityContext: { fields: securityContext },
-  serviceAccount: noApiServer,
-  serviceAccountName: noApiServer,
+  serviceAccount: { values: ["default"], otherwise: noApiServer },
+  serviceAccountName: { values: ["default"], otherwise: noApiServer },
   setHostnameAsFQDN: { refused: "setHostnameAsFQDN is not supported yet" },
   shareProcessNamespace: "supported",
   subdomain: { refused: "subdomain is not supported yet" },
