@@ -115,7 +115,9 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     const { object: pod, loaded } = candidate;
     const runtime = resolveRuntime(pod, runtimeClasses, context);
     if (typeof runtime === "string") {
-      const known = [...context.drivers, ...runtimeClasses.keys()].join(", ");
+      const known = [...context.drivers, ...runtimeClasses.keys()]
+        .filter((name) => name !== pod.spec.runtimeClassName)
+        .join(", ");
       const hint = `Use one of: ${known}; or add a RuntimeClass manifest, and its handler to runtime.handlers in the config.`;
       withhold(candidate, "spec.runtimeClassName", runtime, hint);
       continue;

@@ -74,13 +74,22 @@ async function missingPaths({ spec }: Pod): Promise<Finding[]> {
     (spec.volumes ?? []).map(async ({ hostPath }, at): Promise<Finding[]> => {
       if (hostPath === undefined || hostPath.type.endsWith("OrCreate")) return [];
       if (await exists(hostPath.path)) return [];
-      const hint = "make it, or use type DirectoryOrCreate or FileOrCreate";
       return [
-        { field: `spec.volumes[${at}].hostPath.path`, message: `'${hostPath.path}' does not exist on this host`, hint },
+        {
+          field: `spec.volumes[${at}].hostPath.path`,
+          message: `'${hostPath.path}' does not exist on this host`,
+          hint: pathHint(hostPath.type),
+        },
       ];
     }),
   );
   return findings.flat();
+}
+
+function pathHint(type: string): string {
+  if (type === "") return "make it, or use type DirectoryOrCreate or FileOrCreate";
+  if (type === "Directory" || type === "File") return `make it, or use type ${type}OrCreate`;
+  return "the pod waits until it is there";
 }
 
 async function exists(path: string): Promise<boolean> {

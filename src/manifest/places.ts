@@ -42,10 +42,18 @@ function fieldsOfPod(pod: Pod): FieldPath[] {
       }
     }
   }
-  for (const [at, { hostPath, configMap, secret, persistentVolumeClaim }] of (spec.volumes ?? []).entries()) {
+  for (const [at, { hostPath, configMap, secret, persistentVolumeClaim, projected }] of (
+    spec.volumes ?? []
+  ).entries()) {
     if (hostPath !== undefined) fields.push(["spec", "volumes", at, "hostPath", "path"]);
     if (configMap !== undefined) fields.push(["spec", "volumes", at, "configMap", "name"]);
     if (secret !== undefined) fields.push(["spec", "volumes", at, "secret", "secretName"]);
+    for (const [n, source] of (projected?.sources ?? []).entries()) {
+      if (source.configMap !== undefined)
+        fields.push(["spec", "volumes", at, "projected", "sources", n, "configMap", "name"]);
+      if (source.secret !== undefined)
+        fields.push(["spec", "volumes", at, "projected", "sources", n, "secret", "name"]);
+    }
     if (persistentVolumeClaim !== undefined) fields.push(["spec", "volumes", at, "persistentVolumeClaim", "claimName"]);
   }
   return fields;

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { loadConfig } from "../../config/index.ts";
-import type { LoadedObject, Problem } from "../../manifest/index.ts";
+import { byPosition, type LoadedObject, type Problem } from "../../manifest/index.ts";
 import { isGantryError } from "../../system/errors.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -31,11 +31,11 @@ export const validate: CommandSpec = {
 async function run({ args, flags, context }: Call): Promise<number> {
   const { out } = context;
   const manifests = await readManifests(args, (await loadConfig({ paths: context.paths })).runtime.handlers);
-  const problems: Problem[] = [
+  const problems: Problem[] = byPosition([
     ...manifests.problems,
     ...missingReferences(manifests.objects, await inTheFolder(context)),
     ...(await hostProblems(manifests.objects, context)),
-  ];
+  ]);
   const errors = problems.filter(({ severity }) => severity === "error").length;
   const failed = errors > 0 || (flags.on("strict") && problems.length > 0);
   if (out.format === "json" || out.format === "yaml") {

@@ -1,12 +1,10 @@
 /** What Gantry does with the fields of a container. */
 import type { Container, Lifecycle, ResourceRequirements, SecurityContext } from "../schema/index.ts";
-import { type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
+import { type ByKey, type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
 
-const RESOURCES: readonly string[] = ["cpu", "memory"];
-
-const resourceKeys = {
-  keys: (key: string): Verdict =>
-    RESOURCES.includes(key) ? "supported" : { refused: `the resource ${key} is not supported yet; cpu and memory are` },
+const resourceKeys: ByKey = {
+  keys: ["cpu", "memory"],
+  otherwise: (key) => ({ refused: `the resource ${key} is not supported yet; cpu and memory are` }),
 };
 
 const resources: Fields<ResourceRequirements> = {

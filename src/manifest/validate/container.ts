@@ -108,7 +108,10 @@ function validateResources(container: Container, path: FieldPath, report: Report
     for (const [resource, quantity] of Object.entries(quantities ?? {})) {
       if ((parseQuantity(quantity) ?? 0) < 0)
         report([...path, "resources", list, resource], `${quantity} must not be negative`);
-      if (!/^(cpu|memory|ephemeral-storage|hugepages-.+)$/.test(resource) && !resource.includes("/")) {
+      // What is not requested is the limit, and was said there.
+      const ofLimits = list === "requests" && limits?.[resource] === quantity;
+      if (!ofLimits && resource === "memory") validateMemory(quantity, [...path, "resources", list, resource], report);
+      if (!ofLimits && !/^(cpu|memory|ephemeral-storage|hugepages-.+)$/.test(resource) && !resource.includes("/")) {
         const near = nearestName(resource, ["cpu", "memory", "ephemeral-storage"]);
         report(
           [...path, "resources", list, resource],
@@ -128,6 +131,19 @@ function validateResources(container: Container, path: FieldPath, report: Report
       );
     }
   }
+}
+
+/** Bytes; no process runs in less than a few pages of memory. */
+const LEAST_MEMORY = 64 * 1024;
+
+/** Units that were forgotten or mixed up with those of the CPU. The API server lets them pass; no container would start. */
+function validateMemory(quantity: string, at: FieldPath, report: Report): void {
+  const bytes = parseQuantity(quantity) ?? 0;
+  const [number] = /^\d+(\.\d+)?/.exec(quantity) ?? [];
+  const hint = number === undefined ? undefined : `did you mean ${number}Mi?`;
+  if (!Number.isInteger(bytes)) report(at, `${quantity} of memory is a fraction of a byte`, hint);
+  else if (at.includes("limits") && bytes > 0 && bytes < LEAST_MEMORY)
+    report(at, `${quantity} is ${bytes} bytes: nothing runs in that little memory`, hint);
 }
 
 function validateSecurity(container: Container, path: FieldPath, report: Report): void {
