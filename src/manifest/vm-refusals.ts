@@ -1,6 +1,7 @@
 /** What a manifest asks for that a virtual machine of its own cannot give to a pod. Pure. */
+import { APP_ARMOR_ANNOTATION, profileIn } from "./app-armor.ts";
 import type { FieldPath } from "./issue.ts";
-import type { Pod } from "./schema/index.ts";
+import type { Pod, PodSecurityContext, SecurityContext } from "./schema/index.ts";
 
 export interface VmRefusal {
   readonly path: FieldPath;
@@ -20,8 +21,11 @@ const DEVICES: Readonly<Record<string, string>> = {
   BlockDevice: "its kernel does not know the host's devices",
 };
 
+/** AppArmor and SELinux: fields of the pod or of a container. */
+const POLICY_OF_HOST = "the policy is in the host's kernel, and its own is another one";
+
 /** In the order of the fields. What only the host knows, such as what a hostPath without a type is, the driver refuses. */
-export function vmRefusals({ spec }: Pod): VmRefusal[] {
+export function vmRefusals({ metadata, spec }: Pod): VmRefusal[] {
   const refusals: VmRefusal[] = [];
   const refuse = (path: FieldPath, why: string): void => {
     refusals.push({ path, message: `is not possible in a micro-VM: ${why}` });
@@ -30,6 +34,17 @@ export function vmRefusals({ spec }: Pod): VmRefusal[] {
     if (spec[field] === true)
       refuse(["spec", field], `a micro-VM has a kernel of its own and cannot share the host's ${what}`);
   }
+  const refusePolicies = (context: SecurityContext | PodSecurityContext | undefined, base: FieldPath): void => {
+    const { appArmorProfile, seLinuxOptions } = context ?? {};
+    if (appArmorProfile !== undefined && appArmorProfile.type !== "Unconfined")
+      refuse([...base, "appArmorProfile"], POLICY_OF_HOST);
+    if (Object.values(seLinuxOptions ?? {}).some(Boolean)) refuse([...base, "seLinuxOptions"], POLICY_OF_HOST);
+  };
+  for (const [annotation, text] of Object.entries(metadata.annotations ?? {})) {
+    if (annotation.startsWith(APP_ARMOR_ANNOTATION) && profileIn(text)?.type !== "Unconfined")
+      refuse(["metadata", "annotations", annotation], POLICY_OF_HOST);
+  }
+  refusePolicies(spec.securityContext, ["spec", "securityContext"]);
   const ofHost = new Set<string>();
   for (const [at, { name, hostPath }] of (spec.volumes ?? []).entries()) {
     if (hostPath === undefined) continue;
@@ -40,6 +55,7 @@ export function vmRefusals({ spec }: Pod): VmRefusal[] {
   for (const list of ["initContainers", "containers"] as const) {
     for (const [at, { securityContext, volumeMounts = [] }] of (spec[list] ?? []).entries()) {
       const base = ["spec", list, at];
+      refusePolicies(securityContext, [...base, "securityContext"]);
       if (securityContext?.privileged === true)
         refuse(
           [...base, "securityContext", "privileged"],

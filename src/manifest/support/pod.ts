@@ -1,7 +1,7 @@
 /** What Gantry does with the fields of a pod, outside its containers. */
 import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
-import { appArmorProfile, containerRules, seccompProfile, seLinuxOptions, windowsOptions } from "./container.ts";
+import { containerRules, windowsOptions } from "./container.ts";
 import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
 /** metadata; what only a server writes is gone before. */
@@ -31,17 +31,17 @@ export const templateMetadataRules: Fields<TemplateMeta> = {
 };
 
 const securityContext: Fields<PodSecurityContext> = {
-  appArmorProfile,
+  appArmorProfile: "supported",
   fsGroup: "supported",
   fsGroupChangePolicy: "supported",
   runAsGroup: "supported",
   runAsNonRoot: "supported",
   runAsUser: "supported",
-  seLinuxChangePolicy: seLinuxOptions,
-  seLinuxOptions,
-  seccompProfile,
+  seLinuxChangePolicy: "supported",
+  seLinuxOptions: "supported",
+  seccompProfile: "supported",
   supplementalGroups: "supported",
-  supplementalGroupsPolicy: only(["Merge"], "supplementalGroupsPolicy Strict is not supported yet"),
+  supplementalGroupsPolicy: "supported",
   sysctls: "supported",
   windowsOptions,
 };

@@ -6,6 +6,7 @@ import type { Pod, PodSpec } from "../schema/index.ts";
 import { type ContainerKind, validateContainer } from "./container.ts";
 import { validateEnv } from "./env.ts";
 import type { Report } from "./index.ts";
+import { validateSecurity } from "./security.ts";
 import { unique } from "./unique.ts";
 import { validateVolumes } from "./volume.ts";
 
@@ -19,6 +20,7 @@ export function validatePod(pod: Pod, report: Report): void {
   validateHostPorts(spec, report);
   validateDns(spec, report);
   validateHostNamespaces(spec, report);
+  validateSecurity(pod, report);
   validateVolumes(spec.volumes ?? [], report);
   const volumes = new Set((spec.volumes ?? []).map((volume) => volume.name));
   const graceSeconds = spec.terminationGracePeriodSeconds;

@@ -71,7 +71,8 @@ async function build(
   const files = await layOut(ctx, sandbox.config.id, config, lower);
   const spec = ctx.seccomp.use(await bundleSpec(ctx, sandbox, config, { lower, files, runtime }, signal), runtime);
   await writeFile(files.spec, JSON.stringify(spec), { mode: 0o600 });
-  let overlay = overlayOptions(files, lower, firstHostId !== undefined);
+  const label = config.security.seLinux?.files;
+  let overlay = overlayOptions(files, lower, { shifted: firstHostId !== undefined, label });
   if (firstHostId !== undefined) {
     await mkdir(files.publicRootfs, { recursive: true, mode: 0o755 });
     await exec("mount", ["-i", "-t", "overlay", "-o", overlay, "overlay", files.publicRootfs], { signal });

@@ -53,6 +53,11 @@ describe("users", () => {
     [{ name: "app" }, { uid: 1000, gid: 1001, additionalGids: [1001, 50] }, "/home/app"],
     [{ name: "1000" }, { uid: 1000, gid: 1001, additionalGids: [1001, 50] }, "/home/app"],
     [{ name: "app:staff" }, { uid: 1000, gid: 50, additionalGids: [50] }, "/home/app"],
+    [
+      { name: "app", onlyTheseGroups: true, supplementalGroups: [7] },
+      { uid: 1000, gid: 1001, additionalGids: [1001, 7] },
+      "/home/app",
+    ],
     [{ name: "77:88" }, { uid: 77, gid: 88, additionalGids: [88] }, "/"],
     [{ uid: 5, name: "app" }, { uid: 5, gid: 0, additionalGids: [0] }, "/"],
     [{ uid: 5, gid: 6, supplementalGroups: [7, 6] }, { uid: 5, gid: 6, additionalGids: [6, 7] }, "/"],

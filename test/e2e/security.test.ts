@@ -1,0 +1,148 @@
+import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { podText } from "./harness/sketch.ts";
+import { type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
+
+/** In the form of Docker: no directory may be made, and files change their owner only with the capability for it. */
+const NO_DIRECTORIES = {
+  defaultAction: "SCMP_ACT_ALLOW",
+  archMap: [{ architecture: "SCMP_ARCH_X86_64", subArchitectures: ["SCMP_ARCH_X86"] }],
+  syscalls: [
+    { names: ["mkdir", "mkdirat", "not_a_system_call"], action: "SCMP_ACT_ERRNO", errnoRet: 28, args: null },
+    {
+      names: ["chown", "fchownat", "lchown", "fchown"],
+      action: "SCMP_ACT_ERRNO",
+      errnoRet: 28,
+      excludes: { caps: ["CAP_CHOWN"] },
+    },
+  ],
+};
+
+/** What securityContext promises beyond fields.test.ts, as processes see it. */
+describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
+  let host: TestHost;
+  const texts = new Map<string, string>();
+
+  function printing(name: string, script: string, container: object = {}, spec: object = {}): void {
+    const once = { restartPolicy: "Never", ...spec };
+    texts.set(`${name}.yaml`, podText(name, { command: ["sh", "-c", script], ...container }, once));
+  }
+
+  const isOver = ({ status }: PodView): boolean => status.phase === "Failed" || status.phase === "Succeeded";
+
+  async function printed(name: string): Promise<string> {
+    await host.waitFor(name, isOver, "the end");
+    return (await host.gantry("logs", name)).stdout;
+  }
+
+  /** Why its container can't be configured. */
+  async function refusal(name: string): Promise<string> {
+    const reason = "CreateContainerConfigError";
+    const waiting = ({ status }: PodView) => status.containerStatuses[0]?.state.waiting;
+    const pod = await host.waitFor(name, (one) => waiting(one)?.reason === reason, reason);
+    return waiting(pod)?.message ?? "";
+  }
+
+  const seccomp = (localhostProfile: string): object => ({
+    securityContext: { seccompProfile: { type: "Localhost", localhostProfile } },
+  });
+
+  beforeAll(async () => {
+    host = testHost({ runtimeClass });
+    const folder = join(host.paths.etc, "seccomp");
+    mkdirSync(join(folder, "team"), { recursive: true });
+    writeFileSync(join(folder, "team/no-directories.json"), JSON.stringify(NO_DIRECTORIES));
+    writeFileSync(join(folder, "broken.json"), '{"defaultAction": "SCMP_ACT_ALOW"}');
+    symlinkSync("/etc/passwd", join(folder, "link.json"));
+    await host.startDaemon();
+    for (const [file, text] of texts) host.write(file, text);
+  });
+  afterAll(() => host.dispose());
+
+  printing(
+    "local",
+    "mkdir /made 2>&1; touch /file && chown 5 /file && echo owned; grep Seccomp: /proc/self/status",
+    seccomp("team/no-directories.json"),
+  );
+  test("a seccomp profile of the host's, conditions and all", async () => {
+    const text = await printed("local");
+    expect(text).toMatch(/mkdir: .*No space left on device/);
+    expect(text).toContain("owned");
+    expect(text).toMatch(/Seccomp:\s2/);
+  });
+
+  printing("local-drop", "touch /file; chown 5 /file 2>&1 || echo not owned", {
+    securityContext: {
+      allowPrivilegeEscalation: false,
+      capabilities: { drop: ["CHOWN"] },
+      seccompProfile: { type: "Localhost", localhostProfile: "team/no-directories.json" },
+    },
+  });
+  test("… which hang on the container's capabilities", async () => {
+    expect(await printed("local-drop")).toMatch(/No space left on device\nnot owned/);
+  });
+
+  printing("absent", "true", seccomp("absent.json"));
+  printing("broken", "true", seccomp("broken.json"));
+  printing("link", "true", seccomp("link.json"));
+  test("a profile that is absent, damaged or elsewhere", async () => {
+    expect(await refusal("absent")).toMatch(
+      /there is no seccomp profile .*etc\/seccomp\/absent\.json: .*seccomp\.profiles/,
+    );
+    expect(await refusal("broken")).toMatch(/broken\.json is no seccomp profile: defaultAction: "SCMP_ACT_ALOW"/);
+    expect(await refusal("link")).toMatch(/link\.json is a link that leads out/);
+    if (runtimeClass === "microvm") return; // once is enough to wait for the next try
+    writeFileSync(join(host.paths.etc, "seccomp/absent.json"), JSON.stringify(NO_DIRECTORIES));
+    expect((await host.waitFor("absent", isOver, "the end, once its profile is there")).status.phase).toBe("Succeeded");
+  });
+
+  printing(
+    "unmasked",
+    "grep -c ' /proc/' /proc/self/mounts; cd /proc/sys/net/ipv4 && echo 99 > ip_unprivileged_port_start && cat ip_unprivileged_port_start",
+    { securityContext: { procMount: "Unmasked", capabilities: { add: ["NET_ADMIN"] } } },
+    { hostUsers: false },
+  );
+  test("procMount: Unmasked hides nothing", async () => expect(await printed("unmasked")).toBe("0\n99\n"));
+
+  const member = { securityContext: { runAsUser: 1000, runAsGroup: 1000, supplementalGroups: [7] } };
+  printing("merge", "id -G", {}, member);
+  printing(
+    "strict",
+    "id -G",
+    {},
+    { securityContext: { ...member.securityContext, supplementalGroupsPolicy: "Strict" } },
+  );
+  test("supplementalGroupsPolicy", async () => {
+    expect(await printed("merge")).toBe("1000 7 50\n");
+    expect(await printed("strict")).toBe("1000 7\n");
+  });
+
+  if (runtimeClass === "namespace") {
+    const appArmor = (profile: object): object => ({ securityContext: { appArmorProfile: profile } });
+    printing("aa-default", "true", appArmor({ type: "RuntimeDefault" }));
+    printing("aa-local", "true", appArmor({ type: "Localhost", localhostProfile: "mine" }));
+    printing("selinux", "true", { securityContext: { seLinuxOptions: { level: "s0:c1,c2" } } });
+    test("AppArmor and SELinux need a host that has them", async () => {
+      expect(await refusal("aa-default")).toMatch(/^Cannot enforce AppArmor: AppArmor is not enabled on the host/);
+      expect(await refusal("aa-local")).toMatch(/^Cannot enforce AppArmor/);
+      expect(await refusal("selinux")).toMatch(/^Cannot set seLinuxOptions: SELinux is not enabled on the host/);
+    });
+  } else {
+    test("AppArmor and SELinux of the host are not the guest's", async () => {
+      host.write("aa.yaml", podText("aa", { securityContext: { appArmorProfile: { type: "RuntimeDefault" } } }));
+      const { stdout, code } = await host.gantry("validate", join(host.manifests, "aa.yaml"));
+      expect(code).toBe(1);
+      expect(stdout).toMatch(/aa\.yaml:\d+:\d+: .*appArmorProfile.* is not possible in a micro-VM/);
+      host.remove("aa.yaml");
+    });
+  }
+
+  printing(
+    "free",
+    "cat /proc/self/attr/current 2>/dev/null; echo ran",
+    { securityContext: { seLinuxOptions: {}, appArmorProfile: { type: "Unconfined" } } },
+    { securityContext: { seLinuxChangePolicy: "MountOption" } },
+  );
+  test("what asks for nothing of them runs anywhere", async () => expect(await printed("free")).toContain("ran"));
+});
