@@ -2,7 +2,7 @@ import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { podText } from "./harness/sketch.ts";
-import { type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
+import { eventually, type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
 
 /** In the form of Docker: no directory may be made, and files change their owner only with the capability for it. */
 const NO_DIRECTORIES = {
@@ -137,6 +137,16 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       host.remove("aa.yaml");
     });
   }
+
+  const sysctl = (name: string, value: string): object => ({ securityContext: { sysctls: [{ name, value }] } });
+  printing("bad-sysctl", "true", {}, sysctl("net.core.somaxconn", "many"));
+  printing("own-sysctl", "cat /proc/sys/vm/max_map_count", {}, sysctl("vm.max_map_count", "262144"));
+  test("sysctls that the kernel does not take, and those of a whole kernel", async () => {
+    const said = "the sysctl net.core.somaxconn can't be set";
+    await eventually(async () => (await host.gantry("describe", "bad-sysctl")).stdout.includes(said), { what: said });
+    if (runtimeClass === "microvm") expect(await printed("own-sysctl")).toBe("262144\n");
+    else expect((await host.gantry("status")).stdout).toContain("vm.max_map_count is a setting of the whole host");
+  });
 
   printing(
     "free",

@@ -38,6 +38,12 @@ describe("security contexts", () => {
       { securityContext: { seLinuxOptions: {} } },
       {},
     ],
+    [
+      "a setting of the whole kernel in a micro-VM",
+      { runtimeClassName: "microvm", securityContext: { sysctls: [{ name: "vm.max_map_count", value: "262144" }] } },
+      {},
+      {},
+    ],
     ["an annotation", {}, {}, { [`${AA}app`]: "localhost/mine" }],
     [
       "an annotation that says the same as the field",
@@ -64,6 +70,14 @@ describe("security contexts", () => {
     ['"default" is no AppArmor profile (one of: runtime/default', {}, {}, { [`${AA}app`]: "default" }],
     ['"localhost/" is no AppArmor profile', {}, {}, { [`${AA}app`]: "localhost/" }],
     ["says otherwise", {}, appArmor({ type: "Unconfined" }), { [`${AA}app`]: "runtime/default" }],
+    [
+      "vm.max_map_count is a setting of the whole host",
+      { securityContext: { sysctls: [{ name: "vm.max_map_count", value: "262144" }] } },
+      {},
+      {},
+    ],
+    ["dropped it in 1.27", {}, {}, { "seccomp.security.alpha.kubernetes.io/pod": "runtime/default" }],
+    ["dropped it in 1.27", {}, {}, { "container.seccomp.security.alpha.kubernetes.io/app": "unconfined" }],
     ["Gantry runs Linux containers only", {}, { securityContext: { windowsOptions: { runAsUserName: "x" } } }, {}],
   ])("%s", (message, pod, container, annotations) => {
     const found = problems(pod, container, annotations);

@@ -2,7 +2,7 @@
 import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
 import { containerRules, windowsOptions } from "./container.ts";
-import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
+import { type Fields, later, noApiServer, noEffect, oneNode, only, type Verdict } from "./rules.ts";
 
 /** metadata; what only a server writes is gone before. */
 export const metadataRules: Fields<ObjectMeta> = {
@@ -23,9 +23,20 @@ export const metadataRules: Fields<ObjectMeta> = {
   uid: "supported",
 };
 
+/** seccomp.security.alpha.kubernetes.io/pod, and …/NAME for one container: Kubernetes dropped them in 1.27. */
+const SECCOMP_ANNOTATION = /^(container\.)?seccomp\.security\.alpha\.kubernetes\.io\//;
+
+const podAnnotations = {
+  keys: (annotation: string): Verdict =>
+    SECCOMP_ANNOTATION.test(annotation)
+      ? noEffect("Kubernetes dropped it in 1.27; use securityContext.seccompProfile")
+      : "supported",
+};
+
 /** metadata of a template: the pods get names of their own, in the namespace of whoever makes them. */
 export const templateMetadataRules: Fields<TemplateMeta> = {
   ...metadataRules,
+  annotations: podAnnotations,
   name: noEffect("pods made from a template get names of their own"),
   namespace: noEffect("pods are made in the namespace of their owner"),
 };
@@ -150,6 +161,6 @@ export const podSpecRules: Fields<PodSpec> = {
 export const podRules: Fields<Pod> = {
   apiVersion: "supported",
   kind: "supported",
-  metadata: { fields: metadataRules },
+  metadata: { fields: { ...metadataRules, annotations: podAnnotations } },
   spec: { fields: podSpecRules },
 };

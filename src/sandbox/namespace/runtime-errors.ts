@@ -57,6 +57,28 @@ export function runtimeError(output: string, facts: { command: string; cwd: stri
       hint: "Free some disk space.",
     });
   }
+  const sysctl = /\/proc\/sys\/([\w./-]+)/.exec(message)?.[1];
+  if (sysctl !== undefined) {
+    return fail(
+      `the sysctl ${sysctl.replaceAll("/", ".")} can't be set: ${message}`,
+      "Correct securityContext.sysctls: the kernel must have the setting, and take the value.",
+      128,
+    );
+  }
+  if (/apparmor/i.test(message)) {
+    return fail(
+      `the AppArmor profile can't be set: ${message}`,
+      "Check appArmorProfile, and that the OCI runtime was built with AppArmor.",
+      128,
+    );
+  }
+  if (/selinux/i.test(message)) {
+    return fail(
+      `the SELinux label can't be set: ${message}`,
+      "Check seLinuxOptions: the host's policy must know the user, role, type and level.",
+      128,
+    );
+  }
   if (/chdir|cwd|working directory/i.test(message)) {
     return fail(
       `the working directory ${facts.cwd} cannot be entered: ${message}`,

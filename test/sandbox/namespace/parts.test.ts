@@ -90,6 +90,8 @@ describe("what runtimes say", () => {
     ['exec: "/x": permission denied', 126],
     ["open executable: Permission denied", 126],
     ["chdir: Permission denied", 128],
+    ["write to /proc/sys/net/core/somaxconn: Invalid argument", 128],
+    ["apparmor: No such file or directory", 128],
     ["exec /x: exec format error", 126],
   ])("%s", (output, exitCode) => {
     const error = runtimeError(output, { command: "/x", cwd: "/w", runtime: "crun" });
