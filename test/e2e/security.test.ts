@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { podText } from "./harness/sketch.ts";
+import { podOf, podText } from "./harness/sketch.ts";
 import { eventually, type PodView, RUNTIME_CLASSES, type TestHost, testHost } from "./harness.ts";
 
 /** In the form of Docker: no directory may be made, and files change their owner only with the capability for it. */
@@ -36,10 +36,13 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     return (await host.gantry("logs", name)).stdout;
   }
 
-  /** Why its container can't be configured. */
-  async function refusal(name: string): Promise<string> {
+  const status = (pod: PodView, container: string) =>
+    pod.status.containerStatuses.find(({ name }) => name === container);
+
+  /** Why a container can't be configured. */
+  async function refusal(name: string, container = "app"): Promise<string> {
     const reason = "CreateContainerConfigError";
-    const waiting = ({ status }: PodView) => status.containerStatuses[0]?.state.waiting;
+    const waiting = (pod: PodView) => status(pod, container)?.state.waiting;
     const pod = await host.waitFor(name, (one) => waiting(one)?.reason === reason, reason);
     return waiting(pod)?.message ?? "";
   }
@@ -83,18 +86,20 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     expect(await printed("local-drop")).toMatch(/No space left on device\nnot owned/);
   });
 
-  printing("absent", "true", seccomp("absent.json"));
-  printing("broken", "true", seccomp("broken.json"));
-  printing("link", "true", seccomp("link.json"));
+  const bad = ["absent", "broken", "link"].map((name) => ({ name, command: ["true"], ...seccomp(`${name}.json`) }));
+  texts.set("bad.yaml", podOf("bad", bad, { restartPolicy: "Never" }));
   test("a profile that is absent, damaged or elsewhere", async () => {
-    expect(await refusal("absent")).toMatch(
+    expect(await refusal("bad", "absent")).toMatch(
       /there is no seccomp profile .*etc\/seccomp\/absent\.json: .*seccomp\.profiles/,
     );
-    expect(await refusal("broken")).toMatch(/broken\.json is no seccomp profile: defaultAction: "SCMP_ACT_ALOW"/);
-    expect(await refusal("link")).toMatch(/link\.json is a link that leads out/);
+    expect(await refusal("bad", "broken")).toMatch(
+      /broken\.json is no seccomp profile: defaultAction: "SCMP_ACT_ALOW"/,
+    );
+    expect(await refusal("bad", "link")).toMatch(/link\.json is a link that leads out/);
     if (runtimeClass === "microvm") return; // once is enough to wait for the next try
     writeFileSync(join(host.paths.etc, "seccomp/absent.json"), JSON.stringify(NO_DIRECTORIES));
-    expect((await host.waitFor("absent", isOver, "the end, once its profile is there")).status.phase).toBe("Succeeded");
+    const ended = (pod: PodView): boolean => status(pod, "absent")?.state.terminated?.exitCode === 0;
+    await host.waitFor("bad", ended, "the end, once its profile is there");
   });
 
   printing(
