@@ -65,6 +65,13 @@ export function runtimeError(output: string, facts: { command: string; cwd: stri
       128,
     );
   }
+  if (/seccomp/i.test(message)) {
+    return fail(
+      `the seccomp profile can't be used: ${message}`,
+      "Check the profile that seccompProfile names; 'gantry doctor' says whether the kernel has seccomp.",
+      128,
+    );
+  }
   if (/apparmor/i.test(message)) {
     return fail(
       `the AppArmor profile can't be set: ${message}`,

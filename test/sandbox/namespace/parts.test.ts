@@ -91,6 +91,7 @@ describe("what runtimes say", () => {
     ["open executable: Permission denied", 126],
     ["chdir: Permission denied", 128],
     ["write to /proc/sys/net/core/somaxconn: Invalid argument", 128],
+    ["unknown seccomp architecture `SCMP_ARCH_PDP11`", 128],
     ["apparmor: No such file or directory", 128],
     ["exec /x: exec format error", 126],
   ])("%s", (output, exitCode) => {
