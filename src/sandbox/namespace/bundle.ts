@@ -58,7 +58,7 @@ async function layerDirectories(files: ContainerFiles, lower: string): Promise<v
  * flushed to disk. `metacopy`: changing an owner copies no data. `label`: what all files in it have for SELinux.
  */
 export function overlayOptions(
-  files: ContainerFiles,
+  files: Pick<ContainerFiles, "upper" | "work">,
   lower: string,
   { shifted, label }: { readonly shifted: boolean; readonly label: string | undefined },
 ): string {
