@@ -44,9 +44,8 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
   const status = (pod: PodView, container: string) =>
     pod.status.containerStatuses.find(({ name }) => name === container);
 
-  /** Why a container can't be configured. */
-  async function refusal(name: string, container = "app"): Promise<string> {
-    const reason = "CreateContainerConfigError";
+  /** Why a container can't be made. */
+  async function refusal(name: string, container = "app", reason = "CreateContainerConfigError"): Promise<string> {
     const waiting = (pod: PodView) => status(pod, container)?.state.waiting;
     const pod = await host.waitFor(name, (one) => waiting(one)?.reason === reason, reason);
     return waiting(pod)?.message ?? "";
@@ -62,6 +61,7 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     mkdirSync(join(folder, "team"), { recursive: true });
     writeFileSync(join(folder, "team/no-directories.json"), JSON.stringify(NO_DIRECTORIES));
     writeFileSync(join(folder, "broken.json"), '{"defaultAction": "SCMP_ACT_ALOW"}');
+    writeFileSync(join(folder, "nothing.json"), '{"defaultAction": "SCMP_ACT_ERRNO"}');
     symlinkSync("/etc/passwd", join(folder, "link.json"));
     await host.startDaemon();
     for (const [file, text] of texts) host.write(file, text);
@@ -89,6 +89,12 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
   });
   test("… which hang on the container's capabilities", async () => {
     expect(await printed("local-drop")).toMatch(/No space left on device\nnot owned/);
+  });
+
+  texts.set("nothing.yaml", podText("nothing", { command: ["true"], ...seccomp("nothing.json") }));
+  test("a profile that lets nothing start says so", async () => {
+    const reason = "CreateContainerError";
+    expect(await refusal("nothing", "app", reason)).toMatch(/Its seccomp profile may forbid what it takes to start/);
   });
 
   const bad = ["absent", "broken", "link"].map((name) => ({ name, command: ["true"], ...seccomp(`${name}.json`) }));

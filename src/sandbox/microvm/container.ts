@@ -5,6 +5,7 @@ import { GantryError, messageOf, toGantryError } from "../../system/errors.ts";
 import type { ContainerConfig } from "../driver.ts";
 import { makeDirectory, removeTree } from "../namespace/files.ts";
 import { seccompFor } from "../namespace/oci/seccomp.ts";
+import { OWN_FILTER_HINT } from "../namespace/runtime-errors.ts";
 import { resolveUser } from "../namespace/users.ts";
 import { isRefusal } from "./channel/push.ts";
 import type { Context } from "./context.ts";
@@ -105,7 +106,13 @@ async function build(
   await configured;
   await provideVolumes(ctx, sandbox, config, signal);
   const body = createRequest(sandbox.config, config, process, slots);
-  await machine.guest.request({ type: "create", body }, signal);
+  try {
+    await machine.guest.request({ type: "create", body }, signal);
+  } catch (error) {
+    if (!isRefusal(error) || config.security.seccomp.type !== "Localhost") throw error;
+    const message = `container ${config.name} cannot be created: ${error.message}`;
+    throw new GantryError("runtime-failed", message, { hint: OWN_FILTER_HINT, cause: error });
+  }
   await machine.guest.refresh(signal);
   wantAnother(ctx, sandbox, body);
   await ctx.records.save(files.record, { ...record, phase: "created" });

@@ -66,6 +66,7 @@ async function compile(work: string, seccomp: OciSeccomp): Promise<string> {
     const said = (await readIfThere(join(work, "log"))) ?? "";
     throw new GantryError("runtime-failed", `cannot compile the seccomp filter: ${said.trim() || messageOf(error)}`, {
       kind: "system",
+      hint: "Check the profile that seccompProfile names; without one: is crun in order? See 'gantry doctor'.",
       cause: error,
     });
   } finally {

@@ -94,7 +94,8 @@ async function build(
     },
     signal,
   );
-  const facts = { command: config.argv[0] ?? "", cwd: config.workingDir, runtime: runtime.name };
+  const ownFilter = config.security.seccomp.type === "Localhost";
+  const facts = { command: config.argv[0] ?? "", cwd: config.workingDir, runtime: runtime.name, ownFilter };
   if ("failure" in launched) throw runtimeError(launched.failure, facts);
   const process = identify(launched.pid);
   if (process === undefined) throw runtimeError("the container ended before it was started", facts);

@@ -43,8 +43,21 @@ function unquote(text: string): string {
   }
 }
 
-/** What went wrong, in the terms of a manifest. `command` is argv[0], `cwd` the working directory. */
-export function runtimeError(output: string, facts: { command: string; cwd: string; runtime: string }): GantryError {
+/** For a container that has a seccomp profile of the host's and came to nothing without saying why. */
+export const OWN_FILTER_HINT =
+  "Its seccomp profile may forbid what it takes to start: setting ids and capabilities (unless allowPrivilegeEscalation is false), read, write, execve.";
+
+interface RuntimeErrorFacts {
+  /** argv[0] */
+  readonly command: string;
+  readonly cwd: string;
+  readonly runtime: string;
+  /** Whether it has a seccomp profile of the host's. */
+  readonly ownFilter?: boolean;
+}
+
+/** What went wrong, in the terms of a manifest. */
+export function runtimeError(output: string, facts: RuntimeErrorFacts): GantryError {
   const message = cleanRuntimeMessage(output);
   const fail = (text: string, hint: string, exitCode: number): GantryError =>
     new GantryError("runtime-failed", text, {
@@ -125,7 +138,7 @@ export function runtimeError(output: string, facts: { command: string; cwd: stri
   }
   return new GantryError("runtime-failed", `${facts.runtime} cannot create the container: ${message}`, {
     kind: "system",
-    hint: "'gantry doctor' checks what the OCI runtime needs from the host.",
+    hint: facts.ownFilter ? OWN_FILTER_HINT : "'gantry doctor' checks what the OCI runtime needs from the host.",
     details: { reason: "CreateContainerError", exitCode: 128, runtime: facts.runtime, said: message },
   });
 }
