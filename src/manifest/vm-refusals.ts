@@ -1,4 +1,5 @@
 /** What a manifest asks for that a virtual machine of its own cannot give to a pod. Pure. */
+import { APP_ARMOR_ANNOTATION, profileIn } from "./app-armor.ts";
 import type { FieldPath } from "./issue.ts";
 import type { Pod, PodSpec } from "./schema/index.ts";
 import { isRecord } from "./yaml/plain.ts";
@@ -17,7 +18,8 @@ export interface VmRule {
 }
 
 export interface RefusedValue {
-  readonly value: string | boolean;
+  /** Absent: any text that is not empty. */
+  readonly value?: string | boolean;
   readonly why: string;
   /** When it is refused only there: in words, and as a test on the object that has the field. */
   readonly only?: {
@@ -37,6 +39,15 @@ function ofContainers(field: readonly string[], refused: readonly RefusedValue[]
   return ["initContainers", "containers"].map((list) => ({ field: ["spec", list, "[]", ...field], refused }));
 }
 
+/** A field of the pod's securityContext and of the containers'. */
+function ofSecurityContexts(field: readonly string[], refused: readonly RefusedValue[]): VmRule[] {
+  const at = ["securityContext", ...field];
+  return [{ field: ["spec", ...at], refused }, ...ofContainers(at, refused)];
+}
+
+/** AppArmor and SELinux. */
+const POLICY_OF_HOST = "the policy is in the host's kernel, and its own is another one";
+
 const NO_DEVICES = "its kernel does not know the host's devices";
 
 /** Every other value is possible. What only the host knows, such as what a hostPath without a type is, the driver refuses. */
@@ -55,6 +66,16 @@ export const VM_RULES: readonly VmRule[] = [
       { value: "BlockDevice", why: NO_DEVICES },
     ],
   },
+  ...ofSecurityContexts(
+    ["appArmorProfile", "type"],
+    [
+      { value: "RuntimeDefault", why: POLICY_OF_HOST },
+      { value: "Localhost", why: POLICY_OF_HOST },
+    ],
+  ),
+  ...["level", "role", "type", "user"].flatMap((label) =>
+    ofSecurityContexts(["seLinuxOptions", label], [{ why: POLICY_OF_HOST }]),
+  ),
   ...ofContainers(
     ["securityContext", "privileged"],
     [{ value: true, why: "it means the host's devices, and a micro-VM has none of them" }],
@@ -76,15 +97,27 @@ export const VM_RULES: readonly VmRule[] = [
   ),
 ];
 
-/** Field by field, in the order of the rules. */
+/** Field by field, in the order of the rules; and the annotations that came before a field. */
 export function vmRefusals(pod: Pod): VmRefusal[] {
-  return VM_RULES.flatMap(({ field, refused }) =>
+  const refusal = (path: FieldPath, why: string): VmRefusal => ({
+    path,
+    message: `is not possible in a micro-VM: ${why}`,
+  });
+  const annotations = Object.entries(pod.metadata.annotations ?? {})
+    .filter(([name, text]) => name.startsWith(APP_ARMOR_ANNOTATION) && profileIn(text)?.type !== "Unconfined")
+    .map(([name]) => refusal(["metadata", "annotations", name], POLICY_OF_HOST));
+  const fields = VM_RULES.flatMap(({ field, refused }) =>
     placesOf(pod, field).flatMap(({ path, value, around }) =>
       refused
-        .filter((one) => one.value === value && one.only?.holds(pod.spec, around) !== false)
-        .map(({ why }) => ({ path, message: `is not possible in a micro-VM: ${why}` })),
+        .filter((one) => is(one, value) && one.only?.holds(pod.spec, around) !== false)
+        .map(({ why }) => refusal(path, why)),
     ),
   );
+  return [...annotations, ...fields];
+}
+
+function is(refused: RefusedValue, value: unknown): boolean {
+  return "value" in refused ? refused.value === value : typeof value === "string" && value !== "";
 }
 
 interface FoundField {

@@ -94,6 +94,9 @@ function apply(rule: AnyRule, value: unknown, path: FieldPath, issues: Issue[]):
   else if ("keys" in rule) {
     for (const [key, inner] of isRecord(value) ? Object.entries(value) : [])
       judge(rule.keys.includes(key) ? "supported" : rule.otherwise(key), inner, [...path, key], issues);
+  } else if ("except" in rule) {
+    for (const [key, inner] of isRecord(value) ? Object.entries(value) : [])
+      judge(rule.except.test(key) ? rule.otherwise : "supported", inner, [...path, key], issues);
   } else judge(rule, value, path, issues);
 }
 

@@ -1,8 +1,8 @@
 /** What Gantry does with the fields of a pod, outside its containers. */
 import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
-import { appArmorProfile, containerRules, seccompProfile, seLinuxOptions, windowsOptions } from "./container.ts";
-import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
+import { containerRules, windowsOptions } from "./container.ts";
+import { type ByPattern, type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
 export const serverWrites = noEffect("Gantry sets it itself");
 
@@ -25,25 +25,35 @@ export const metadataRules: Fields<ObjectMeta> = {
   uid: serverWrites,
 };
 
+/** seccomp.security.alpha.kubernetes.io/pod, and …/NAME for one container: Kubernetes dropped them in 1.27. */
+const SECCOMP_ANNOTATION = /^(container\.)?seccomp\.security\.alpha\.kubernetes\.io\//;
+
+const podAnnotations: ByPattern = {
+  except: SECCOMP_ANNOTATION,
+  named: "seccomp.security.alpha.kubernetes.io/…",
+  otherwise: noEffect("Kubernetes dropped it in 1.27; use securityContext.seccompProfile"),
+};
+
 /** metadata of a template: the pods get names of their own, in the namespace of whoever makes them. */
 export const templateMetadataRules: Fields<TemplateMeta> = {
   ...metadataRules,
+  annotations: podAnnotations,
   name: noEffect("pods made from a template get names of their own"),
   namespace: noEffect("pods are made in the namespace of their owner"),
 };
 
 const securityContext: Fields<PodSecurityContext> = {
-  appArmorProfile,
+  appArmorProfile: "supported",
   fsGroup: "supported",
   fsGroupChangePolicy: "supported",
   runAsGroup: "supported",
   runAsNonRoot: "supported",
   runAsUser: "supported",
-  seLinuxChangePolicy: seLinuxOptions,
-  seLinuxOptions,
-  seccompProfile,
+  seLinuxChangePolicy: "supported",
+  seLinuxOptions: "supported",
+  seccompProfile: "supported",
   supplementalGroups: "supported",
-  supplementalGroupsPolicy: only(["Merge"], "supplementalGroupsPolicy Strict is not supported yet"),
+  supplementalGroupsPolicy: "supported",
   sysctls: "supported",
   windowsOptions,
 };
@@ -154,6 +164,6 @@ export const podSpecRules: Fields<PodSpec> = {
 export const podRules: Fields<Pod> = {
   apiVersion: "supported",
   kind: "supported",
-  metadata: { fields: metadataRules },
+  metadata: { fields: { ...metadataRules, annotations: podAnnotations } },
   spec: { fields: podSpecRules },
 };

@@ -15,6 +15,13 @@ export interface ByKey {
   readonly otherwise: (key: string) => Exclude<Verdict, "supported">;
 }
 
+/** Each key of a map by itself: all but those that `except` fits are supported. */
+export interface ByPattern {
+  readonly except: RegExp;
+  readonly named: string;
+  readonly otherwise: Exclude<Verdict, "supported">;
+}
+
 type Element<T> = T extends readonly (infer E)[] ? E : T;
 
 /** One rule for every field of T: the compiler tells which one was forgotten. */
@@ -24,11 +31,12 @@ export type Rule<T> =
   | Verdict
   | ByValue
   | ByKey
+  | ByPattern
   /** The fields of the object, or of each object in the list. */
   | (Element<T> extends object ? { readonly fields: Fields<Element<T>> } : never);
 
 /** A rule once its type does not matter any more. */
-export type AnyRule = Verdict | ByValue | ByKey | { readonly fields: Readonly<Record<string, AnyRule>> };
+export type AnyRule = Verdict | ByValue | ByKey | ByPattern | { readonly fields: Readonly<Record<string, AnyRule>> };
 
 /** Refused now; `what` in the plural, e.g. "probes". */
 export const later = (what: string) => ({ refused: `${what} are not supported yet` });

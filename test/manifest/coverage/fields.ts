@@ -64,6 +64,10 @@ function ofRule(path: readonly string[], rule: Exclude<AnyRule, { fields: unknow
     const state = `supported: ${quoted("values" in rule ? rule.values : rule.keys)}; others ${OTHERS[stateOf(otherwise)]}`;
     return withVm({ field, whole, namespace: state, microvm: state, why: whyOf(otherwise) });
   }
+  if (typeof rule === "object" && "except" in rule) {
+    const state = `supported; \`${rule.named}\` ${OTHERS[stateOf(rule.otherwise)]}`;
+    return withVm({ field, whole, namespace: state, microvm: state, why: whyOf(rule.otherwise) });
+  }
   return withVm(noted(field, whole, rule));
 }
 
@@ -82,7 +86,8 @@ function withVm(row: Coverage): Coverage {
 }
 
 function named({ value, only }: RefusedValue): string {
-  return only === undefined ? quoted([value]) : `${quoted([value])} ${only.when}`;
+  const words = value === undefined ? "any value" : quoted([value]);
+  return only === undefined ? words : `${words} ${only.when}`;
 }
 
 function quoted(values: readonly unknown[]): string {
