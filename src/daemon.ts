@@ -5,6 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
 import { createApiServer } from "./api/server.ts";
 import { loadConfig } from "./config/index.ts";
+import { createConfiner } from "./confine/index.ts";
 import { adoptPods } from "./daemon/adopt.ts";
 import { createBackend } from "./daemon/backend.ts";
 import { createEventRecorder } from "./daemon/events.ts";
@@ -155,6 +156,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       clock,
       log,
       node,
+      confiner: createConfiner({ seccompProfiles: config.seccomp.profiles }),
       podLogs: paths.podLogs,
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),

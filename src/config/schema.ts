@@ -262,6 +262,12 @@ const userns = z.strictObject({
     .describe("First host uid and gid that pods with hostUsers: false are mapped to; each takes 65,536."),
 });
 
+const seccomp = z.strictObject({
+  profiles: absolutePath.describe(
+    "Folder of the seccomp profiles (JSON) that seccompProfile.localhostProfile names; may be missing.",
+  ),
+});
+
 /** The whole configuration, every value known. */
 export const configSchema = z.strictObject({
   manifests,
@@ -274,6 +280,7 @@ export const configSchema = z.strictObject({
   events,
   log,
   userns,
+  seccomp,
   images,
   trust,
   gc: gc.refine(({ lowPercent, highPercent }) => lowPercent <= highPercent, {
@@ -298,6 +305,7 @@ export const layerSchema = z.strictObject({
   events: events.partial().optional(),
   log: log.partial().optional(),
   userns: userns.partial().optional(),
+  seccomp: seccomp.partial().optional(),
   images: images.partial().optional(),
   trust: trust.partial().optional(),
   gc: gc.partial().optional(),

@@ -40,6 +40,7 @@ const fromText: Readonly<Record<string, FromText>> = {
   "events.keep": number,
   "log.level": word,
   "userns.base": number,
+  "seccomp.profiles": word,
   "images.preload": word,
   "images.pullsPerRegistry": number,
   "images.pullsPerPod": number,

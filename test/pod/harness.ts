@@ -89,6 +89,7 @@ export class Harness {
         },
         log: silentLogger(),
         node: NODE,
+        confiner: { find: async () => ({}) },
         podLogs: this.logs,
         configMap: (namespace, name) => this.configMaps.get(`${namespace}/${name}`),
         secret: (namespace, name) => this.secrets.get(`${namespace}/${name}`),

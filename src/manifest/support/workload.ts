@@ -11,7 +11,7 @@ import type {
   StatefulSet,
 } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
-import { metadataRules, podSpecRules, templateMetadataRules } from "./pod.ts";
+import { metadataRules, podSpecRules, serverWrites, templateMetadataRules } from "./pod.ts";
 import { type Fields, later, noEffect, only } from "./rules.ts";
 
 const head = { apiVersion: "supported", kind: "supported", metadata: { fields: metadataRules } } as const;
@@ -87,7 +87,13 @@ export const statefulSetRules: Fields<StatefulSet> = {
         },
       },
       volumeClaimTemplates: {
-        fields: { apiVersion: "supported", kind: "supported", metadata: "supported", spec: { fields: claimSpecRules } },
+        fields: {
+          apiVersion: "supported",
+          kind: "supported",
+          metadata: "supported",
+          spec: { fields: claimSpecRules },
+          status: serverWrites,
+        },
       },
     },
   },
@@ -140,8 +146,8 @@ export const serviceRules: Fields<Service> = {
   spec: {
     fields: {
       allocateLoadBalancerNodePorts: hostPortInstead,
-      clusterIP: (value) => (value === "None" ? "supported" : nameOnly),
-      clusterIPs: (value) => (Array.isArray(value) && value[0] === "None" ? "supported" : nameOnly),
+      clusterIP: { values: ["None"], otherwise: nameOnly },
+      clusterIPs: { values: ["None"], otherwise: nameOnly },
       externalIPs: hostPortInstead,
       externalName: { refused: "names of other hosts are for the DNS of this network, or for hostAliases" },
       externalTrafficPolicy: hostPortInstead,

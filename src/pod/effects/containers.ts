@@ -6,6 +6,7 @@ import { containerConfig } from "../config.ts";
 import { STOP_SIGNAL_LABEL } from "../labels.ts";
 import type { Job, JobResult, PodView } from "../machine/env.ts";
 import { madeFacts } from "../rules/run-facts.ts";
+import { confinementWish } from "../rules/security.ts";
 import type { Slot } from "../rules/slots.ts";
 import type { Placed } from "../rules/world.ts";
 import { imageUsed, requireImage } from "./image.ts";
@@ -158,9 +159,9 @@ export async function configOf(
 ): Promise<ContainerConfig> {
   const { desired } = view;
   const image = await requireImage(scope, desired, slot.spec, signal);
-  const { node, podLogs } = scope.ports;
+  const { node, podLogs, confiner } = scope.ports;
   const lookup = lookupOf(scope, desired);
-  return as("CreateContainerConfigError", () =>
+  return as("CreateContainerConfigError", async () =>
     containerConfig({
       desired,
       uid: scope.uid,
@@ -171,6 +172,7 @@ export async function configOf(
       image,
       node,
       podLogs,
+      confinement: await confiner.find(confinementWish(desired.pod, slot.spec), signal),
       ...lookup,
     }),
   );

@@ -1,7 +1,8 @@
-/** What the agent says of a subPath that it can't open, in words for people. Pure. */
+/** What the agent says of a container that it can't create, in words for people. Pure. */
 import { constants } from "node:os";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig } from "../driver.ts";
+import { OWN_FILTER_HINT } from "../namespace/runtime-errors.ts";
 import { AgentRefusal } from "./channel/link.ts";
 
 const { EXDEV, ELOOP, ENOENT, ENOTDIR, EROFS } = constants.errno;
@@ -26,4 +27,11 @@ export function explainSubPath(error: unknown, { mounts }: Pick<ContainerConfig,
     cause: error,
     hint: "A subPath names something below its volume; a link in it may not lead out.",
   });
+}
+
+/** A filter of the user's own may well be why nothing starts. @returns the error itself when there is none */
+export function explainFilter(error: unknown, { name, security }: Pick<ContainerConfig, "name" | "security">): unknown {
+  if (!(error instanceof AgentRefusal) || security.seccomp.type !== "Localhost") return error;
+  const message = `container ${name} cannot be created: ${error.message}`;
+  return new GantryError("runtime-failed", message, { hint: OWN_FILTER_HINT, cause: error });
 }

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 import { AgentRefusal } from "../../../src/sandbox/microvm/channel/link.ts";
-import { explainSubPath } from "../../../src/sandbox/microvm/subpath-error.ts";
+import { explainSubPath } from "../../../src/sandbox/microvm/create-errors.ts";
 
 const mounts = [
   { volume: "whole", mountPath: "/w", readOnly: false, propagation: "None" },
