@@ -86,6 +86,7 @@ export class Harness {
           now: () => this.clock.now(),
           setTimeout: (fn, ms) => this.clock.setTimeout(() => reached.alive && fn(), ms),
           clearTimeout: (timer) => this.clock.clearTimeout(timer),
+          ofHost: (ms) => ms,
         },
         log: silentLogger(),
         node: NODE,

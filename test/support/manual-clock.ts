@@ -14,6 +14,10 @@ export class ManualClock implements Clock {
     return this.#now;
   }
 
+  ofHost(ms: number): number {
+    return ms;
+  }
+
   setTimeout(fn: () => void, ms: number): TimerHandle {
     const id = this.#next++;
     this.#timers.set(id, { at: this.#now + Math.max(0, ms), fn });

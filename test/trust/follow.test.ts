@@ -7,7 +7,6 @@ import { silentLogger } from "../../src/system/log.ts";
 import { layout } from "../../src/system/paths.ts";
 import { TufFollower } from "../../src/trust/follow.ts";
 import { createTrust } from "../../src/trust/index.ts";
-import { ManualClock } from "../support/manual-clock.ts";
 import { makeSigstoreKey } from "../support/signing-lab.ts";
 import { newSigner, TufRepository } from "./tuf-repository.ts";
 
@@ -35,12 +34,11 @@ afterEach(async () => {
 });
 
 function follower(now: () => number = Date.now): TufFollower {
-  const clock = new ManualClock();
   return new TufFollower({
     url: repository.url,
     root,
     dir: join(dir, "tuf"),
-    clock: { ...clock, now, setTimeout: () => 0, clearTimeout: () => undefined },
+    clock: { now, setTimeout: () => 0, clearTimeout: () => undefined, ofHost: (ms) => ms },
   });
 }
 

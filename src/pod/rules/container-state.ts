@@ -91,8 +91,8 @@ function stateOf(
     case "ended":
       return { type: "terminated", ...terminationOf(run.exit) };
     case "backoff": {
-      const seconds = Math.round((run.until - run.exit.finishedAt) / 1000);
-      const text = `back-off ${seconds}s restarting failed container=${slot.name} pod=${input.podName}`;
+      const wait = inWords(run.until - run.exit.finishedAt);
+      const text = `back-off ${wait} restarting failed container=${slot.name} pod=${input.podName}`;
       if (run.exit.reason === "StartError") {
         const message = `${run.exit.message ?? "it could not be started"}; ${text}`;
         return { type: "waiting", reason: "RunContainerError", message };
@@ -118,4 +118,10 @@ function stateOf(
 
 function hasInit(slots: readonly Slot[]): boolean {
   return slots.some(({ kind }) => kind !== "main");
+}
+
+/** As Go writes a duration, and so the kubelet: 40s, 1m20s. @param ms */
+function inWords(ms: number): string {
+  const seconds = Math.round(ms / 1000);
+  return seconds < 60 ? `${seconds}s` : `${Math.floor(seconds / 60)}m${seconds % 60}s`;
 }

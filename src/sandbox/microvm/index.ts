@@ -86,7 +86,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
   const { paths, images, network, log, clock } = options;
   const dirs = { ...driverDirs(paths), ...(options.bootCache === undefined ? {} : { boot: options.bootCache }) };
   const records = createRecords();
-  const machines = createMachines(dirs, records, log, (id, why) => {
+  const machines = createMachines(dirs, records, log, clock, (id, why) => {
     endVm(ctx, id, why).catch((error: unknown) => log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"));
   });
   const volumes = createVolumeSync();

@@ -1,4 +1,5 @@
 import { existsSync } from "node:fs";
+import type { Clock } from "../../system/clock.ts";
 import type { ObservedContainer, ObservedSandbox } from "../driver.ts";
 import { namesIn } from "../namespace/files.ts";
 import type { Context } from "./context.ts";
@@ -129,7 +130,10 @@ async function observe(
   const record = await ctx.records.container(files.record).catch(() => undefined);
   if (!record) return existsSync(files.root) ? damagedContainer(id) : undefined;
   const exit = await ctx.records.exit(files.exit).catch(() => undefined);
-  return { ...factsOf(record), ...stateOf(record, { ...evidence, exit, sameBoot: sandbox.bootId === ctx.bootId }) };
+  return {
+    ...factsOf(record),
+    ...stateOf(record, ctx.clock, { ...evidence, exit, sameBoot: sandbox.bootId === ctx.bootId }),
+  };
 }
 
 interface Evidence {
@@ -148,10 +152,15 @@ type State = Pick<
 >;
 
 /** Pure. What was written down wins over what the guest says, and that over what can be inferred. */
-export function stateOf(record: ContainerRecord, { exit, guest, running, end, sameBoot }: Evidence): State {
-  const startedAt = record.startedAt ?? guest?.["started-ns"];
+export function stateOf(
+  record: ContainerRecord,
+  clock: Clock,
+  { exit, guest, running, end, sameBoot }: Evidence,
+): State {
+  const told = guest?.["started-ns"];
+  const startedAt = record.startedAt ?? (told === undefined ? undefined : clock.ofHost(told));
   const started = startedAt === undefined ? {} : { startedAt: Math.max(startedAt, record.createdAt) };
-  const ended = exit ?? (guest?.state === "exited" ? exitOf(guest) : undefined) ?? endedWith(record, end);
+  const ended = exit ?? (guest?.state === "exited" ? exitOf(guest, clock) : undefined) ?? endedWith(record, end);
   if (ended !== undefined) {
     return { ...started, ...ended, finishedAt: Math.max(ended.finishedAt, started.startedAt ?? 0), state: "exited" };
   }

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
+import type { Clock } from "../../system/clock.ts";
 import { toGantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import { isAlive } from "../namespace/proc.ts";
@@ -40,6 +41,7 @@ export function createMachines(
   dirs: Dirs,
   records: Records,
   log: Logger,
+  clock: Clock,
   onDead: (sandboxId: string, why: string) => void,
 ): Machines {
   const machines = new Map<string, Machine>();
@@ -53,7 +55,7 @@ export function createMachines(
   const keepExit = (sandboxId: string, container: GuestContainer): void => {
     const files = containerFiles(dirs, sandboxId, container.container);
     if (existsSync(files.exit) || !existsSync(files.root)) return;
-    records.save(files.exit, exitOf(container)).then(
+    records.save(files.exit, exitOf(container, clock)).then(
       () => changed(sandboxId),
       (error: unknown) => {
         if (existsSync(files.root)) log.warn({ error: toGantryError(error).message }, "cannot keep an exit code");
@@ -143,10 +145,11 @@ export function createMachines(
   };
 }
 
-export function exitOf(container: GuestContainer): ExitRecord {
+/** The clock of a guest is set from the host's. */
+export function exitOf(container: GuestContainer, clock: Clock): ExitRecord {
   return {
     exitCode: container["exit-code"] ?? 137,
-    finishedAt: container["finished-ns"] ?? container["created-ns"],
+    finishedAt: clock.ofHost(container["finished-ns"] ?? container["created-ns"]),
     oomKilled: container.oom,
     ...(container.message === undefined ? {} : { terminationMessage: container.message }),
   };

@@ -133,7 +133,7 @@ async function configureGuest(
   network: GuestNetwork,
   signal: AbortSignal,
 ): Promise<void> {
-  const wallClockNs = BigInt(ctx.clock.now()) * 1_000_000n;
+  const wallClockNs = BigInt(Date.now()) * 1_000_000n; // the host's own: what it says later is read as the host's
   const body = {
     wallClockNs,
     entropy: randomBytes(ENTROPY_BYTES),

@@ -90,7 +90,7 @@ export async function observeContainer(
   if (!record) return existsSync(files.root) ? damagedContainer(id) : undefined;
   const { name, attempt, specHash, labels, imageDigest, imageName, logPath, createdAt } = record;
   const facts = { id, name, attempt, specHash, labels, imageDigest, imageName, logPath, createdAt };
-  const ended = exitOf(files);
+  const ended = exitOf(ctx, files);
   // An app may end before its start was noted, and a crash may keep it from being noted: just before, it was created.
   const started = record.startedAt ?? (ended ? createdAt : undefined);
   const startedAt = started === undefined ? {} : { startedAt: started };
@@ -107,20 +107,26 @@ export async function observeContainer(
     // The runtimes remove this fifo when they let the app go: the record could be older than that.
     const waiting = existsSync(join(ctx.runtimes.at(sandbox.runtime).root, id, "exec.fifo"));
     if (waiting || !isAlive(process)) return { ...facts, state: "created", pid };
-    return { ...facts, startedAt: startedAtMs(process), state: "running", pid };
+    return { ...facts, startedAt: ctx.clock.ofHost(startedAtMs(process)), state: "running", pid };
   }
   // Without its monitor it logs into the void, and nobody will learn how it ends: as good as lost.
-  const late = exitOf(files);
+  const late = exitOf(ctx, files);
   if (late) return { ...facts, ...startedAt, ...late, ...(await aftermath(ctx, sandbox, id, files)), state: "exited" };
   return { ...facts, ...startedAt, state: "unknown", ...(isAlive(process) ? { pid } : {}) };
 }
 
 /** What conmon left behind: the code, 128 + n for a signal, in a file that it wrote when the app ended. */
-function exitOf(files: ContainerFiles): { exitCode: number; finishedAt: number } | undefined {
+function exitOf(
+  ctx: Pick<Context, "clock">,
+  files: ContainerFiles,
+): { exitCode: number; finishedAt: number } | undefined {
   const stat = statSync(files.exit, { throwIfNoEntry: false }); // an exception would cost more than the rest
   if (stat === undefined) return undefined;
   try {
-    return { exitCode: Number(readFileSync(files.exit, "utf8").trim()), finishedAt: Math.round(stat.mtimeMs) };
+    return {
+      exitCode: Number(readFileSync(files.exit, "utf8").trim()),
+      finishedAt: ctx.clock.ofHost(Math.round(stat.mtimeMs)),
+    };
   } catch (error) {
     if (isAbsent(error)) return undefined;
     throw error;

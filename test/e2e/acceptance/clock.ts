@@ -1,6 +1,12 @@
 import { createConnection, createServer, type Server } from "node:net";
 import { type Clock, systemClock } from "../../../src/system/clock.ts";
 
+/** From when on, by the host's clock, and by how many ms in all a clock is ahead. */
+export interface ClockStep {
+  readonly at: number;
+  readonly ahead: number;
+}
+
 interface Timer {
   readonly fn: () => void;
   readonly dueAt: number;
@@ -10,7 +16,17 @@ interface Timer {
 /** The time of this host, which can be put on: timers that are due then fire, in their order. */
 export class SkippingClock implements Clock {
   #ahead = 0;
+  readonly #steps: ClockStep[] = [];
   readonly #timers = new Set<Timer>();
+
+  constructor(steps: readonly ClockStep[]) {
+    this.#steps.push(...steps);
+    this.#ahead = steps.at(-1)?.ahead ?? 0;
+  }
+
+  ofHost(ms: number): number {
+    return ms + (this.#steps.findLast(({ at }) => at <= ms)?.ahead ?? 0);
+  }
 
   // Bound, since its users pass them on.
   readonly now = (): number => systemClock.now() + this.#ahead;
@@ -37,6 +53,7 @@ export class SkippingClock implements Clock {
 
   advance(ms: number): void {
     this.#ahead += ms;
+    this.#steps.push({ at: systemClock.now(), ahead: this.#ahead });
     for (const timer of [...this.#timers].sort((a, b) => a.dueAt - b.dueAt)) this.#arm(timer);
   }
 }

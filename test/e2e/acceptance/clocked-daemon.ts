@@ -1,6 +1,7 @@
 /** `gantry daemon` with a clock that can be put on: only the clock is another one. */
 import { rmSync } from "node:fs";
 import { parseArgs } from "node:util";
+import { z } from "zod";
 import { runDaemon } from "../../../src/daemon.ts";
 import { SkippingClock, serveClock } from "./clock.ts";
 
@@ -12,8 +13,8 @@ const { values } = parseArgs({
     set: { type: "string", multiple: true, default: [] },
   },
 });
-const clock = new SkippingClock();
-clock.advance(Number(process.env["CLOCK_AHEAD"] ?? "0"));
+const Steps = z.array(z.object({ at: z.number(), ahead: z.number() }));
+const clock = new SkippingClock(Steps.parse(JSON.parse(process.env["CLOCK_STEPS"] ?? "[]")));
 const socketPath = process.env["CLOCK_SOCKET"] ?? "";
 rmSync(socketPath, { force: true });
 const server = serveClock(clock, socketPath);

@@ -41,8 +41,8 @@ function onStage(runtimeClass: RuntimeClass): () => Stage {
   let stage: Stage | undefined;
   beforeAll(async () => {
     host = testHost({ runtimeClass, daemonMain: join(import.meta.dirname, "clocked-daemon.ts") });
-    await startClocked(host, 0);
-    stage = { host, runtimeClass, observer: new Observer(host), ahead: 0 };
+    await startClocked(host, []);
+    stage = { host, runtimeClass, observer: new Observer(host), clockSteps: [] };
   });
   afterAll(async () => {
     await stage?.observer.close();

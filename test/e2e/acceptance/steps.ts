@@ -1,11 +1,11 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, rmSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseDocument } from "yaml";
 import { parseDurationMs } from "../../../src/cli/parse/duration.ts";
 import { type CliResult, eventually, type RuntimeClass, runOf, type TestHost } from "../harness.ts";
 import type { File, Run, Step } from "./case.ts";
-import { putOn } from "./clock.ts";
+import { type ClockStep, putOn } from "./clock.ts";
 import type { Loaded } from "./load.ts";
 import { mismatch } from "./match.ts";
 import { Observer } from "./observer.ts";
@@ -17,8 +17,8 @@ export interface Stage {
   readonly host: TestHost;
   readonly runtimeClass: RuntimeClass;
   observer: Observer;
-  /** ms that the daemon's clock has been put on. */
-  ahead: number;
+  /** How the daemon's clock has been put on: ms in all since then, by the host's clock. */
+  readonly clockSteps: ClockStep[];
 }
 
 /** One case while it is played. */
@@ -58,7 +58,8 @@ export class Play {
 
   /** Takes the case's files and pods away, without waiting for their grace. */
   async leave(): Promise<void> {
-    for (const name of this.#texts.keys()) this.#stage.host.remove(name);
+    // Some are gone already: `gantry delete` takes a pod out of its file.
+    for (const name of this.#texts.keys()) rmSync(join(this.#stage.host.manifests, name), { force: true });
     const { namespace } = this.#case;
     const pods = (await this.#stage.host.pods()).filter(({ metadata }) => metadata.namespace === namespace);
     for (const { metadata } of pods)
@@ -204,8 +205,9 @@ export class Play {
     }
     if ("daemon" in step) return this.#daemon(step.daemon);
     const ms = parseDurationMs(step.clock, "clock");
-    this.#stage.ahead += ms;
     await putOn(clockSocketOf(host), ms);
+    const { clockSteps } = this.#stage;
+    clockSteps.push({ at: Date.now(), ahead: (clockSteps.at(-1)?.ahead ?? 0) + ms });
   }
 
   #set(file: string, path: string, to: unknown): void {
@@ -260,13 +262,13 @@ export class Play {
   }
 
   async #daemon(what: "stop" | "start" | "kill" | "restart"): Promise<void> {
-    const { host, ahead } = this.#stage;
+    const { host, clockSteps } = this.#stage;
     if (what !== "start") {
       await this.#stage.observer.close();
       await host.stopDaemon(what === "stop" ? "SIGTERM" : "SIGKILL");
     }
     if (what !== "start" && what !== "restart") return;
-    await startClocked(host, ahead);
+    await startClocked(host, clockSteps);
     this.#stage.observer = new Observer(host);
   }
 }
@@ -276,9 +278,9 @@ function clockSocketOf(host: TestHost): string {
   return join(host.directory, "clock");
 }
 
-/** @param ahead ms that its clock is ahead from the beginning */
-export async function startClocked(host: TestHost, ahead: number): Promise<void> {
-  await host.startDaemon({ env: { CLOCK_SOCKET: clockSocketOf(host), CLOCK_AHEAD: String(ahead) } });
+/** @param steps how the clock of the daemon before had been put on */
+export async function startClocked(host: TestHost, steps: readonly ClockStep[]): Promise<void> {
+  await host.startDaemon({ env: { CLOCK_SOCKET: clockSocketOf(host), CLOCK_STEPS: JSON.stringify(steps) } });
 }
 
 function fail(complaint: string | undefined): void {

@@ -127,7 +127,7 @@ async function rehearse(
 ): Promise<void> {
   const { guest, qmp } = ctx.machines.get(id);
   const configure = {
-    wallClockNs: BigInt(ctx.clock.now()) * 1_000_000n,
+    wallClockNs: BigInt(Date.now()) * 1_000_000n,
     entropy: randomBytes(ENTROPY_BYTES),
     hostname: "standby",
     network: NOWHERE,
