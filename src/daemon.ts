@@ -1,5 +1,6 @@
 /** The composition root: builds every part, wires them, and takes them down again in good order. */
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
@@ -30,6 +31,7 @@ import { createWorkloadObjects } from "./daemon/workload-objects.ts";
 import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
+import { createMeter } from "./metrics/meter.ts";
 import type { PodNetwork } from "./network/contract.ts";
 import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
@@ -252,6 +254,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       driverFor,
       watchEvents: events.watch,
       collectGarbage: disk.collect,
+      metrics: createMeter({ pods: supervisor.list, driverFor, read: readProc, node: node.name, clock }),
       node,
       paths,
       info: {
@@ -328,6 +331,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     await stopAllPods(supervisor, say);
   }
   return 0;
+}
+
+function readProc(path: string): string {
+  return readFileSync(path, "utf8");
 }
 
 /** A person who reads the lines about pods wants to hear from the log only what is wrong. */

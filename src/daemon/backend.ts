@@ -7,6 +7,7 @@ import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
 import { formatProblem, type Problem, parseManifest } from "../manifest/index.ts";
+import type { Metrics } from "../metrics/meter.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
 import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
@@ -36,6 +37,7 @@ export interface BackendParts {
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
   readonly collectGarbage: (dryRun: boolean) => Promise<GcReport>;
   readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
+  readonly metrics: () => Promise<Metrics>;
   readonly node: NodeFacts;
   readonly info: DaemonInfo;
   readonly paths: Paths;
@@ -90,6 +92,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
     },
     secrets: () => [...reconciler.desired().secrets.values()],
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
+    metrics: parts.metrics,
     events: () => store.events.list(),
     watchEvents: parts.watchEvents,
     problems() {

@@ -43,6 +43,8 @@ export interface SandboxDriver {
   /** After its log file was renamed: go on in a new one at the same path, losing no line. */
   reopenLog(sandboxId: string, containerId: string): Promise<void>;
   stats(sandboxId: string, containerId: string): Promise<ContainerStats>;
+  /** What the sandbox as a whole takes of the host: of a virtual machine all of it. @throws not-found (it does not run) */
+  podStats(sandboxId: string): Promise<ContainerStats>;
   /** Bytes in the emptyDirs of a sandbox that are not below their path on the host, by the name of the volume. */
   volumeUsage(sandboxId: string): Promise<ReadonlyMap<string, number>>;
 

@@ -6,6 +6,7 @@ import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
 import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import { detectCgroups } from "../cgroup/host.ts";
+import { readStats } from "../cgroup/stats.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
 import { attachToContainer } from "./attach.ts";
@@ -28,7 +29,6 @@ import { reopenLog } from "./reopen.ts";
 import { createRuntimeChooser, probeRuntimes as probe, type RuntimeFacts } from "./runtime.ts";
 import { runSandbox } from "./sandbox.ts";
 import { createSeccompCache } from "./seccomp-cache.ts";
-import { readStats } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { FIRST_HOST_ID } from "./userns.ts";
 
@@ -181,6 +181,13 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       if (!record || !container) throw noSuchContainer(sandboxId, containerId);
       if (container.state !== "running") throw new GantryError("not-found", `container ${containerId} is not running`);
       return readStats(ctx.cgroups, `${podCgroup(dirs, record.config.pod.uid)}/${containerId}`, clock.now());
+    },
+
+    async podStats(sandboxId) {
+      assertValidIds(sandboxId);
+      const record = await sandboxRecord(sandboxId);
+      if (record?.phase !== "ready") throw new GantryError("not-found", `sandbox ${sandboxId} is not running`);
+      return readStats(ctx.cgroups, podCgroup(dirs, record.config.pod.uid), clock.now());
     },
 
     volumeUsage: async () => new Map(), // all on the host
