@@ -1,6 +1,7 @@
 /** The composition root: builds every part, wires them, and takes them down again in good order. */
 import { randomUUID } from "node:crypto";
 import { readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
@@ -15,6 +16,7 @@ import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
 import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
+import { keepPressure } from "./daemon/keep-pressure.ts";
 import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
@@ -28,6 +30,7 @@ import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
 import { createWorkloadObjects } from "./daemon/workload-objects.ts";
+import { observeNode, pressureSettings } from "./eviction/observe.ts";
 import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
@@ -146,6 +149,17 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   await network.start(stop.signal);
   await Promise.all(drivers.map((driver) => driver.start(stop.signal)));
 
+  const pressure = keepPressure({
+    settings: pressureSettings(config.eviction),
+    intervalMs: config.eviction.intervalSeconds * 1000,
+    observe: () => observeNode({ nodefs: paths.lib, imagefs: paths.images, read: readProc, statfs }),
+    supervisor: () => supervisor,
+    driverFor,
+    event: events.record,
+    node: node.name,
+    clock,
+    log,
+  });
   const supervisor = createPodSupervisor(
     {
       driverFor,
@@ -161,6 +175,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
       claim: (namespace, name) => reconciler.desired().claims.get(`${namespace}/${name}`),
+      nodePressure: (pod) => pressure.refuses(pod),
       pinnedImage: (key, container, image) => updater.pinned(key, container, image),
       event: ({ metadata }, podUid, type, reason, message) =>
         events.record({
@@ -220,6 +235,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(() => memory.end());
   objects.watch(() => memory.busy());
   memory.busy(); // the start is a burst, too
+  // Known before the first pod is to start.
+  await pressure.look();
   adoptPods(store, supervisor, await reconciler.observe(), log);
   const disk = keepDisk(
     {
@@ -254,6 +271,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       driverFor,
       watchEvents: events.watch,
       collectGarbage: disk.collect,
+      pressure: () => pressure.now(),
       metrics: createMeter({ pods: supervisor.list, driverFor, read: readProc, node: node.name, clock }),
       node,
       paths,
@@ -272,6 +290,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   await reconciler.start();
   await api.start();
   ends.defer(() => api.close());
+  // The sources are read by now: before, nothing could be told to be unused.
+  pressure.begin(disk.collectAll);
+  ends.defer(() => pressure.end());
   say(`watching ${config.manifests.join(", ")}`);
   log.info(
     { pid: process.pid, root: paths.root, manifests: config.manifests, ms: clock.now() - startedAt },

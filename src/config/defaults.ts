@@ -30,6 +30,22 @@ export function defaultConfig(paths: Paths): Config {
       maxAgeSeconds: 0,
       imported: false,
     },
+    eviction: {
+      memoryAvailable: "100Mi",
+      nodefsAvailable: "10%",
+      nodefsInodesFree: "5%",
+      imagefsAvailable: "15%",
+      imagefsInodesFree: "5%",
+      minimumReclaim: {
+        memoryAvailable: "0",
+        nodefsAvailable: "0",
+        nodefsInodesFree: "0",
+        imagefsAvailable: "0",
+        imagefsInodesFree: "0",
+      },
+      pressureTransitionPeriodSeconds: 300,
+      intervalSeconds: 10,
+    },
     microvm: {
       machine: "auto",
       accelerator: "auto",

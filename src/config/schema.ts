@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { amountOf } from "../eviction/thresholds.ts";
 import { cidrProblem } from "./cidr.ts";
 
 /**
@@ -123,6 +124,36 @@ const gc = z.strictObject({
     .min(0)
     .describe("What was not used for this long is removed, however much room there is; 0: never for its age."),
   imported: z.boolean().describe("Whether imported images may be removed, too: they can't be pulled again."),
+});
+
+/** Bytes or inodes, a quantity, or a share of all there is; kept as text. */
+const amount = z
+  .union([z.int().min(0), z.string()])
+  .transform(String)
+  .refine((text) => amountOf(text, 0) !== undefined, "must be a quantity such as 100Mi, or a share such as 10%");
+
+const minimumReclaim = z.strictObject({
+  memoryAvailable: amount.describe("Memory beyond its threshold that is to be free before evictions end."),
+  nodefsAvailable: amount.describe("The same of the disk of volumes, layers and logs."),
+  nodefsInodesFree: amount.describe("The same of its inodes."),
+  imagefsAvailable: amount.describe("The same of the disk of images."),
+  imagefsInodesFree: amount.describe("The same of its inodes."),
+});
+
+/** Names as the kubelet has them in evictionHard. */
+const eviction = z.strictObject({
+  memoryAvailable: amount.describe("With less memory to be had, pods are evicted; 0: never for this reason."),
+  nodefsAvailable: amount.describe("The same for the disk of volumes, writable layers and logs."),
+  nodefsInodesFree: amount.describe("The same for its inodes."),
+  imagefsAvailable: amount.describe("The same for the disk of images; unused images go first."),
+  imagefsInodesFree: amount.describe("The same for its inodes."),
+  minimumReclaim,
+  pressureTransitionPeriodSeconds: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .describe("How long the node counts as under pressure, and takes no new pods, after the last reason for it."),
+  intervalSeconds: z.int().min(1).max(3600).describe("Time between two looks at the node's memory and disks."),
 });
 
 const update = z.strictObject({
@@ -287,6 +318,7 @@ export const configSchema = z.strictObject({
     path: ["lowPercent"],
     message: "must not be above gc.highPercent",
   }),
+  eviction,
   update,
   volumes,
   microvm: microvm.refine(machineFits, MISFIT),
@@ -309,6 +341,7 @@ export const layerSchema = z.strictObject({
   images: images.partial().optional(),
   trust: trust.partial().optional(),
   gc: gc.partial().optional(),
+  eviction: eviction.partial().extend({ minimumReclaim: minimumReclaim.partial().optional() }).optional(),
   update: update.partial().optional(),
   volumes: volumes.partial().optional(),
   microvm: microvm

@@ -51,6 +51,8 @@ const fromText: Readonly<Record<string, FromText>> = {
   "gc.minAgeSeconds": number,
   "gc.maxAgeSeconds": number,
   "gc.imported": truth,
+  "eviction.pressureTransitionPeriodSeconds": number,
+  "eviction.intervalSeconds": number,
   "update.intervalSeconds": number,
   "update.deadlineSeconds": number,
   "update.settleSeconds": number,

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
 import type { Version } from "../controller/history.ts";
 import { keyOf } from "../desired.ts";
+import type { Pressure } from "../eviction/thresholds.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
@@ -38,6 +39,7 @@ export interface BackendParts {
   readonly collectGarbage: (dryRun: boolean) => Promise<GcReport>;
   readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
   readonly metrics: () => Promise<Metrics>;
+  readonly pressure: () => Pressure;
   readonly node: NodeFacts;
   readonly info: DaemonInfo;
   readonly paths: Paths;
@@ -91,7 +93,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       await reconciler.lookAtSources();
     },
     secrets: () => [...reconciler.desired().secrets.values()],
-    node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
+    node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version, parts.pressure()),
     metrics: parts.metrics,
     events: () => store.events.list(),
     watchEvents: parts.watchEvents,

@@ -47,7 +47,17 @@ function checkRange({ subnet, conflictingRoute, conflist }: HostFacts["network"]
 }
 
 export function checkDaemon({ daemon }: HostFacts): Check[] {
-  if (daemon.answers) return [ok("daemon", `runs${daemon.pid === undefined ? "" : ` (pid ${daemon.pid})`}`)];
+  const runs = ok("daemon", `runs${daemon.pid === undefined ? "" : ` (pid ${daemon.pid})`}`);
+  if (daemon.answers && daemon.pressure.length === 0) return [runs];
+  if (daemon.answers)
+    return [
+      runs,
+      warn(
+        "pressure",
+        `the node has ${daemon.pressure.join(" and ")}: no pods start, and pods may be evicted`,
+        "Free memory or disk space, remove pods, or change the thresholds (eviction.* in 'gantry config').",
+      ),
+    ];
   if (daemon.pid !== undefined)
     return [
       warn(

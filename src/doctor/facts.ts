@@ -143,6 +143,8 @@ export interface MicrovmFacts {
 export interface DaemonFacts {
   readonly pid: number | undefined;
   readonly answers: boolean;
+  /** Conditions of the node that say it is short of something: "DiskPressure". */
+  readonly pressure: readonly string[];
   /** What is on this host although no daemon runs. */
   readonly leftovers: readonly string[];
 }

@@ -1,6 +1,7 @@
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { createApiClient } from "../api/client.ts";
 import { interfaceExists } from "../network/bridge.ts";
 import { bridgeName, networkName } from "../network/own-conflist.ts";
 import { mountsBelow } from "../sandbox/namespace/mounts.ts";
@@ -14,7 +15,8 @@ const ANSWER_MS = 2000;
 export async function gatherDaemon(paths: Paths, root: boolean, signal: AbortSignal): Promise<DaemonFacts> {
   const [pid, answers] = await Promise.all([daemonPid(paths.lockFile), answersAt(paths.socket)]);
   const runs = answers || pid !== undefined;
-  return { pid, answers, leftovers: runs ? [] : await findLeftovers(paths, root, signal) };
+  const pressure = answers && root ? await pressureAt(paths.socket) : [];
+  return { pid, answers, pressure, leftovers: runs ? [] : await findLeftovers(paths, root, signal) };
 }
 
 /** The process that the lock file names, if it lives and may be a daemon: ids are used again. */
@@ -41,6 +43,15 @@ function answersAt(socket: string): Promise<boolean> {
     connection.once("connect", () => end(true));
     connection.once("error", (error) => end(errnoOf(error) === "EACCES")); // not ours to ask, but somebody listens
   });
+}
+
+async function pressureAt(socketPath: string): Promise<string[]> {
+  const nodes = await createApiClient({ socketPath })
+    .listNodes()
+    .catch(() => ({ items: [] }));
+  return nodes.items.flatMap(({ status: { conditions } }) =>
+    conditions.flatMap(({ type, status }) => (status === "True" && type.endsWith("Pressure") ? [type] : [])),
+  );
 }
 
 async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): Promise<string[]> {

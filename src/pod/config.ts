@@ -104,7 +104,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     configMap: (name) => input.configMap(name),
     secret: (name) => input.secret(name),
     field: (path) => fieldValue(path, { pod, uid, node, ips }),
-    resource: (name, resource, divisor) => resourceValue(containerOf(pod, name, spec), resource, divisor, node),
+    resource: (name, resource, divisor) => resourceValue(pod, containerOf(pod, name, spec), resource, divisor, node),
   });
   const basis = [
     { name: "PATH", value: DEFAULT_PATH },

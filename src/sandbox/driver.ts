@@ -1,5 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import type { SeccompProfile } from "../confine/seccomp-profile.ts";
+import type { DiskUnit } from "../system/disk-usage.ts";
 
 /**
  * The contract between the pod machine and whatever isolates a pod, in CRI's terms.
@@ -45,8 +46,8 @@ export interface SandboxDriver {
   stats(sandboxId: string, containerId: string): Promise<ContainerStats>;
   /** What the sandbox as a whole takes of the host: of a virtual machine all of it. @throws not-found (it does not run) */
   podStats(sandboxId: string): Promise<ContainerStats>;
-  /** Bytes in the emptyDirs of a sandbox that are not below their path on the host, by the name of the volume. */
-  volumeUsage(sandboxId: string): Promise<ReadonlyMap<string, number>>;
+  /** What a sandbox has on disk, as far as that can be told now. */
+  diskUsage(sandboxId: string, unit: DiskUnit): Promise<SandboxDiskUsage>;
 
   /**
    * Every sandbox that exists in any state, half-built and stale ones too. Cheap: called every few seconds.
@@ -288,6 +289,14 @@ export interface ContainerStats {
   readonly cpuUsageNs: number;
   readonly memoryBytes: number;
   readonly processes: number;
+}
+
+/** Bytes or inodes. */
+export interface SandboxDiskUsage {
+  /** In emptyDirs that are not below their path on the host, by the name of the volume. */
+  readonly volumes: ReadonlyMap<string, number>;
+  /** In the writable layers of containers, by their ids. */
+  readonly containers: ReadonlyMap<string, number>;
 }
 
 export interface ObservationHint {

@@ -60,7 +60,7 @@ export const healthy: HostFacts = {
     redirect: "yes",
     templateBytes: 2 ** 33,
   },
-  daemon: { pid: undefined, answers: false, leftovers: [] },
+  daemon: { pid: undefined, answers: false, pressure: [], leftovers: [] },
 };
 
 /** A container-like machine, as recorded: v1 hierarchies beside v2, hugetlb in none of them, no CAP_SYS_RESOURCE. */

@@ -213,6 +213,7 @@ export function failureEvent(
     case "look":
     case "refresh":
     case "usage":
+    case "release":
     case "tail":
       return undefined;
   }

@@ -21,6 +21,8 @@ import { as, explain, StepError } from "./step-error.ts";
 
 /** Pods that this one is to be started after are not Ready yet. */
 export const WAITING = "WaitingForDependencies";
+/** The node has too little memory or disk to take another pod. */
+export const UNDER_PRESSURE = "NodeUnderPressure";
 
 /** Images (found and mounted) and volumes, side by side. @throws StepError */
 export async function prepare(
@@ -29,6 +31,11 @@ export async function prepare(
   signal: AbortSignal,
 ): Promise<readonly PreparedVolume[]> {
   scope.writer.save(pod, facts);
+  const pressure = scope.ports.nodePressure?.(desired.pod);
+  if (pressure !== undefined) {
+    tell(scope, desired, "Warning", UNDER_PRESSURE, pressure);
+    throw new StepError(UNDER_PRESSURE, new GantryError("conflict", pressure));
+  }
   const [images, mounted, volumes] = await Promise.allSettled([
     prepareImages(scope, desired, signal),
     prepareImageVolumes(scope, desired, signal),

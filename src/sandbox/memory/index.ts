@@ -253,7 +253,7 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       return { timestamp: clock.now(), cpuUsageNs: 0, memoryBytes: 1_048_576, processes: 1 };
     },
 
-    volumeUsage: async () => new Map(), // all on the host
+    diskUsage: async () => ({ volumes: new Map(), containers: new Map() }),
 
     async list(wanted = () => true) {
       await enter("list", []);

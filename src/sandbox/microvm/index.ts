@@ -271,9 +271,9 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return readCgroup(ctx.cgroups, cgroupOf(dirs, record), clock.now());
     },
 
-    async volumeUsage(sandboxId) {
+    async diskUsage(sandboxId, unit) {
       assertValidIds(sandboxId);
-      return await readUsage(ctx, sandboxId);
+      return await readUsage(ctx, sandboxId, unit);
     },
 
     async list(wanted = () => true) {

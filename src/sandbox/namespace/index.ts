@@ -1,6 +1,7 @@
 import type { ImageStore } from "../../image/contract.ts";
 import type { PodNetwork } from "../../network/contract.ts";
 import type { Clock } from "../../system/clock.ts";
+import { diskUsage } from "../../system/disk-usage.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
@@ -190,7 +191,14 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       return readStats(ctx.cgroups, podCgroup(dirs, record.config.pod.uid), clock.now());
     },
 
-    volumeUsage: async () => new Map(), // all on the host
+    async diskUsage(sandboxId, unit) {
+      assertValidIds(sandboxId);
+      const names = (await namesIn(sandboxFiles(dirs, sandboxId).containers)).filter((name) => !name.startsWith("."));
+      const layers = new Map(names.map((name) => [containerFiles(dirs, sandboxId, name).layer, name]));
+      const used = await diskUsage([...layers.keys()], unit);
+      const containers = new Map([...used].map(([layer, amount]) => [layers.get(layer) ?? "", amount]));
+      return { volumes: new Map(), containers }; // the volumes are all on the host
+    },
 
     list: (wanted = () => true) => listSandboxes(ctx, wanted),
 
