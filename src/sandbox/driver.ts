@@ -108,9 +108,9 @@ export interface SandboxConfig {
   readonly begin?: readonly ContainerConfig[];
 }
 
-/** `open`: some container has neither limit nor request. */
+/** `open`: some container has neither limit nor request. `limitBytes`: the pod itself says that it may have no more. */
 export interface PodDemand {
-  readonly memory: { readonly bytes: number; readonly open: boolean };
+  readonly memory: { readonly bytes: number; readonly open: boolean; readonly limitBytes?: number };
   readonly cpu: { readonly milli: number; readonly open: boolean };
 }
 

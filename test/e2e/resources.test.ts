@@ -1,7 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { detectCgroups } from "../../src/sandbox/cgroup/host.ts";
-import { callApi, FOREVER, podText, RUNTIME_CLASSES, shell, testHost } from "./harness.ts";
+import { callApi, FOREVER, type PodView, podText, RUNTIME_CLASSES, shell, testHost } from "./harness.ts";
 
 interface PodMetricsList {
   readonly items: readonly {
@@ -77,6 +77,12 @@ test.each(RUNTIME_CLASSES)("a pod's own resources and its overhead: %s", async (
     const path = `${controller("memory")}/gantry-${host.paths.rootId}/pod${pod.metadata.uid}/${file}`;
     expect(readFileSync(path, "utf8").trim()).toBe(String(120 * 2 ** 20));
   }
+  // Each may have 100 MiB, but not both.
+  const hogs = ["a", "b"].map((name) => shell(name, "head -c 66000000 /dev/zero | tail -c 66000000 | sleep 1000"));
+  host.write("pair.yaml", podText("pair", hogs, { ...spec, restartPolicy: "Never" }));
+  const isKilled = ({ status: { containerStatuses } }: PodView): boolean =>
+    containerStatuses.some(({ state }) => state.terminated?.reason === "OOMKilled");
+  await host.waitFor("pair", isKilled, "out of memory");
   host.write("odd.yaml", podText("odd", [shell("app", FOREVER)], { ...spec, overhead: { memory: "1Gi" } }));
   await expect
     .poll(async () => (await host.gantry("status")).stdout)

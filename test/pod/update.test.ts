@@ -208,6 +208,20 @@ describe("decisions about the whole pod", () => {
     expect(h.supervisor.get("uid-done")?.failure).toBeUndefined();
   });
 
+  it("a node under pressure takes no new pods, but keeps those that it took", async () => {
+    await h.ensure(desiredPod());
+    h.pressure = () => "The node had condition: [DiskPressure].";
+    await h.ensure(desiredPod({}, { name: "new" }), "uid-new");
+    expect(h.supervisor.get("uid-new")).toMatchObject({ stage: "preparing", problem: { reason: "NodeUnderPressure" } });
+    h.driver.breakSandbox((await h.observed())[0]?.id ?? "");
+    await h.pass(5000);
+    expect(h.pod()).toMatchObject({ stage: "running", problem: undefined });
+    h.pressure = () => undefined;
+    h.supervisor.pressureEnded();
+    await h.settle();
+    expect(h.supervisor.get("uid-new")?.stage).toBe("running");
+  });
+
   it("a restart that was asked for counts, waits for nothing, and comes under any policy", async () => {
     await h.ensure(desiredPod({ restartPolicy: "Never", containers: [app(), other] }));
     const kept = h.live("other");

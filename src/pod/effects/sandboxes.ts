@@ -31,7 +31,8 @@ export async function prepare(
   signal: AbortSignal,
 ): Promise<readonly PreparedVolume[]> {
   scope.writer.save(pod, facts);
-  const pressure = scope.ports.nodePressure?.(desired.pod);
+  // One that was taken once is not turned away again when it needs another sandbox.
+  const pressure = pod.sandboxAttempt === 0 ? scope.ports.nodePressure?.(desired.pod) : undefined;
   if (pressure !== undefined) {
     tell(scope, desired, "Warning", UNDER_PRESSURE, pressure);
     throw new StepError(UNDER_PRESSURE, new GantryError("conflict", pressure));

@@ -116,7 +116,11 @@ export function podDemand(pod: Pod): PodDemand {
   const bytes = room(whole.memoryLimit, whole.memoryRequest, memory);
   const milli = room(whole.cpuLimit, whole.cpuRequest, cpu);
   return {
-    memory: { bytes: bytes.amount, open: bytes.open },
+    memory: {
+      bytes: bytes.amount,
+      open: bytes.open,
+      ...(whole.memoryLimit > 0 ? { limitBytes: whole.memoryLimit } : {}),
+    },
     cpu: { milli: milli.amount, open: milli.open },
   };
 }

@@ -66,7 +66,7 @@ export const sandboxConfig = z.object({
   ),
   demand: z
     .object({
-      memory: z.object({ bytes: z.number(), open: z.boolean() }),
+      memory: z.object({ bytes: z.number(), open: z.boolean(), limitBytes: z.number().exactOptional() }),
       cpu: z.object({ milli: z.number(), open: z.boolean() }),
     })
     .exactOptional(),

@@ -396,7 +396,7 @@ describe("resources", () => {
     // What is left of the pod's request, 768Mi, is shared by two.
     expect([a?.oomScoreAdj, b?.oomScoreAdj]).toEqual([1000 - 156, 1000 - 93]);
     expect(podDemand(pod)).toEqual({
-      memory: { bytes: 2 * GiB, open: false },
+      memory: { bytes: 2 * GiB, open: false, limitBytes: 2 * GiB },
       cpu: { milli: 2000, open: false },
     });
     expect(podRequestBytes(pod, "memory")).toBe(GiB);

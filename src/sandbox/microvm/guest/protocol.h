@@ -26,6 +26,7 @@
  *   PING        → (nothing)
  *   CONFIGURE   all optional, done in this order, may be repeated: wall-clock-ns= entropy=HEX hostname= mac= mtu=
  *               address=IP/PREFIX… (the old ones go) route=DST/PREFIX[ GATEWAY]… ("default" is a DST) sysctl=NAME=VALUE…
+ *               memory-bytes=N (of all containers together; more than there is changes nothing)
  *               scratch-disk=N (an ext4 with project quotas, for writable layers and emptyDirs)
  *               CREATE is refused before CONFIGURE has brought entropy and a scratch disk.
  *   VOLUME      name= type=tmpfs|scratch|files|disk|virtiofs size-bytes= mode= uid= gid= disk=N fs=ext4|erofs tag= ro=
