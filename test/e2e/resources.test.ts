@@ -78,7 +78,8 @@ test.each(RUNTIME_CLASSES)("a pod's own resources and its overhead: %s", async (
     expect(readFileSync(path, "utf8").trim()).toBe(String(120 * 2 ** 20));
   }
   // Each may have 100 MiB, but not both.
-  const hogs = ["a", "b"].map((name) => shell(name, "head -c 66000000 /dev/zero | tail -c 66000000 | sleep 1000"));
+  const takes = "mkfifo /p; sleep 1000 < /p & exec dd if=/dev/zero of=/p bs=66000000 count=1";
+  const hogs = ["a", "b"].map((name) => shell(name, takes));
   host.write("pair.yaml", podText("pair", hogs, { ...spec, restartPolicy: "Never" }));
   const isKilled = ({ status: { containerStatuses } }: PodView): boolean =>
     containerStatuses.some(({ state }) => state.terminated?.reason === "OOMKilled");
