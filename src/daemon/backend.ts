@@ -10,6 +10,7 @@ import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/
 import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
+import type { ServiceKeeper } from "../service/index.ts";
 import type { ManifestWriter } from "../source/index.ts";
 import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
@@ -27,6 +28,7 @@ export interface BackendParts {
   readonly workloads: WorkloadObjects;
   readonly images: ImageStore;
   readonly volumes: ClaimVolumes;
+  readonly services: Pick<ServiceKeeper, "problems" | "troubles">;
   readonly store: StateStore;
   readonly writer: ManifestWriter;
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
@@ -85,7 +87,10 @@ export function createBackend(parts: BackendParts): ApiBackend {
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
     events: () => store.events.list(),
     watchEvents: parts.watchEvents,
-    problems: reconciler.problems,
+    problems() {
+      const { problems, held } = reconciler.problems();
+      return { problems: [...problems, ...parts.services.problems()], held, troubles: parts.services.troubles() };
+    },
     plan: reconciler.plan,
     async apply(text, fileName) {
       const results = [...(await writer.apply(text, fileName))];

@@ -51,7 +51,8 @@ const FOREIGN: Readonly<Record<string, string>> = {
   RoleBinding: "pods here talk to no API server: remove it",
   ClusterRole: "pods here talk to no API server: remove it",
   ClusterRoleBinding: "pods here talk to no API server: remove it",
-  NetworkPolicy: "remove it",
+  NetworkPolicy:
+    "nothing here would enforce it: every pod of this host reaches every other. Remove it, and let what must not be reached listen on 127.0.0.1 in its pod",
   HorizontalPodAutoscaler: "remove it, and set replicas in the Deployment",
   PodDisruptionBudget: "remove it",
   LimitRange: "set resources in each pod",

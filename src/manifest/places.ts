@@ -2,7 +2,7 @@
 import type { ManifestObject, Place } from "./contract.ts";
 import { type FieldPath, fieldName } from "./issue.ts";
 import { DEPENDS_ON_ANNOTATION } from "./pod-annotations.ts";
-import type { Container, Pod } from "./schema/index.ts";
+import type { Container, Pod, Service } from "./schema/index.ts";
 import { describedPod } from "./templates.ts";
 import { vmRefusals } from "./vm-refusals.ts";
 
@@ -22,8 +22,16 @@ function fieldsOf(object: ManifestObject): FieldPath[] {
   const name: FieldPath = ["metadata", "name"];
   const described = describedPod(object);
   const own: FieldPath[] = object.kind === "Pod" ? [name] : [name, ["spec", "selector"]];
+  if (object.kind === "Service") return [name, ...fieldsOfService(object)];
   if (described === undefined) return [name];
   return [...own, ...fieldsOfPod(described.pod).map((path) => [...described.path, ...path])];
+}
+
+function fieldsOfService({ spec }: Service): FieldPath[] {
+  const ports = (spec.ports ?? []).flatMap(({ nodePort }, at): FieldPath[] =>
+    nodePort === undefined ? [] : [["spec", "ports", at, "nodePort"]],
+  );
+  return [["spec"], ...(spec.clusterIP === undefined ? [] : [["spec", "clusterIP"]]), ...ports];
 }
 
 function fieldsOfPod(pod: Pod): FieldPath[] {

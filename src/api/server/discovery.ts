@@ -32,8 +32,8 @@ export function serveDiscovery(
 const VERSION = { groupVersion: "gantry.dev/v1", version: "v1" } as const;
 const GROUP = { name: "gantry.dev", versions: [VERSION], preferredVersion: VERSION } as const;
 
-/** The groups of objects that keep pods. */
-const NAMED = ["apps", "batch"] as const;
+/** The groups of objects that keep pods, and of those behind Services. */
+const NAMED = ["apps", "batch", "discovery.k8s.io"] as const;
 
 function groupOf(name: string): object {
   const version = { groupVersion: `${name}/v1`, version: "v1" };

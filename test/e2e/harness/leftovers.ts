@@ -42,6 +42,7 @@ export function filesOfPods({ run, lib, pods, podLogs, rootId }: Paths): string[
     join(run, "network"),
     join(run, "preflight"),
     `/run/gantry-userns-${rootId}`,
+    `/run/gantry-names-${rootId}`,
     ...entriesOf(join(run, "oci")),
     ...entriesOf(join(run, "cni-leases")),
     pods,
