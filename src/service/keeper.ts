@@ -331,7 +331,9 @@ function namedPods(states: readonly PodState[]): NamedPod[] {
       : [{ namespace, name, ips: state.sandbox.ips, leaving }];
   });
   const staying = new Set(named.filter(({ leaving }) => !leaving).map(({ namespace, name }) => `${namespace}/${name}`));
-  return named.filter(({ namespace, name, leaving }) => !leaving || !staying.has(`${namespace}/${name}`));
+  return named
+    .filter(({ namespace, name, leaving }) => !leaving || !staying.has(`${namespace}/${name}`))
+    .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
 }
 
 function usedPorts(pods: readonly PodState[], holders: ReadonlyMap<string, string | undefined>): Map<string, string> {

@@ -26,7 +26,7 @@ export function namesText(domain: string, pods: readonly NamedPod[], services: r
     ),
     ...services.flatMap((served) => serviceLines(domain, served)),
   ];
-  return lines.length === 0 ? "" : `${[...new Set(lines.filter((text) => text !== ""))].sort().join("\n")}\n`;
+  return lines.length === 0 ? "" : `${[...new Set(lines.filter((text) => text !== ""))].join("\n")}\n`;
 }
 
 function serviceLines(domain: string, { service, clusterIP, resolved }: Served): string[] {

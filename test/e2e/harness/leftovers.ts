@@ -28,6 +28,7 @@ async function look(paths: Paths): Promise<string[]> {
     ...tables.filter((table) => table.includes(rootId)),
     ...filesOfPods(paths),
     ...rowsOfPods(paths),
+    ...entriesOf(`/run/gantry-names-${rootId}`),
     ...entriesOf("/dev/shm").filter((path) => path.endsWith(`gantry-templates-${rootId}`)),
   ];
 }
@@ -42,7 +43,6 @@ export function filesOfPods({ run, lib, pods, podLogs, rootId }: Paths): string[
     join(run, "network"),
     join(run, "preflight"),
     `/run/gantry-userns-${rootId}`,
-    `/run/gantry-names-${rootId}`,
     ...entriesOf(join(run, "oci")),
     ...entriesOf(join(run, "cni-leases")),
     pods,
