@@ -12,7 +12,8 @@ export interface Wanted extends ServiceTable {
 export class HostRules {
   readonly #exec: Exec;
   readonly #table: string;
-  #applied: { readonly text: string; readonly wanted: Wanted; readonly listing: string } | undefined;
+  #applied: { readonly text: string; readonly wanted: Wanted } | undefined;
+  #routed = false;
 
   constructor(exec: Exec, table: string) {
     this.#exec = exec;
@@ -25,8 +26,8 @@ export class HostRules {
     const before = this.#applied;
     if (before?.text === text) return;
     await this.#exec("nft", ["-f", "-"], { input: text, signal });
-    await this.#ensureRoute(wanted, signal);
-    this.#applied = { text, wanted, listing: await this.#listing(signal) };
+    this.#applied = { text, wanted };
+    if (!this.#routed) await this.#ensureRoute(wanted, signal);
     await forgetUdpTargets(this.#exec, lost(before?.wanted.services ?? [], wanted.services), signal);
   }
 
@@ -35,7 +36,8 @@ export class HostRules {
     const applied = this.#applied;
     if (applied === undefined) return [];
     const mended = (await this.#ensureRoute(applied.wanted, signal)) ? ["the route to Services"] : [];
-    if ((await this.#listing(signal)) === applied.listing) return mended;
+    const { stdout } = await this.#exec("nft", ["list", "table", "ip", this.#table], { signal, okCodes: "any" });
+    if (fingerprint(stdout) === fingerprint(applied.text)) return mended;
     this.#applied = undefined;
     await this.apply(applied.wanted, signal);
     return [...mended, "the nft table of Services"];
@@ -52,19 +54,18 @@ export class HostRules {
   async #ensureRoute({ route, range, services }: Wanted, signal: AbortSignal): Promise<boolean> {
     if (route === undefined || range === undefined || services.length === 0) return false;
     const { stdout } = await this.#exec("ip", ["-4", "route", "show", range], { signal });
+    this.#routed = true;
     if (stdout.includes(`dev ${route.bridge} `)) return false;
     await this.#exec("ip", ["route", "replace", range, "dev", route.bridge, "src", route.source], { signal });
     return true;
   }
+}
 
-  /** In an order that does not hang on how the kernel keeps its sets. */
-  async #listing(signal: AbortSignal): Promise<string> {
-    const { stdout } = await this.#exec("nft", ["list", "table", "ip", this.#table], { signal, okCodes: "any" });
-    return stdout
-      .split(/[\s,]+/)
-      .sort()
-      .join(" ");
-  }
+/** Chains, where they lead, and every address and port: what says in any wording and order whether a table is the same. */
+export function fingerprint(text: string): string {
+  const parts =
+    text.match(/\b(?:chain|goto|jump) \w+|\b\d+\.\d+\.\d+\.\d+(?:\/\d+)?(?: \. \w+)*|\b\w+ \. \d+ : goto/g) ?? [];
+  return parts.sort().join("\n");
 }
 
 /** Where UDP of Services went before, and does not go any more. */

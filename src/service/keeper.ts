@@ -246,6 +246,20 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
     trouble("dns", obstacle === undefined ? undefined : `${NO_DNS}: ${obstacle}`);
   };
 
+  const mend = async (signal: AbortSignal): Promise<string[]> => {
+    if (!begun || stopping.signal.aborted) return [];
+    const before = new Set(troubles.keys());
+    for (const [port, holder] of holders) if (holder !== undefined) holders.delete(port);
+    if (before.has("dns") && parts.hasDnsServer) await lookForServer();
+    const wasRunning = server.isRunning();
+    const needed = dns() !== undefined && parts.pods().length > 0;
+    await lookSafely();
+    await server.trimLog();
+    const mended = wasRunning || !needed || !server.isRunning() ? [] : ["the name server"];
+    return [...mended, ...(await rules.mend(AbortSignal.any([signal, stopping.signal])))];
+  };
+  let mending: Promise<unknown> = Promise.resolve();
+
   return {
     async start(signal) {
       try {
@@ -297,22 +311,14 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
     },
     problems: () => problems,
     troubles: () => [...troubles.values()],
-    async mend(signal) {
-      if (!begun) return [];
-      const before = new Set(troubles.keys());
-      for (const [port, holder] of holders) if (holder !== undefined) holders.delete(port);
-      if (before.has("dns") && parts.hasDnsServer) await lookForServer();
-      const wasRunning = server.isRunning();
-      const needed = dns() !== undefined && parts.pods().length > 0;
-      await lookSafely();
-      await server.trimLog();
-      const mended = wasRunning || !needed || !server.isRunning() ? [] : ["the name server"];
-      return [...mended, ...(await rules.mend(signal))];
+    mend(signal) {
+      mending = mend(signal);
+      return mending;
     },
     async close() {
       stopping.abort(new GantryError("cancelled", "the daemon ends", { kind: "system" }));
       clock.clearTimeout(timer);
-      await look().catch(() => undefined);
+      await Promise.allSettled([look(), mending]);
     },
     async remove(signal) {
       await server.remove();

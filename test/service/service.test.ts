@@ -5,6 +5,7 @@ import { type Candidate, resolveService } from "../../src/controller/service.ts"
 import { type Pod, parseManifestText, type Service } from "../../src/manifest/index.ts";
 import { assign, type Claimant } from "../../src/service/addresses.ts";
 import type { Assigned, Served } from "../../src/service/contract.ts";
+import { fingerprint } from "../../src/service/host-rules.ts";
 import { linkVariables } from "../../src/service/links.ts";
 import { namesText } from "../../src/service/names.ts";
 import { chooseRange } from "../../src/service/range.ts";
@@ -221,4 +222,15 @@ test("slices: who is behind a Service, for kubectl", () => {
       endpoints: [{ addresses: ["10.0.0.1"], targetRef: { name: "a" } }, { addresses: ["10.0.0.2"] }],
     },
   ]);
+});
+
+test("a table is known again, however nft words it", () => {
+  const text = tableOf([served(service("web", WEB), [ready("a", "10.0.0.1"), ready("b", "10.0.0.2")])]);
+  const listed = text
+    .replace("priority -100", "priority dstnat")
+    .replace("meta l4proto tcp dnat ip to", "dnat ip to")
+    .replace(/elements = \{ /, "elements = {\n\t\t\t ");
+  expect(fingerprint(listed)).toBe(fingerprint(text));
+  expect(fingerprint(text.replace("1 : 10.0.0.2 . 8080", "1 : 10.0.0.3 . 8080"))).not.toBe(fingerprint(text));
+  expect(fingerprint(text.replace("ip daddr 10.79.0.0/16 jump refuse", ""))).not.toBe(fingerprint(text));
 });
