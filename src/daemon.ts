@@ -144,7 +144,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     log,
     clock,
     network,
-    hasDnsServer: hasTool("dnsmasq"),
+    hasDnsServer: () => hasTool("dnsmasq"),
     nodeIp: node.ip,
     controllers: () => reconciler.controllers,
     pods: () => supervisor.list(),

@@ -18,7 +18,7 @@ export function keepNetwork({ network, services, intervalMs, clock, log }: MendP
   let timer: TimerHandle | undefined;
   const round = async (): Promise<void> => {
     try {
-      const mended = [...(await network.mend(signal)), ...(await services.mend(signal))];
+      const mended = [...(await network.mend(signal)), ...(await services.mend())];
       for (const what of mended) log.warn({ what }, "mended the pods' network");
     } catch (error) {
       if (!signal.aborted) log.warn({ reason: messageOf(error) }, "the pods' network could not be mended yet");

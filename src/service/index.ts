@@ -1,4 +1,4 @@
 /** Services: names and addresses for pods, by dnsmasq and nftables. */
-export type { ClusterDns, Served, ServiceLink } from "./contract.ts";
-export { createServiceKeeper, type ServiceKeeper } from "./keeper.ts";
+export type { ClusterDns, Served, ServiceKeeper, ServiceLink } from "./contract.ts";
+export { createServiceKeeper } from "./keeper.ts";
 export { linkVariables } from "./links.ts";

@@ -3,78 +3,24 @@
  * are ready. Level-triggered: a change only says to look, and many changes at once are one look. Nothing here stands in
  * the way of a pod's start, and names and rules go on working while the daemon is away.
  */
-import { parseCidr } from "../config/cidr.ts";
-import type { Config } from "../config/index.ts";
 import { keyOf } from "../controller/entries.ts";
-import type { Controllers } from "../controller/manager.ts";
 import { resolveService } from "../controller/service.ts";
-import { podView } from "../controller/view.ts";
-import { portsOf } from "../host-ports.ts";
-import { type Problem, placeOfField } from "../manifest/index.ts";
-import type { PodNetwork } from "../network/contract.ts";
+import type { Problem } from "../manifest/index.ts";
 import { networkName } from "../network/own-conflist.ts";
-import type { Exec } from "../network/plugin.ts";
-import { checkAgainstHost } from "../network/port-check.ts";
 import { readRoutes } from "../network/routes.ts";
-import type { PodState } from "../pod/contract.ts";
 import { coalesce } from "../reconcile/coalesce.ts";
-import type { Clock, TimerHandle } from "../system/clock.ts";
+import type { TimerHandle } from "../system/clock.ts";
 import { GantryError, isGantryError, messageOf } from "../system/errors.ts";
-import type { Logger } from "../system/log.ts";
-import type { Paths } from "../system/paths.ts";
-import { type Assignment, assign, type Claimant } from "./addresses.ts";
-import { type Assigned, type ClusterDns, portKey, type Served, type ServiceLink } from "./contract.ts";
+import type { Assignment } from "./addresses.ts";
+import { assignServices } from "./assign.ts";
+import type { ClusterDns, Served, ServiceKeeper, ServiceParts } from "./contract.ts";
 import { DnsServer } from "./dns-server.ts";
 import { HostRules } from "./host-rules.ts";
-import { type NamedPod, namesText } from "./names.ts";
+import { namesText } from "./names.ts";
+import { PortHolders } from "./port-holders.ts";
 import { chooseRange } from "./range.ts";
 import { slicesOf } from "./slices.ts";
-
-export interface ServiceParts {
-  readonly paths: Paths;
-  readonly config: Config;
-  readonly exec: Exec;
-  readonly log: Logger;
-  readonly clock: Clock;
-  readonly network: Pick<PodNetwork, "own">;
-  /** Whether dnsmasq is on this host. */
-  readonly hasDnsServer: boolean;
-  /** Address of the node, which pods with hostNetwork have. */
-  readonly nodeIp: string;
-  readonly controllers: () => Controllers;
-  readonly pods: () => readonly PodState[];
-  /** Something does not work that did, or the other way round. */
-  readonly onTrouble: (what: string) => void;
-}
-
-type EndpointSlice = ReturnType<typeof slicesOf>[number];
-
-export interface ServiceKeeper {
-  /** Looks at the host; call it before pods start. Fails for nothing: what is wrong is told by `troubles`. */
-  start(signal: AbortSignal): Promise<void>;
-  /** From now on Services are served: what is wanted, and what runs, is known. */
-  begin(): void;
-  /** A pod or a Service is another one than before. */
-  changed(): void;
-  /** What pods are to ask for names; undefined where there is no name server for them. */
-  dns(): ClusterDns | undefined;
-  /** The Services of a namespace that have an address. */
-  links(namespace: string): readonly ServiceLink[];
-  /** Who is behind each Service now. */
-  slices(nodeName: string): readonly EndpointSlice[];
-  /** Calls back when `slices` has something else to say. */
-  watch(listener: () => void): () => void;
-  /** What is wrong with the Services as they are written. */
-  problems(): readonly Problem[];
-  /** What does not work on this host, as sentences. */
-  troubles(): readonly string[];
-  /** Puts right what others changed. @returns what */
-  mend(signal: AbortSignal): Promise<string[]>;
-  /** Ends the work; names and rules stay. */
-  close(): Promise<void>;
-  /** Removes all that was made on the host. */
-  remove(signal: AbortSignal): Promise<void>;
-}
+import { candidateOf, linkOf, namedPods } from "./view.ts";
 
 /** Changes within this time are one. ms */
 const BATCH_MS = 20;
@@ -90,12 +36,14 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
   const troubles = new Map<"range" | "dns" | "rules", string>();
   /** What of it was told last, so that what fails again and again is told once. */
   const told = new Map<string, string>();
-  /** Ports of the host that something else listens on, and those that nothing does: "30080/TCP" → "nginx (pid 12)". */
-  const holders = new Map<string, string | undefined>();
+  const ports = new PortHolders();
   const listeners = new Set<() => void>();
   let range: string | undefined;
   let begun = false;
   let timer: TimerHandle | undefined;
+  /** The next look compares the host with the rules, too. */
+  let mendRules = false;
+  const mended: string[] = [];
   let served: readonly Served[] = [];
   let problems: readonly Problem[] = [];
 
@@ -114,67 +62,24 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
 
   /** Gives addresses to Services that have none yet. Waits for nothing, so that a pod that starts now sees them. */
   const assignNow = (): Assignment => {
-    const controllers = parts.controllers();
-    const entries = controllers.services();
-    const claimants = entries.map(({ live }): Claimant => {
-      return { key: keyOf(live.object), service: live.object, before: live.memory };
-    });
-    const assignment = assign(
-      claimants,
-      range === undefined ? undefined : parseCidr(range),
-      usedPorts(parts.pods(), holders),
-    );
-    problems = assignment.refusals.flatMap(({ key, field, message, hint }): Problem[] => {
-      const loaded = entries.find(({ live }) => keyOf(live.object) === key)?.loaded;
-      if (loaded === undefined) return [];
-      return [
-        { severity: "error", place: placeOfField(loaded, field), field, message, hint, object: `Service ${key}` },
-      ];
-    });
-    for (const { key, before } of claimants) {
-      const now = assignment.byKey.get(key);
-      if (now !== undefined && !same(before, now)) controllers.rememberService(key, { ...now });
-    }
-    return assignment;
+    const made = assignServices(parts.controllers(), range, ports.all(parts.pods()));
+    problems = made.problems;
+    return made.assignment;
   };
 
   const resolveAll = ({ byKey }: Assignment): Served[] => {
     const services = parts.controllers().services();
     if (services.length === 0) return [];
-    const candidates = parts.pods().map((state) => {
-      const { pod } = state.desired;
-      const { ready, deleting, phase } = podView(pod, state.createdAt, state);
-      const over = phase === "Succeeded" || phase === "Failed";
-      return { pod, ips: over ? [] : addressesOf(state), ready, deleting };
-    });
+    const candidates = parts.pods().map((state) => candidateOf(state, nodeAddress()));
     return services.map(({ live: { object: service } }) => {
       const resolved = resolveService(service, candidates);
       return { service, resolved, ...(byKey.get(resolved.key) ?? { clusterIP: undefined, nodePorts: {} }) };
     });
   };
 
-  /** With hostNetwork the node's; where the node has none that others reach, the one that pods know it by. */
-  const addressesOf = ({ desired, sandbox }: PodState): readonly string[] => {
-    if (desired.pod.spec.hostNetwork !== true) return sandbox?.ips ?? [];
-    const own = network.own();
-    return [parts.nodeIp.startsWith("127.") && own !== undefined ? own.gateway : parts.nodeIp];
-  };
-
-  /** Ports of the host that a Service is to have, and that nobody looked at yet. */
-  const lookAtPorts = async ({ byKey }: Assignment): Promise<boolean> => {
-    const wanted = [...byKey.values()].flatMap(({ nodePorts }) =>
-      Object.entries(nodePorts).map(([key, port]) => `${port}/${key.split("/")[1]}`),
-    );
-    for (const known of holders.keys())
-      if (holders.get(known) === undefined && !wanted.includes(known)) holders.delete(known);
-    let found = false;
-    for (const key of wanted.filter((port) => !holders.has(port))) {
-      const holder = await listenerOn(key);
-      holders.set(key, holder);
-      found ||= holder !== undefined;
-    }
-    return found;
-  };
+  /** Where the node has no address that others reach, the one that pods know it by. */
+  const nodeAddress = (): string =>
+    (parts.nodeIp.startsWith("127.") ? network.own()?.gateway : undefined) ?? parts.nodeIp;
 
   const serveNames = async (): Promise<void> => {
     const wanted = dns();
@@ -217,12 +122,15 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
   const look = coalesce(async (): Promise<void> => {
     if (stopping.signal.aborted) return;
     let assignment = assignNow();
-    if (await lookAtPorts(assignment)) assignment = assignNow();
+    if (await ports.look(assignment)) assignment = assignNow();
     const before = JSON.stringify(served.map(({ resolved }) => resolved));
     served = resolveAll(assignment);
     if (JSON.stringify(served.map(({ resolved }) => resolved)) !== before) for (const listener of listeners) listener();
     await serveNames();
     await serveRules();
+    if (!mendRules) return;
+    mendRules = false;
+    mended.push(...(await rules.mend(stopping.signal)));
   });
   const lookSafely = async (): Promise<void> => {
     await look().catch((error: unknown) =>
@@ -240,25 +148,22 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
   const lookForServer = async (): Promise<void> => {
     const own = network.own();
     if (own === undefined) return;
-    const obstacle = parts.hasDnsServer
+    const obstacle = parts.hasDnsServer()
       ? await server.obstacle(own.gateway)
       : "dnsmasq is not installed (Debian: apt-get install dnsmasq-base)";
     trouble("dns", obstacle === undefined ? undefined : `${NO_DNS}: ${obstacle}`);
   };
 
-  const mend = async (signal: AbortSignal): Promise<string[]> => {
+  const mend = async (): Promise<string[]> => {
     if (!begun || stopping.signal.aborted) return [];
-    const before = new Set(troubles.keys());
-    for (const [port, holder] of holders) if (holder !== undefined) holders.delete(port);
-    if (before.has("dns") && parts.hasDnsServer) await lookForServer();
-    const wasRunning = server.isRunning();
-    const needed = dns() !== undefined && parts.pods().length > 0;
+    ports.forgetTaken();
+    if (troubles.has("dns") && parts.hasDnsServer()) await lookForServer();
+    const needed = dns() !== undefined && parts.pods().length > 0 && !server.isRunning();
+    mendRules = true;
     await lookSafely();
     await server.trimLog();
-    const mended = wasRunning || !needed || !server.isRunning() ? [] : ["the name server"];
-    return [...mended, ...(await rules.mend(AbortSignal.any([signal, stopping.signal])))];
+    return [...(needed && server.isRunning() ? ["the name server"] : []), ...mended.splice(0)];
   };
-  let mending: Promise<unknown> = Promise.resolve();
 
   return {
     async start(signal) {
@@ -311,67 +216,15 @@ export function createServiceKeeper(parts: ServiceParts): ServiceKeeper {
     },
     problems: () => problems,
     troubles: () => [...troubles.values()],
-    mend(signal) {
-      mending = mend(signal);
-      return mending;
-    },
+    mend,
     async close() {
       stopping.abort(new GantryError("cancelled", "the daemon ends", { kind: "system" }));
       clock.clearTimeout(timer);
-      await Promise.allSettled([look(), mending]);
+      await look().catch(() => undefined);
     },
     async remove(signal) {
       await server.remove();
       await rules.remove(signal);
     },
   };
-}
-
-/** Pods that have an address, by their names; of two that follow each other, the one that stays. */
-function namedPods(states: readonly PodState[]): NamedPod[] {
-  const named = states.flatMap((state): (NamedPod & { readonly leaving: boolean })[] => {
-    const { namespace, name } = state.desired.pod.metadata;
-    const leaving = state.deletionDeadline !== undefined;
-    return state.sandbox === undefined || state.desired.pod.spec.hostNetwork === true
-      ? []
-      : [{ namespace, name, ips: state.sandbox.ips, leaving }];
-  });
-  const staying = new Set(named.filter(({ leaving }) => !leaving).map(({ namespace, name }) => `${namespace}/${name}`));
-  return named
-    .filter(({ namespace, name, leaving }) => !leaving || !staying.has(`${namespace}/${name}`))
-    .sort((a, b) => (`${a.namespace}/${a.name}` < `${b.namespace}/${b.name}` ? -1 : 1));
-}
-
-function usedPorts(pods: readonly PodState[], holders: ReadonlyMap<string, string | undefined>): Map<string, string> {
-  const used = [...holders].flatMap(([port, holder]): [string, string][] =>
-    holder === undefined ? [] : [[port, holder]],
-  );
-  const ofPods = pods.flatMap(({ desired }) =>
-    portsOf(desired.pod).map((port): [string, string] => [portKey(port), `pod ${desired.key}`]),
-  );
-  return new Map([...used, ...ofPods]);
-}
-
-/** @param key "30080/TCP" @returns "nginx (pid 12)" */
-async function listenerOn(key: string): Promise<string | undefined> {
-  const [port, protocol] = key.split("/");
-  if (protocol !== "TCP" && protocol !== "UDP") return undefined;
-  try {
-    await checkAgainstHost([{ hostPort: Number(port), containerPort: Number(port), protocol }]);
-    return undefined;
-  } catch (error) {
-    if (!isGantryError(error, "port-in-use")) return messageOf(error);
-    return String(error.details["holder"] ?? "another process");
-  }
-}
-
-function linkOf(service: Served["service"], wanted: string, byKey: Assignment["byKey"]): ServiceLink[] {
-  const { name, namespace } = service.metadata;
-  const clusterIP = byKey.get(`${namespace}/${name}`)?.clusterIP;
-  if (namespace !== wanted || clusterIP === undefined || clusterIP === "None") return [];
-  return [{ name, clusterIP, ports: service.spec.ports ?? [] }];
-}
-
-function same(before: Partial<Assigned>, now: Assigned): boolean {
-  return before.clusterIP === now.clusterIP && JSON.stringify(before.nodePorts ?? {}) === JSON.stringify(now.nodePorts);
 }

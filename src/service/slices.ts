@@ -41,3 +41,5 @@ export function slicesOf({ served: { service, resolved }, uid, createdAt, nodeNa
     };
   });
 }
+
+export type EndpointSlice = ReturnType<typeof slicesOf>[number];
