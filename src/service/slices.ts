@@ -14,8 +14,9 @@ export interface SliceOf {
 /** Pods that have the Service's ports at the same numbers are in one slice; mostly that is all of them. */
 export function slicesOf({ served: { service, resolved }, uid, createdAt, nodeName }: SliceOf) {
   const { name, namespace } = service.metadata;
-  const groups = Map.groupBy(resolved.endpoints, ({ ports }) => JSON.stringify(ports));
-  return [...groups].map(([key, endpoints]) => {
+  const groups = [...Map.groupBy(resolved.endpoints, ({ ports }) => JSON.stringify(ports))];
+  // As in Kubernetes there is one that says so when nobody is behind it.
+  return (groups.length === 0 ? [["[]", []] as const] : groups).map(([key, endpoints]) => {
     const ports = endpoints[0]?.ports ?? [];
     return {
       apiVersion: "discovery.k8s.io/v1",
