@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { interfaceExists } from "../network/bridge.ts";
 import { bridgeName, networkName } from "../network/own-conflist.ts";
 import { mountsBelow } from "../sandbox/namespace/mounts.ts";
+import { namesFolder } from "../service/dns-server.ts";
 import { errnoOf } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import type { DaemonFacts } from "./facts.ts";
@@ -59,5 +60,6 @@ async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): 
     ...(mounts > 0 ? [`${mounts} mounts under ${paths.run}`] : []),
     ...((await interfaceExists(bridge)) ? [`bridge ${bridge}`] : []),
     ...(hasTable ? [`nftables table ${table}`] : []),
+    ...((await count(namesFolder(paths))) > 0 ? ["a name server (dnsmasq)"] : []),
   ];
 }

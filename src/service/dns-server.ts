@@ -5,8 +5,8 @@
  */
 import { spawn } from "node:child_process";
 import { createSocket } from "node:dgram";
-import { closeSync, openSync, readdirSync, renameSync, truncateSync, writeFileSync } from "node:fs";
-import { mkdir, readFile, rm, stat } from "node:fs/promises";
+import { chmodSync, closeSync, openSync, readdirSync, renameSync, truncateSync, writeFileSync } from "node:fs";
+import { chmod, mkdir, readFile, rm, stat } from "node:fs/promises";
 import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -24,16 +24,20 @@ const END_LIMIT = 3000;
 /** A log beyond this is begun anew. Bytes. */
 const LOG_LIMIT = 256 * 1024;
 
+/** Not below the root, whose directories may be closed to the user that the server runs as. */
+export function namesFolder({ rootId }: Paths): string {
+  return rootId === "" ? "/run/gantry-names" : `/run/gantry-names-${rootId}`;
+}
+
 export class DnsServer {
   readonly #paths: Paths;
-  /** Not below the root, whose directories may be closed to the user that the server runs as. */
   readonly #folder: string;
   #process: ProcessId | undefined;
   #names: string | undefined;
 
   constructor(paths: Paths) {
     this.#paths = paths;
-    this.#folder = paths.rootId === "" ? "/run/gantry-names" : `/run/gantry-names-${paths.rootId}`;
+    this.#folder = namesFolder(paths);
   }
 
   /** True while it runs, as far as can be told without asking it. */
@@ -67,7 +71,7 @@ export class DnsServer {
       return;
     }
     await this.#end();
-    await mkdir(join(this.#folder, "hosts"), { recursive: true, mode: 0o755 });
+    await this.#makeFolder();
     if (this.#names !== undefined) this.#put(this.#names);
     this.#process = await this.#start(wanted, signal);
   }
@@ -75,7 +79,7 @@ export class DnsServer {
   /** Replaces all names: readers see the old file or the new one. */
   async write(names: string): Promise<void> {
     if (this.#names === names) return;
-    await mkdir(join(this.#folder, "hosts"), { recursive: true, mode: 0o755 });
+    await this.#makeFolder();
     this.#put(names);
     this.#names = names;
   }
@@ -105,9 +109,17 @@ export class DnsServer {
     return join(this.#paths.run, "dns.pid");
   }
 
+  /** Readable for the server, whatever our umask. */
+  async #makeFolder(): Promise<void> {
+    const hosts = join(this.#folder, "hosts");
+    await mkdir(hosts, { recursive: true });
+    await Promise.all([this.#folder, hosts].map((path) => chmod(path, 0o755)));
+  }
+
   #put(names: string): void {
     const temporary = join(this.#folder, "names.tmp");
-    writeFileSync(temporary, names, { mode: 0o644 });
+    writeFileSync(temporary, names);
+    chmodSync(temporary, 0o644);
     renameSync(temporary, join(this.#folder, "hosts", "names"));
   }
 

@@ -75,7 +75,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
   {
     tool: "dnsmasq",
     purpose: "resolves the names of Services and pods",
-    version: "2.89",
+    version: "2.90",
     packages: { ...everywhere("dnsmasq"), debian: "dnsmasq-base" },
   },
   {
