@@ -4,18 +4,18 @@
  * (--hostsdir), and lives on while the daemon is away.
  */
 import { spawn } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { chmodSync, closeSync, openSync, readdirSync, renameSync, truncateSync, writeFileSync } from "node:fs";
 import { chmod, mkdir, readFile, rm, stat } from "node:fs/promises";
-import { createServer } from "node:net";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
+import { checkAgainstHost } from "../network/port-check.ts";
 import { argumentsOf, identify, isAlive, type ProcessId, sendSignal } from "../sandbox/namespace/proc.ts";
-import { errnoOf, GantryError, messageOf } from "../system/errors.ts";
+import { errnoOf, GantryError, isGantryError, messageOf } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import type { ClusterDns } from "./contract.ts";
 
 const PROGRAM = "dnsmasq";
+const PORT = 53;
 const SIGTERM = 15;
 const SIGKILL = 9;
 /** ms */
@@ -49,12 +49,15 @@ export class DnsServer {
   async obstacle(server: string): Promise<string | undefined> {
     if (this.#own().length > 0) return undefined;
     try {
-      await bindUdp(server);
-      await bindTcp(server);
+      const port = { hostIP: server, hostPort: PORT, containerPort: PORT };
+      await checkAgainstHost([
+        { ...port, protocol: "UDP" },
+        { ...port, protocol: "TCP" },
+      ]);
       return undefined;
     } catch (error) {
-      const why = errnoOf(error) === "EADDRINUSE" ? "another program listens there" : messageOf(error);
-      return `port 53 of ${server} can't be used: ${why}`;
+      const holder = isGantryError(error, "port-in-use") ? `is used by ${error.details["holder"]}` : messageOf(error);
+      return `port ${PORT} of ${server} ${holder}`;
     }
   }
 
@@ -233,23 +236,4 @@ function startError(cause: Error): GantryError {
 async function unprivilegedGroup(): Promise<string> {
   const groups = await readFile("/etc/group", "utf8").catch(() => "");
   return /^nogroup:/m.test(groups) ? "nogroup" : "nobody";
-}
-
-function bindUdp(address: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = createSocket("udp4");
-    socket.once("error", (error) => {
-      socket.close();
-      reject(error);
-    });
-    socket.bind({ address, port: 53, exclusive: true }, () => socket.close(() => resolve()));
-  });
-}
-
-function bindTcp(host: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const server = createServer((socket) => socket.destroy());
-    server.once("error", reject);
-    server.listen({ host, port: 53, exclusive: true }, () => server.close(() => resolve()));
-  });
 }
