@@ -5,6 +5,7 @@ import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
 import { createApiServer } from "./api/server.ts";
 import { loadConfig } from "./config/index.ts";
+import { createConfiner } from "./confine/index.ts";
 import { adoptPods } from "./daemon/adopt.ts";
 import { createBackend } from "./daemon/backend.ts";
 import { createEventRecorder } from "./daemon/events.ts";
@@ -117,7 +118,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
   });
   ends.defer(() => images.close());
-  const volumes = createVolumeManager({ paths, log });
+  const volumes = createVolumeManager({
+    ...{ paths, log, clock },
+    deleteAfterMs: config.volumes.deleteAfterSeconds * 1000,
+    hasEnded: (uid) => supervisor.get(uid)?.stage === "completed",
+  });
   const network = createPodNetwork({ paths, config, log, exec });
   const namespaceDriver = createNamespaceDriver({
     paths,
@@ -172,6 +177,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       clock,
       log,
       node,
+      confiner: createConfiner({ seccompProfiles: config.seccomp.profiles }),
       podLogs: paths.podLogs,
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
@@ -253,6 +259,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     stop.signal,
   );
   ends.defer(() => disk.end());
+  const claimKeeper = keepClaims({
+    ...{ volumes: volumes.claims, reconciler, supervisor, clock, log },
+    event: events.record,
+  });
   const api = createApiServer({
     backend: createBackend({
       supervisor,
@@ -273,6 +283,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       store,
       volumes: volumes.claims,
       services,
+      claimProblems: claimKeeper.problems,
       writer: createManifestWriter(config.manifests),
       driverFor,
       watchEvents: events.watch,
@@ -330,9 +341,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
   ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
-  ends.defer(
-    keepClaims({ volumes: volumes.claims, reconciler, supervisor, event: events.record, clock, log }, stop.signal),
-  );
+  claimKeeper.start(stop.signal);
+  ends.defer(() => claimKeeper.end());
   updater.start();
   ends.defer(
     keepTrust(

@@ -7,6 +7,7 @@
 import { cycleFrom } from "./dependencies.ts";
 import { hashOf } from "./hash.ts";
 import { PortLedger, portsOf } from "./host-ports.ts";
+import { APP_ARMOR_ANNOTATION } from "./manifest/app-armor.ts";
 import {
   type ConfigMap,
   type Container,
@@ -115,7 +116,9 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     const { object: pod, loaded } = candidate;
     const runtime = resolveRuntime(pod, runtimeClasses, context);
     if (typeof runtime === "string") {
-      const known = [...context.drivers, ...runtimeClasses.keys()].join(", ");
+      const known = [...context.drivers, ...runtimeClasses.keys()]
+        .filter((name) => name !== pod.spec.runtimeClassName)
+        .join(", ");
       const hint = `Use one of: ${known}; or add a RuntimeClass manifest, and its handler to runtime.handlers in the config.`;
       withhold(candidate, "spec.runtimeClassName", runtime, hint);
       continue;
@@ -257,7 +260,12 @@ export function hashedPod(
       hostPorts: portsOf(pod),
       vm: facts.runtimeClass === MICROVM ? vmOptions(pod.metadata.annotations) : undefined,
     }),
-    containerHashes: Object.fromEntries(all.map((container) => [container.name, hashOf(containerIdentity(container))])),
+    containerHashes: Object.fromEntries(
+      all.map((container) => [
+        container.name,
+        hashOf({ ...containerIdentity(container), ...annotated(pod, container) }),
+      ]),
+    ),
     metadataHash: hashOf({ metadata: pod.metadata, spec: podSpec, ports: all.map((container) => container.ports) }),
   };
 }
@@ -267,9 +275,15 @@ function isSidecar(container: Container): boolean {
 }
 
 /** What a running container was made from. Ports only inform, and the pull policy matters only before the start. */
-function containerIdentity(container: Container): unknown {
+function containerIdentity(container: Container): object {
   const { ports: _ports, imagePullPolicy: _policy, ...identity } = container;
   return identity;
+}
+
+/** What an annotation says of a container as a field would; nothing where there is none, so that hashes stay as they were. */
+function annotated({ metadata }: Pod, { name }: Container): object {
+  const appArmor = metadata.annotations?.[`${APP_ARMOR_ANNOTATION}${name}`];
+  return appArmor === undefined ? {} : { appArmor };
 }
 
 /** Pod fields that a running pod takes over without being touched: policy, and what speaks of other nodes. */

@@ -1,23 +1,34 @@
 import { stat } from "node:fs/promises";
+import type { Config } from "../config/index.ts";
 import { keyOf } from "../desired.ts";
 import { describedPod, type LoadedObject, type Pod, type Problem, placeOfField } from "../manifest/index.ts";
 import { errnoOf, isGantryError } from "../system/errors.ts";
+import { lookingConfiner, missingConfinement } from "./confinement-checks.ts";
 import type { Context } from "./context.ts";
 import { openImages } from "./images.ts";
 
 /**
- * What pods need from this host and it does not have: images and host paths. Warnings: both may come later, and a
- * manifest may be checked on another machine than the one it is for.
+ * What pods need from this host and it does not have: images, host paths, security profiles. Warnings: they may come
+ * later, and a manifest may be checked on another machine than the one it is for.
  */
-export async function hostProblems(objects: readonly LoadedObject[], context: Context): Promise<Problem[]> {
+export async function hostProblems(
+  objects: readonly LoadedObject[],
+  context: Context,
+  { seccomp }: Pick<Config, "seccomp">,
+): Promise<Problem[]> {
   const images = await imageNames(context);
+  const confiner = lookingConfiner(seccomp.profiles);
   const found = await Promise.all(
     objects.map(async (loaded) => {
       const { object } = loaded;
       const described = describedPod(object);
       if (described === undefined) return [];
       const base = described.path.map((part) => `${part}.`).join("");
-      const problems = [...missingImages(described.pod, images), ...(await missingPaths(described.pod))];
+      const problems = [
+        ...missingImages(described.pod, images),
+        ...(await missingPaths(described.pod)),
+        ...(await missingConfinement(described.pod, confiner, context.signal)),
+      ];
       return problems
         .map(({ field, ...said }) => ({ ...said, field: `${base}${field}` }))
         .map(
@@ -74,13 +85,22 @@ async function missingPaths({ spec }: Pod): Promise<Finding[]> {
     (spec.volumes ?? []).map(async ({ hostPath }, at): Promise<Finding[]> => {
       if (hostPath === undefined || hostPath.type.endsWith("OrCreate")) return [];
       if (await exists(hostPath.path)) return [];
-      const hint = "make it, or use type DirectoryOrCreate or FileOrCreate";
       return [
-        { field: `spec.volumes[${at}].hostPath.path`, message: `'${hostPath.path}' does not exist on this host`, hint },
+        {
+          field: `spec.volumes[${at}].hostPath.path`,
+          message: `'${hostPath.path}' does not exist on this host`,
+          hint: pathHint(hostPath.type),
+        },
       ];
     }),
   );
   return findings.flat();
+}
+
+function pathHint(type: string): string {
+  if (type === "") return "make it, or use type DirectoryOrCreate or FileOrCreate";
+  if (type === "Directory" || type === "File") return `make it, or use type ${type}OrCreate`;
+  return "the pod waits until it is there";
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -22,6 +22,13 @@ export const OBJECT_KINDS: readonly ObjectKind[] = [
   { kind: "Service", plural: "services", names: ["service", "services", "svc"] },
 ];
 
+/** Not among those that are shown with their pods: 'gantry volume' shows what there is of it. */
+export const CLAIM_KIND: ObjectKind = {
+  kind: "PersistentVolumeClaim",
+  plural: "persistentvolumeclaims",
+  names: ["persistentvolumeclaim", "persistentvolumeclaims", "pvc"],
+};
+
 export interface ObjectRef {
   readonly kind: ObjectKind;
   readonly namespace: string;
@@ -31,11 +38,16 @@ export interface ObjectRef {
 /**
  * Reads KIND/NAME; undefined when the first part names no kind, so that it is a pod.
  * @param namespace what -n said
+ * @param kinds that the command is for
  * @throws GantryError `usage` for a name that can't be one
  */
-export function parseObjectRef(text: string, namespace: string | undefined): ObjectRef | undefined {
+export function parseObjectRef(
+  text: string,
+  namespace: string | undefined,
+  kinds: readonly ObjectKind[] = OBJECT_KINDS,
+): ObjectRef | undefined {
   const [first = "", ...rest] = text.split("/");
-  const kind = OBJECT_KINDS.find(({ names }) => names.includes(first.toLowerCase()));
+  const kind = kinds.find(({ names }) => names.includes(first.toLowerCase()));
   if (kind === undefined || rest.length === 0) return undefined;
   const ref = parsePodRef(rest.join("/"), namespace);
   return { kind, namespace: ref.namespace, name: ref.name };

@@ -22,9 +22,11 @@ export function defaultConfig(paths: Paths): Config {
     events: { keep: 5000 },
     log: { level: "info" },
     userns: { base: 0x40000000 },
+    seccomp: { profiles: join(paths.etc, "seccomp") },
     images: { preload: join(paths.lib, "preload"), pullsPerRegistry: 3, pullsPerPod: 3, pullStallSeconds: 300 },
     trust: { imports: "accept" },
     update: { intervalSeconds: 3600, deadlineSeconds: 300, settleSeconds: 10 },
+    volumes: { deleteAfterSeconds: 3600 },
     gc: {
       intervalSeconds: 300,
       highPercent: 85,

@@ -160,6 +160,16 @@ const update = z.strictObject({
   settleSeconds: z.int().min(0).max(600).describe("How long it must have been running and ready to count as good."),
 });
 
+const volumes = z.strictObject({
+  deleteAfterSeconds: z
+    .int()
+    .min(0)
+    .max(365 * 86_400)
+    .describe(
+      "How long the volume of a claim with the reclaim policy Delete is kept after the claim is out of all manifests.",
+    ),
+});
+
 /** As text in the environment, too: url=…,root=… */
 const tuf = z.strictObject({
   url: z.url({ protocol: /^https?$/, error: "must be an http(s) URL" }),
@@ -273,6 +283,12 @@ const userns = z.strictObject({
     .describe("First host uid and gid that pods with hostUsers: false are mapped to; each takes 65,536."),
 });
 
+const seccomp = z.strictObject({
+  profiles: absolutePath.describe(
+    "Folder of the seccomp profiles (JSON) that seccompProfile.localhostProfile names; may be missing.",
+  ),
+});
+
 /** The whole configuration, every value known. */
 export const configSchema = z.strictObject({
   manifests,
@@ -285,6 +301,7 @@ export const configSchema = z.strictObject({
   events,
   log,
   userns,
+  seccomp,
   images,
   trust,
   gc: gc.refine(({ lowPercent, highPercent }) => lowPercent <= highPercent, {
@@ -292,6 +309,7 @@ export const configSchema = z.strictObject({
     message: "must not be above gc.highPercent",
   }),
   update,
+  volumes,
   microvm: microvm.refine(machineFits, MISFIT),
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
@@ -308,10 +326,12 @@ export const layerSchema = z.strictObject({
   events: events.partial().optional(),
   log: log.partial().optional(),
   userns: userns.partial().optional(),
+  seccomp: seccomp.partial().optional(),
   images: images.partial().optional(),
   trust: trust.partial().optional(),
   gc: gc.partial().optional(),
   update: update.partial().optional(),
+  volumes: volumes.partial().optional(),
   microvm: microvm
     .partial()
     .extend({ templates: microvm.shape.templates.partial().optional() })

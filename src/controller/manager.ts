@@ -202,6 +202,7 @@ class Manager implements Controllers {
 
   madeKind(kind: string, key: string): Child["kind"] | undefined {
     const found = this.#entries.get(`${kind} ${key}`)?.object;
+    if (found?.kind === "PersistentVolumeClaim") return found.kind; // it may have lost its set
     if (found === undefined || controllerOf(found) === undefined) return undefined;
     const { kind: known } = found;
     return known === "ReplicaSet" || known === "Job" || known === "ControllerRevision" ? known : undefined;
@@ -266,7 +267,7 @@ class Manager implements Controllers {
     const { clock, log, newUid } = this.#options;
     const key = idOf(child);
     const before = this.#entries.get(key);
-    if (before !== undefined && controllerOf(before.object)?.uid !== controllerOf(child)?.uid) {
+    if (before !== undefined && !mayReplace(before.object, child)) {
       const owner = before.loaded?.place.file ?? "another controller";
       log.warn({ object: key, owner }, "a controller can't make an object whose name is taken");
       return;
@@ -296,4 +297,10 @@ class Manager implements Controllers {
     this.#told = { writes: entries.writes, podWrites: entries.podWrites };
     if (entries.writes !== writes) onChange(entries.podWrites !== podWrites);
   }
+}
+
+/** It has the same owner; claims, which outlive their set, have none or one as the set says at the time. */
+function mayReplace(before: Kept, child: Child): boolean {
+  const [was, is] = [controllerOf(before)?.uid, controllerOf(child)?.uid];
+  return was === is || (child.kind === "PersistentVolumeClaim" && (was === undefined || is === undefined));
 }

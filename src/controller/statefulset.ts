@@ -1,4 +1,5 @@
 /** StatefulSet: pods with lasting names, in order (k8s.io/kubernetes/pkg/controller/statefulset). Pure. */
+import { isOwnStorageClass, RECLAIM_ANNOTATION } from "../manifest/claim.ts";
 import type { PodTemplate, StatefulSet } from "../manifest/index.ts";
 import type { Claim, Controller, Deed, Live, PodView } from "./contract.ts";
 import { ownerReference } from "./names.ts";
@@ -18,6 +19,7 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
   const partition = rolls ? (spec.updateStrategy.rollingUpdate?.partition ?? 0) : 0;
   const before = byHash.get(hashIn(metadata.name, current)) ?? update;
   const deeds: Deed[] = [...kept];
+  const made: number[] = [];
   const drop = ({ key }: PodView): void => void deeds.push({ type: "drop", kind: "Pod", key });
   const healthy = (pod: PodView): boolean => isActive(pod) && isAvailable(pod, spec.minReadySeconds, now);
   const inOrder = spec.podManagementPolicy === "OrderedReady";
@@ -28,7 +30,7 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
       const pod = byOrdinal.get(ordinal);
       if (pod === undefined) {
         const revision = ordinal >= partition ? update : before;
-        deeds.push(...claimsFor(me, ordinal, claims));
+        made.push(ordinal);
         deeds.push({ type: "put", child: makePod(me, ordinal, revision.data.template, hashOfRevision(revision)) });
       } else if (!pod.deleting && !isActive(pod)) drop(pod);
       else if (!pod.deleting && !healthy(pod) && rolls && ordinal >= partition && hashOf(pod) !== hash) {
@@ -59,6 +61,7 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
     }
   };
   const settled = fill();
+  deeds.push(...claimsOf(me, end, claims, new Set([...byOrdinal.keys(), ...made])));
   if ((settled || !inOrder) && shrink() && settled && rolls) roll();
 
   const active = pods.filter(isActive);
@@ -121,26 +124,59 @@ function claimName(template: string, pod: string): string {
   return `${template}-${pod}`;
 }
 
-/** Claims are never taken away again by accident: they outlive their pods, and the set unless it says otherwise. */
-function claimsFor(me: Live<StatefulSet>, ordinal: number, there: ReadonlySet<string>): Deed[] {
+/**
+ * The claims of the set: one of each template for each of its pods. They outlive their pods, and the set unless its
+ * persistentVolumeClaimRetentionPolicy says otherwise; as long as they are there they follow their templates, so that a
+ * larger one makes volumes grow.
+ */
+function claimsOf(
+  me: Live<StatefulSet>,
+  end: number,
+  there: ReadonlySet<string>,
+  withPod: ReadonlySet<number>,
+): Deed[] {
   const { metadata, spec } = me.object;
+  const start = spec.ordinals?.start ?? 0;
+  const { whenScaled = "Retain" } = spec.persistentVolumeClaimRetentionPolicy ?? {};
   return (spec.volumeClaimTemplates ?? []).flatMap((template): Deed[] => {
-    const name = claimName(template.metadata.name ?? "", `${metadata.name}-${ordinal}`);
-    if (there.has(`${metadata.namespace}/${name}`)) return [];
-    const { labels, annotations } = template.metadata;
-    const owned = spec.persistentVolumeClaimRetentionPolicy?.whenDeleted === "Delete";
-    const child: Claim = {
-      apiVersion: "v1",
-      kind: "PersistentVolumeClaim",
-      metadata: {
-        name,
-        namespace: metadata.namespace,
-        labels: { ...spec.selector.matchLabels, ...labels },
-        ...(annotations !== undefined && { annotations }),
-        ...(owned && { ownerReferences: [ownerReference(me)] }),
-      },
-      spec: template.spec,
-    };
-    return [{ type: "put", child }];
+    const prefix = `${metadata.namespace}/${claimName(template.metadata.name ?? "", metadata.name)}-`;
+    const kept = [...there].flatMap((key) =>
+      key.startsWith(prefix) && /^(0|[1-9]\d*)$/.test(key.slice(prefix.length))
+        ? [Number(key.slice(prefix.length))]
+        : [],
+    );
+    const ordinals = [...new Set([...withPod, ...kept])].sort((a, b) => a - b);
+    return ordinals.map((ordinal): Deed => {
+      const beyond = ordinal < start || ordinal >= end;
+      if (beyond && whenScaled === "Delete" && !withPod.has(ordinal))
+        return { type: "drop", kind: "PersistentVolumeClaim", key: `${prefix}${ordinal}` };
+      return { type: "put", child: claimOf(me, template, ordinal) };
+    });
   });
+}
+
+type ClaimTemplate = NonNullable<StatefulSet["spec"]["volumeClaimTemplates"]>[number];
+
+function claimOf(me: Live<StatefulSet>, template: ClaimTemplate, ordinal: number): Claim {
+  const { metadata, spec } = me.object;
+  const { labels, annotations } = template.metadata;
+  const retention = spec.persistentVolumeClaimRetentionPolicy;
+  const owned = retention?.whenDeleted === "Delete";
+  // Who asks for an end of claims means their data, as with the default storage classes of clusters.
+  const says =
+    annotations?.[RECLAIM_ANNOTATION] !== undefined || isOwnStorageClass(template.spec.storageClassName ?? "");
+  const passes = !says && (owned || retention?.whenScaled === "Delete");
+  const all = passes ? { ...annotations, [RECLAIM_ANNOTATION]: "Delete" } : annotations;
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolumeClaim",
+    metadata: {
+      name: claimName(template.metadata.name ?? "", `${metadata.name}-${ordinal}`),
+      namespace: metadata.namespace,
+      labels: { ...spec.selector.matchLabels, ...labels },
+      ...(all !== undefined && { annotations: all }),
+      ...(owned && { ownerReferences: [ownerReference(me)] }),
+    },
+    spec: template.spec,
+  };
 }

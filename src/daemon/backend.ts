@@ -6,6 +6,7 @@ import { keyOf } from "../desired.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
+import { formatProblem, type Problem, parseManifest } from "../manifest/index.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
 import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
@@ -16,6 +17,7 @@ import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import { volumeEntries } from "../volume/claim/entries.ts";
+import { shrinkProblems } from "../volume/claim/shrink.ts";
 import type { ClaimVolumes } from "../volume/index.ts";
 import { nodeObject } from "./node.ts";
 import type { PodObjects } from "./pod-objects.ts";
@@ -29,6 +31,8 @@ export interface BackendParts {
   readonly images: ImageStore;
   readonly volumes: ClaimVolumes;
   readonly services: Pick<ServiceKeeper, "problems" | "troubles">;
+  /** Claims that ask for what can't be. */
+  readonly claimProblems: () => readonly Problem[];
   readonly store: StateStore;
   readonly writer: ManifestWriter;
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
@@ -67,7 +71,10 @@ export function createBackend(parts: BackendParts): ApiBackend {
     },
     configMaps: () => [...reconciler.desired().configMaps.values()],
     claims: () => [...reconciler.desired().claims.values()],
-    volumes: async () => volumeEntries(await parts.volumes.list(), reconciler.desired().claims),
+    async volumes() {
+      const [volumes, room] = await Promise.all([parts.volumes.list(), parts.volumes.room()]);
+      return volumeEntries(volumes, reconciler.claims() ?? { claims: new Map(), doubt: "nothing was read yet" }, room);
+    },
     async removeVolume(namespace, name) {
       const key = `${namespace}/${name}`;
       const { controllers } = reconciler;
@@ -75,7 +82,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const made = controllers.claims().some((claim) => keyOf(claim) === key);
       if (!made && reconciler.desired().claims.has(key)) {
         throw new GantryError("conflict", `the volume ${namespace}/${name} is claimed: its data would be lost`, {
-          hint: "Take the PersistentVolumeClaim out of its manifest first.",
+          hint: `Take the PersistentVolumeClaim out of its manifest first: gantry delete pvc/${key}`,
         });
       }
       await parts.volumes.remove(namespace, name, new AbortController().signal);
@@ -89,10 +96,12 @@ export function createBackend(parts: BackendParts): ApiBackend {
     watchEvents: parts.watchEvents,
     problems() {
       const { problems, held } = reconciler.problems();
-      return { problems: [...problems, ...parts.services.problems()], held, troubles: parts.services.troubles() };
+      const all = [...problems, ...parts.claimProblems(), ...parts.services.problems()];
+      return { problems: all, held, troubles: parts.services.troubles() };
     },
     plan: reconciler.plan,
     async apply(text, fileName) {
+      await refuseShrinking(parts.volumes, text, fileName);
       const results = [...(await writer.apply(text, fileName))];
       await reconciler.lookAtSources();
       return results;
@@ -298,4 +307,16 @@ function runNumbers(directory: string): number[] {
   } catch {
     return []; // it never ran
   }
+}
+
+/** What can't come true is not written. @throws GantryError invalid-manifest */
+async function refuseShrinking(volumes: ClaimVolumes, text: string, fileName = "manifest"): Promise<void> {
+  const { objects } = parseManifest(fileName, Buffer.from(text));
+  if (!objects.some(({ object }) => object.kind === "PersistentVolumeClaim")) return;
+  const problems = shrinkProblems(objects, await volumes.list());
+  if (problems.length === 0) return;
+  throw new GantryError("invalid-manifest", problems.map(formatProblem).join("\n"), {
+    hint: "Nothing was changed. Mend the manifest and try again.",
+    details: { problems },
+  });
 }

@@ -1,5 +1,6 @@
 import type { Check } from "./check.ts";
 import { checkCgroups, checkRuntimes } from "./check-cgroups.ts";
+import { checkConfinement } from "./check-confinement.ts";
 import { checkKernel } from "./check-kernel.ts";
 import { checkMicrovm } from "./check-microvm.ts";
 import { checkDaemon, checkNetwork } from "./check-network.ts";
@@ -10,6 +11,7 @@ import type { HostFacts } from "./facts.ts";
 const CHECKS: readonly ((facts: HostFacts) => Check[])[] = [
   checkPrivileges,
   checkKernel,
+  checkConfinement,
   checkCgroups,
   checkRuntimes,
   checkTools,

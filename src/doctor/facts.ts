@@ -8,6 +8,7 @@ export interface HostFacts {
   /** From uname: "x86_64". */
   readonly machine: string;
   readonly features: KernelFeatures;
+  readonly confinement: ConfinementFacts;
   readonly cgroups: CgroupFacts;
   readonly limits: LimitFacts;
   readonly disks: readonly DiskFacts[];
@@ -31,6 +32,19 @@ export interface KernelFeatures {
   readonly veth: Presence;
   readonly nftables: Presence;
   readonly seccompFilter: Presence;
+}
+
+/** What confines containers and belongs to the host. */
+export interface ConfinementFacts {
+  /** "no-parser": the kernel has it, but nothing loads a profile. */
+  readonly appArmor: "enabled" | "no-parser" | "absent";
+  readonly seLinux: "enforcing" | "permissive" | "absent";
+  readonly seccompProfiles: {
+    readonly folder: string;
+    /** By their paths below the folder. */
+    readonly sound: readonly string[];
+    readonly damaged: readonly { readonly name: string; readonly why: string }[];
+  };
 }
 
 export interface CgroupFacts {

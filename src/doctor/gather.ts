@@ -8,6 +8,7 @@ import { mountTable } from "../sandbox/namespace/mounts.ts";
 import { exec } from "../system/exec.ts";
 import type { Paths } from "../system/paths.ts";
 import type { CgroupFacts, DiskFacts, HostFacts, LimitFacts, RuntimeFact, ToolFacts } from "./facts.ts";
+import { gatherConfinement } from "./gather-confinement.ts";
 import { gatherDaemon } from "./gather-daemon.ts";
 import { gatherFeatures, gatherKvm } from "./gather-kernel.ts";
 import { gatherMicrovm } from "./gather-microvm.ts";
@@ -35,6 +36,7 @@ export async function gather(paths: Paths, config: Config, signal: AbortSignal):
     kernelRelease: release(),
     machine: process.arch,
     features,
+    confinement: await gatherConfinement(config),
     cgroups: await gatherCgroups(),
     limits,
     disks,

@@ -1,7 +1,8 @@
-/** Which objects there are: those that Gantry reads, those that come later, and those that it never will. */
+/** Which objects there are: those that Gantry reads, and what it says of all others. */
 import type { z } from "zod";
 import { nearestName } from "../system/nearest.ts";
 import type { ManifestObject } from "./contract.ts";
+import { customGroupOf, FOREIGN_KINDS, foreignKind, toolFile } from "./foreign-kinds.ts";
 import { type Issue, show } from "./issue.ts";
 import {
   configMap,
@@ -39,32 +40,13 @@ const SUPPORTED: Readonly<Record<string, Kind>> = {
   CronJob: { apiVersion: "batch/v1", schema: cronJob },
 };
 
-/** Kinds that people have lying next to their pods, and what to do instead. */
-const FOREIGN: Readonly<Record<string, string>> = {
-  Ingress: "publish a port of the pod with hostPort",
-  Namespace: "namespaces need no manifest: write metadata.namespace in the objects",
-  ReplicationController: "write a Deployment",
-  PersistentVolume: "write a PersistentVolumeClaim: its volume is made by itself",
-  StorageClass: "remove it: a PersistentVolumeClaim needs none here",
-  ServiceAccount: "pods here talk to no API server: remove it",
-  Role: "pods here talk to no API server: remove it",
-  RoleBinding: "pods here talk to no API server: remove it",
-  ClusterRole: "pods here talk to no API server: remove it",
-  ClusterRoleBinding: "pods here talk to no API server: remove it",
-  NetworkPolicy:
-    "nothing here would enforce it: every pod of this host reaches every other. Remove it, and let what must not be reached listen on 127.0.0.1 in its pod",
-  HorizontalPodAutoscaler: "remove it, and set replicas in the Deployment",
-  PodDisruptionBudget: "remove it",
-  LimitRange: "set resources in each pod",
-  ResourceQuota: "set resources in each pod",
-  CustomResourceDefinition: "remove it",
-};
-
-const ALL_KINDS: readonly string[] = [...Object.keys(SUPPORTED), "List", ...Object.keys(FOREIGN)];
+const ALL_KINDS: readonly string[] = [...Object.keys(SUPPORTED), "List", ...FOREIGN_KINDS];
 
 export type KindOf =
   | { readonly type: "object"; readonly schema: z.ZodType<ManifestObject> }
   | { readonly type: "list" }
+  /** Nothing comes of it, and nothing is missing for that: a warning. */
+  | { readonly type: "without-effect"; readonly issue: Issue }
   | { readonly type: "wrong"; readonly issue: Issue };
 
 /** What kind of object a document holds, by its `kind` and `apiVersion`. */
@@ -73,11 +55,19 @@ export function kindOf(value: unknown): KindOf {
     return wrong(
       [],
       `a manifest is an object with apiVersion and kind, not ${show(value)}`,
-      "start with 'apiVersion: v1'",
+      Array.isArray(value)
+        ? "separate objects with '---', or make them the items of a List"
+        : "start with 'apiVersion: v1'",
     );
   const { kind, apiVersion } = value;
+  const tool = toolFile(value);
+  if (tool !== undefined) return wrong([], tool.message, tool.hint);
   if (kind === undefined) {
     const near = nearestName("kind", Object.keys(value));
+    if (near === undefined && apiVersion === undefined) {
+      const hint = "start it with apiVersion and kind; a file of another kind belongs in another folder";
+      return wrong([], "this is no manifest: it has neither apiVersion nor kind", hint);
+    }
     return wrong(
       ["kind"],
       "is required",
@@ -85,23 +75,34 @@ export function kindOf(value: unknown): KindOf {
     );
   }
   if (typeof kind !== "string") return wrong(["kind"], `must be a string, not ${show(kind)}`, "e.g. 'kind: Pod'");
+  if (customGroupOf(apiVersion) !== undefined) return otherKind(kind, value);
   const supported = Object.hasOwn(SUPPORTED, kind) ? SUPPORTED[kind] : undefined;
   const expected = kind === "List" ? "v1" : supported?.apiVersion;
-  if (expected === undefined) return unknownKind(kind);
+  if (expected === undefined) return otherKind(kind, value);
   if (apiVersion === undefined)
     return wrong(["apiVersion"], "is required", `write 'apiVersion: ${expected}' for a ${kind}`);
   if (apiVersion !== expected) {
     return wrong(["apiVersion"], `${kind} has no version ${show(apiVersion)} here`, `write 'apiVersion: ${expected}'`);
   }
   if (kind === "List") return { type: "list" };
-  if (supported === undefined)
-    return wrong(["kind"], `kind ${kind} is not supported yet`, "write its pods as kind Pod");
-  return { type: "object", schema: supported.schema };
+  return supported === undefined ? otherKind(kind, value) : { type: "object", schema: supported.schema };
 }
 
-function unknownKind(kind: string): KindOf {
-  const instead = Object.hasOwn(FOREIGN, kind) ? FOREIGN[kind] : undefined;
-  if (instead !== undefined) return wrong(["kind"], `kind ${kind} is not supported`, instead);
+function otherKind(kind: string, value: Readonly<Record<string, unknown>>): KindOf {
+  const custom = customGroupOf(value["apiVersion"]);
+  if (custom !== undefined) {
+    const hint = "it is for a controller that runs in a cluster: remove it, or leave it for your clusters";
+    return wrong(["kind"], `${kind} of ${custom} is not an object of Kubernetes itself`, hint);
+  }
+  const foreign = foreignKind(kind);
+  if (foreign?.noEffect !== undefined) {
+    const message = `${kind} has no effect: ${foreign.noEffect}`;
+    return { type: "without-effect", issue: { severity: "warning", path: ["kind"], message, hint: foreign.hint } };
+  }
+  if (foreign !== undefined) return wrong(["kind"], `${kind} is not supported`, foreign.hint);
+  const item = kind.endsWith("List") ? kind.slice(0, -"List".length) : "";
+  if (Object.hasOwn(SUPPORTED, item))
+    return wrong(["kind"], `${kind} is not supported`, "write 'kind: List', and apiVersion and kind in each item");
   const near = nearestName(kind, ALL_KINDS);
   const known = Object.keys(SUPPORTED).join(", ");
   return wrong(

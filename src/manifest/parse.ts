@@ -1,5 +1,6 @@
 /** Text of a manifest file to validated objects and problems. Never throws. */
 import type { LoadedObject, ManifestObject, ParseResult, Place, Problem } from "./contract.ts";
+import { isOfCluster } from "./foreign-kinds.ts";
 import { type FieldPath, fieldName, type Issue } from "./issue.ts";
 import { kindOf } from "./kinds.ts";
 import { placesOf } from "./places.ts";
@@ -111,14 +112,14 @@ function writtenOf({ kind }: ManifestObject, value: unknown): { written?: unknow
 
 /**
  * One object of plain data, as the API server would take it: validated, with defaults. The object is
- * undefined when any issue is an error.
+ * undefined when any issue is an error, and when it is of a kind without effect.
  */
 export function check(value: unknown): {
   readonly object: ManifestObject | undefined;
   readonly issues: readonly Issue[];
 } {
   const kind = kindOf(value);
-  if (kind.type === "wrong") return { object: undefined, issues: [kind.issue] };
+  if (kind.type === "wrong" || kind.type === "without-effect") return { object: undefined, issues: [kind.issue] };
   if (kind.type === "list") {
     return {
       object: undefined,
@@ -131,7 +132,11 @@ export function check(value: unknown): {
     const all = [...issuesOf(parsed.error, kind.schema, clean), ...issues];
     return { object: undefined, issues: isSecret(value) ? all.map(withoutValue) : all };
   }
-  const all = [...validate(parsed.data), ...supportIssues(parsed.data.kind, clean), ...issues];
+  const wrong = validate(parsed.data);
+  // What is wrong anyhow need not be said to be unsupported, too.
+  const said = new Set(wrong.map(({ path }) => fieldName(path)));
+  const unsupported = supportIssues(parsed.data.kind, clean).filter(({ path }) => !said.has(fieldName(path)));
+  const all = [...wrong, ...unsupported, ...issues];
   const object = all.some((issue) => issue.severity === "error") ? undefined : finished(parsed.data);
   return { object, issues: all };
 }
@@ -156,7 +161,7 @@ function objectName(value: unknown): string | undefined {
   const { name, namespace } = value["metadata"];
   if (typeof name !== "string") return undefined;
   const where = typeof namespace === "string" ? namespace : "default";
-  return value["kind"] === "RuntimeClass" ? `RuntimeClass ${name}` : `${value["kind"]} ${where}/${name}`;
+  return isOfCluster(value["kind"]) ? `${value["kind"]} ${name}` : `${value["kind"]} ${where}/${name}`;
 }
 
 function problemAt(file: string, at: Position, issue: Issue, object: string | undefined): Problem {

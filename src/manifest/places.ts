@@ -2,7 +2,7 @@
 import type { ManifestObject, Place } from "./contract.ts";
 import { type FieldPath, fieldName } from "./issue.ts";
 import { DEPENDS_ON_ANNOTATION } from "./pod-annotations.ts";
-import type { Container, Pod, Service } from "./schema/index.ts";
+import type { Container, Pod, PodSecurityContext, SecurityContext, Service } from "./schema/index.ts";
 import { describedPod } from "./templates.ts";
 import { vmRefusals } from "./vm-refusals.ts";
 
@@ -15,11 +15,12 @@ export function placesOf(object: ManifestObject, locate: (path: FieldPath) => Pl
 }
 
 /**
- * Names may be taken and ports used; classes, images, files, ConfigMaps and Secrets may be absent; a class may be one
- * that cannot give what is asked for.
+ * Names may be taken and ports used; classes, images, files, profiles, ConfigMaps and Secrets may be absent; a class may
+ * be one that cannot give what is asked for; a volume may be larger than its claim.
  */
 function fieldsOf(object: ManifestObject): FieldPath[] {
   const name: FieldPath = ["metadata", "name"];
+  if (object.kind === "PersistentVolumeClaim") return [name, ["spec", "resources", "requests", "storage"]];
   const described = describedPod(object);
   const own: FieldPath[] = object.kind === "Pod" ? [name] : [name, ["spec", "selector"]];
   if (object.kind === "Service") return [name, ...fieldsOfService(object)];
@@ -39,23 +40,40 @@ function fieldsOfPod(pod: Pod): FieldPath[] {
   const fields: FieldPath[] = vmRefusals(pod).map(({ path }) => path);
   if (metadata.annotations?.[DEPENDS_ON_ANNOTATION] !== undefined)
     fields.push(["metadata", "annotations", DEPENDS_ON_ANNOTATION]);
+  fields.push(...profilesOf(spec.securityContext).map((path) => ["spec", ...path]));
   if (spec.runtimeClassName !== undefined) fields.push(["spec", "runtimeClassName"]);
   for (const list of ["initContainers", "containers"] as const) {
     for (const [at, container] of (spec[list] ?? []).entries()) {
       fields.push(["spec", list, at, "image"]);
+      fields.push(...profilesOf(container.securityContext).map((path) => ["spec", list, at, ...path]));
       fields.push(...referencesOf(container).map((path) => ["spec", list, at, ...path]));
       for (const [port, { hostPort }] of (container.ports ?? []).entries()) {
         if (hostPort !== undefined) fields.push(["spec", list, at, "ports", port, "hostPort"]);
       }
     }
   }
-  for (const [at, { hostPath, configMap, secret, persistentVolumeClaim }] of (spec.volumes ?? []).entries()) {
+  for (const [at, { hostPath, configMap, secret, persistentVolumeClaim, projected }] of (
+    spec.volumes ?? []
+  ).entries()) {
     if (hostPath !== undefined) fields.push(["spec", "volumes", at, "hostPath", "path"]);
     if (configMap !== undefined) fields.push(["spec", "volumes", at, "configMap", "name"]);
     if (secret !== undefined) fields.push(["spec", "volumes", at, "secret", "secretName"]);
+    for (const [n, source] of (projected?.sources ?? []).entries()) {
+      if (source.configMap !== undefined)
+        fields.push(["spec", "volumes", at, "projected", "sources", n, "configMap", "name"]);
+      if (source.secret !== undefined)
+        fields.push(["spec", "volumes", at, "projected", "sources", n, "secret", "name"]);
+    }
     if (persistentVolumeClaim !== undefined) fields.push(["spec", "volumes", at, "persistentVolumeClaim", "claimName"]);
   }
   return fields;
+}
+
+/** What the host may not have. */
+function profilesOf(context: SecurityContext | PodSecurityContext | undefined): FieldPath[] {
+  return (["seccompProfile", "appArmorProfile", "seLinuxOptions"] as const)
+    .filter((field) => context?.[field] !== undefined)
+    .map((field) => ["securityContext", field]);
 }
 
 /** ConfigMaps and Secrets of the environment. */

@@ -21,7 +21,7 @@ export function cleaned(value: unknown): { readonly value: unknown; readonly iss
   if (!isRecord(value)) return { value, issues: [] };
   const issues: Issue[] = [];
   const { status, ...rest } = value;
-  if (isRecord(status) ? Object.keys(status).length > 0 : status !== undefined) issues.push(ignored(["status"]));
+  if (!saysNothing(status)) issues.push(ignored(["status"]));
   const { metadata } = rest;
   if (!isRecord(metadata) || !SERVER_FIELDS.some((field) => field in metadata)) return { value: rest, issues };
   const kept = { ...metadata };
@@ -31,6 +31,11 @@ export function cleaned(value: unknown): { readonly value: unknown; readonly iss
     issues.push(ignored(["metadata", field]));
   }
   return { value: { ...rest, metadata: kept }, issues };
+}
+
+/** What `kubectl create --dry-run` writes: nothing, or objects of nothing. */
+function saysNothing(value: unknown): boolean {
+  return value === undefined || (isRecord(value) && Object.values(value).every(saysNothing));
 }
 
 function ignored(path: readonly string[]): Issue {

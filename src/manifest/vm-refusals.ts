@@ -1,6 +1,8 @@
 /** What a manifest asks for that a virtual machine of its own cannot give to a pod. Pure. */
+import { APP_ARMOR_ANNOTATION, profileIn } from "./app-armor.ts";
 import type { FieldPath } from "./issue.ts";
-import type { Pod } from "./schema/index.ts";
+import type { Pod, PodSpec } from "./schema/index.ts";
+import { isRecord } from "./yaml/plain.ts";
 
 export interface VmRefusal {
   readonly path: FieldPath;
@@ -8,50 +10,129 @@ export interface VmRefusal {
   readonly message: string;
 }
 
-const HOSTS = [
-  ["hostNetwork", "network"],
-  ["hostPID", "processes"],
-  ["hostIPC", "shared memory and semaphores"],
-] as const;
+/** What one field may not be. */
+export interface VmRule {
+  /** "[]" stands for every entry of a list. */
+  readonly field: readonly string[];
+  readonly refused: readonly RefusedValue[];
+}
 
-const DEVICES: Readonly<Record<string, string>> = {
-  Socket: "nobody on the other side of a socket of the host's can be reached from its kernel",
-  CharDevice: "its kernel does not know the host's devices",
-  BlockDevice: "its kernel does not know the host's devices",
-};
-
-/** In the order of the fields. What only the host knows, such as what a hostPath without a type is, the driver refuses. */
-export function vmRefusals({ spec }: Pod): VmRefusal[] {
-  const refusals: VmRefusal[] = [];
-  const refuse = (path: FieldPath, why: string): void => {
-    refusals.push({ path, message: `is not possible in a micro-VM: ${why}` });
+export interface RefusedValue {
+  /** Absent: any text that is not empty. */
+  readonly value?: string | boolean;
+  readonly why: string;
+  /** When it is refused only there: in words, and as a test on the object that has the field. */
+  readonly only?: {
+    readonly when: string;
+    readonly holds: (spec: PodSpec, around: Readonly<Record<string, unknown>>) => boolean;
   };
-  for (const [field, what] of HOSTS) {
-    if (spec[field] === true)
-      refuse(["spec", field], `a micro-VM has a kernel of its own and cannot share the host's ${what}`);
-  }
-  const ofHost = new Set<string>();
-  for (const [at, { name, hostPath }] of (spec.volumes ?? []).entries()) {
-    if (hostPath === undefined) continue;
-    ofHost.add(name);
-    const why = DEVICES[hostPath.type];
-    if (why !== undefined) refuse(["spec", "volumes", at, "hostPath", "type"], why);
-  }
-  for (const list of ["initContainers", "containers"] as const) {
-    for (const [at, { securityContext, volumeMounts = [] }] of (spec[list] ?? []).entries()) {
-      const base = ["spec", list, at];
-      if (securityContext?.privileged === true)
-        refuse(
-          [...base, "securityContext", "privileged"],
-          "it means the host's devices, and a micro-VM has none of them",
-        );
-      for (const [mount, { name, mountPropagation }] of volumeMounts.entries()) {
-        const path = [...base, "volumeMounts", mount, "mountPropagation"];
-        if (mountPropagation === "Bidirectional") refuse(path, "mounts cannot leave a micro-VM");
-        else if (mountPropagation === "HostToContainer" && ofHost.has(name))
-          refuse(path, "what the host mounts there once the pod runs cannot come into it");
-      }
-    }
-  }
-  return refusals;
+}
+
+/** A flag that asks for something of the host's. */
+function ofHost(field: string, what: string): VmRule {
+  const why = `a micro-VM has a kernel of its own and cannot share the host's ${what}`;
+  return { field: ["spec", field], refused: [{ value: true, why }] };
+}
+
+/** A field of containers, in both lists of them. */
+function ofContainers(field: readonly string[], refused: readonly RefusedValue[]): VmRule[] {
+  return ["initContainers", "containers"].map((list) => ({ field: ["spec", list, "[]", ...field], refused }));
+}
+
+/** A field of the pod's securityContext and of the containers'. */
+function ofSecurityContexts(field: readonly string[], refused: readonly RefusedValue[]): VmRule[] {
+  const at = ["securityContext", ...field];
+  return [{ field: ["spec", ...at], refused }, ...ofContainers(at, refused)];
+}
+
+/** AppArmor and SELinux. */
+const POLICY_OF_HOST = "the policy is in the host's kernel, and its own is another one";
+
+const NO_DEVICES = "its kernel does not know the host's devices";
+
+/** Every other value is possible. What only the host knows, such as what a hostPath without a type is, the driver refuses. */
+export const VM_RULES: readonly VmRule[] = [
+  ofHost("hostNetwork", "network"),
+  ofHost("hostPID", "processes"),
+  ofHost("hostIPC", "shared memory and semaphores"),
+  {
+    field: ["spec", "volumes", "[]", "hostPath", "type"],
+    refused: [
+      {
+        value: "Socket",
+        why: "nobody on the other side of a socket of the host's can be reached from its kernel",
+      },
+      { value: "CharDevice", why: NO_DEVICES },
+      { value: "BlockDevice", why: NO_DEVICES },
+    ],
+  },
+  ...ofSecurityContexts(
+    ["appArmorProfile", "type"],
+    [
+      { value: "RuntimeDefault", why: POLICY_OF_HOST },
+      { value: "Localhost", why: POLICY_OF_HOST },
+    ],
+  ),
+  ...["level", "role", "type", "user"].flatMap((label) =>
+    ofSecurityContexts(["seLinuxOptions", label], [{ why: POLICY_OF_HOST }]),
+  ),
+  ...ofContainers(
+    ["securityContext", "privileged"],
+    [{ value: true, why: "it means the host's devices, and a micro-VM has none of them" }],
+  ),
+  ...ofContainers(
+    ["volumeMounts", "[]", "mountPropagation"],
+    [
+      { value: "Bidirectional", why: "mounts cannot leave a micro-VM" },
+      {
+        value: "HostToContainer",
+        why: "what the host mounts there once the pod runs cannot come into it",
+        only: {
+          when: "of a hostPath volume",
+          holds: ({ volumes = [] }, { name }) =>
+            volumes.some((volume) => volume.name === name && volume.hostPath !== undefined),
+        },
+      },
+    ],
+  ),
+];
+
+/** Field by field, in the order of the rules; and the annotations that came before a field. */
+export function vmRefusals(pod: Pod): VmRefusal[] {
+  const refusal = (path: FieldPath, why: string): VmRefusal => ({
+    path,
+    message: `is not possible in a micro-VM: ${why}`,
+  });
+  const annotations = Object.entries(pod.metadata.annotations ?? {})
+    .filter(([name, text]) => name.startsWith(APP_ARMOR_ANNOTATION) && profileIn(text)?.type !== "Unconfined")
+    .map(([name]) => refusal(["metadata", "annotations", name], POLICY_OF_HOST));
+  const fields = VM_RULES.flatMap(({ field, refused }) =>
+    placesOf(pod, field).flatMap(({ path, value, around }) =>
+      refused
+        .filter((one) => is(one, value) && one.only?.holds(pod.spec, around) !== false)
+        .map(({ why }) => refusal(path, why)),
+    ),
+  );
+  return [...annotations, ...fields];
+}
+
+function is(refused: RefusedValue, value: unknown): boolean {
+  return "value" in refused ? refused.value === value : typeof value === "string" && value !== "";
+}
+
+interface FoundField {
+  readonly path: FieldPath;
+  readonly value: unknown;
+  readonly around: Readonly<Record<string, unknown>>;
+}
+
+/** Every place that `field` names in plain data and that is there. */
+function placesOf(root: unknown, field: readonly string[], path: FieldPath = []): FoundField[] {
+  const [name, ...rest] = field;
+  if (name === undefined) return [];
+  if (name === "[]")
+    return Array.isArray(root) ? root.flatMap((item, index) => placesOf(item, rest, [...path, index])) : [];
+  if (!isRecord(root) || !Object.hasOwn(root, name)) return [];
+  const at = [...path, name];
+  return rest.length === 0 ? [{ path: at, value: root[name], around: root }] : placesOf(root[name], rest, at);
 }

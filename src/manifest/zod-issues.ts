@@ -1,11 +1,11 @@
 /** What zod finds, said so that it can be acted on. */
-
 import type { z } from "zod";
 import { nearestName } from "../system/nearest.ts";
-import { type FieldPath, fieldName, type Issue, nearestHint, show, typeName } from "./issue.ts";
+import { fieldsHint, quantityHint, templateHint, typeHint, unknownFieldHint } from "./hints.ts";
+import { type FieldPath, fieldName, type Issue, show, typeName } from "./issue.ts";
+import { fieldsAt, type Schema } from "./zod-schema.ts";
 
 type ZodIssue = z.core.$ZodIssue;
-type Schema = z.core.$ZodType;
 
 /** The issues of `schema` in `input`; none when it is valid. */
 export function issuesOf(error: z.ZodError, schema: Schema, input: unknown): Issue[] {
@@ -37,7 +37,7 @@ function translate(issue: ZodIssue, schema: Schema, input: unknown): Translated[
         severity: "error",
         path: [...path, key],
         message: `unknown field '${key.length > 60 ? `${key.slice(0, 57)}...` : key}'`,
-        hint: nearestHint(key, known, "the fields here are"),
+        hint: unknownFieldHint(schema, path, key, known),
         atKey: true,
         suggested: nearestName(key, known),
       }));
@@ -46,7 +46,7 @@ function translate(issue: ZodIssue, schema: Schema, input: unknown): Translated[
       if (value === undefined) return say(REQUIRED);
       return say(
         `must be ${TYPE_NAMES[issue.expected] ?? issue.expected}, not ${typeName(value)}`,
-        typeHint(issue.expected, value),
+        typeHint(issue.expected, value, path) ?? fieldsHint(schema, path),
       );
     case "invalid_value": {
       const allowed = issue.values.map(String);
@@ -71,7 +71,7 @@ function translate(issue: ZodIssue, schema: Schema, input: unknown): Translated[
       }));
     case "custom":
       if (value === undefined) return say(REQUIRED);
-      return say(`${show(value)} ${issue.message}`);
+      return say(`${show(value)} ${issue.message}`, templateHint(value) ?? quantityHint(issue.message, value));
     case "invalid_format":
     case "not_multiple_of":
     case "invalid_union":
@@ -90,19 +90,6 @@ const TYPE_NAMES: Readonly<Record<string, string>> = {
   array: "a list",
 };
 
-function typeHint(expected: string, value: unknown): string | undefined {
-  if (expected === "string" && (typeof value === "number" || typeof value === "boolean"))
-    return `put it in quotes: "${value}"`;
-  if (expected === "boolean" && typeof value === "string") {
-    if (/^(true|yes|on|y)$/i.test(value)) return "write true, without quotes";
-    if (/^(false|no|off|n)$/i.test(value)) return "write false, without quotes";
-  }
-  if ((expected === "int" || expected === "number") && typeof value === "string" && /^-?\d+$/.test(value))
-    return "remove the quotes";
-  if (expected === "array") return "start each entry with '- '";
-  return undefined;
-}
-
 /** What stands at `path` in plain data, or undefined. */
 export function valueAt(root: unknown, path: FieldPath): unknown {
   let value = root;
@@ -111,48 +98,4 @@ export function valueAt(root: unknown, path: FieldPath): unknown {
     value = Object.getOwnPropertyDescriptor(value, part)?.value;
   }
   return value;
-}
-
-/** The fields that the object at `path` may have. */
-export function fieldsAt(schema: Schema, path: FieldPath): string[] {
-  let at = unwrap(schema);
-  for (const part of path) {
-    const inner: Schema | undefined = childOf(at, part);
-    if (inner === undefined) return [];
-    at = unwrap(inner);
-  }
-  return Object.keys(shapeOf(at) ?? {});
-}
-
-/** The schema that holds the structure, without optional, default and transform around it. */
-export function unwrap(schema: Schema): Schema {
-  const { def } = schema._zod;
-  if ("innerType" in def && isSchema(def.innerType)) return unwrap(def.innerType);
-  if (def.type === "pipe" && "in" in def && isSchema(def.in)) return unwrap(def.in);
-  return schema;
-}
-
-/** The fields of an object schema. */
-export function shapeOf(schema: Schema): Readonly<Record<string, Schema>> | undefined {
-  const { def } = schema._zod;
-  return def.type === "object" && "shape" in def && isShape(def.shape) ? def.shape : undefined;
-}
-
-/** The schema of a list's entries or of a map's values. */
-export function elementOf(schema: Schema): Schema | undefined {
-  const { def } = schema._zod;
-  if ("element" in def && isSchema(def.element)) return def.element;
-  return "valueType" in def && isSchema(def.valueType) ? def.valueType : undefined;
-}
-
-function childOf(schema: Schema, part: string | number): Schema | undefined {
-  return shapeOf(schema)?.[part] ?? elementOf(schema);
-}
-
-function isSchema(value: unknown): value is Schema {
-  return typeof value === "object" && value !== null && "_zod" in value;
-}
-
-function isShape(value: unknown): value is Readonly<Record<string, Schema>> {
-  return typeof value === "object" && value !== null && Object.values(value).every(isSchema);
 }

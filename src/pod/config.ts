@@ -1,4 +1,5 @@
 /** Pure translation of a desired pod into what drivers understand. */
+import type { Confinement } from "../confine/index.ts";
 import type { Image } from "../image/contract.ts";
 import { isDigest, normalizeName } from "../image/name.ts";
 import type { ConfigMap, Pod, Secret } from "../manifest/index.ts";
@@ -93,6 +94,8 @@ export interface ContainerInput {
   readonly cluster?: ClusterNames;
   /** What the environment tells of the Services of its namespace; a name that is set otherwise stays as it is set. */
   readonly links?: readonly EnvEntry[];
+  /** What the host has for `confinementWish`. */
+  readonly confinement: Confinement;
   configMap(name: string): ConfigMap | undefined;
   secret(name: string): Secret | undefined;
 }
@@ -138,7 +141,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     env: mergeEnv(mergeEnv(mergeEnv(basis, image.config.env), links), asked),
     mounts: (spec.volumeMounts ?? []).map((mount) => mountOf(pod, mount, asked)),
     user: userOf(pod, spec, image.config.user),
-    security: securityOf(pod, spec),
+    security: securityOf(pod, spec, input.confinement),
     resources: containerResources(pod, spec, node.memoryBytes),
     stdin: spec.stdin !== true ? "closed" : spec.stdinOnce === true ? "once" : "kept",
     tty: spec.tty ?? false,

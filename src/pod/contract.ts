@@ -1,3 +1,4 @@
+import type { Confiner } from "../confine/index.ts";
 import type { Image, ImageStore } from "../image/contract.ts";
 import type { ConfigMap, Container, PersistentVolumeClaim, Pod, Secret } from "../manifest/index.ts";
 import type { Prober } from "../probe/contract.ts";
@@ -142,6 +143,7 @@ export interface PodPorts {
   readonly clock: Clock;
   readonly log: Logger;
   readonly node: NodeFacts;
+  readonly confiner: Confiner;
   /** Directory of the CRI log files. */
   readonly podLogs: string;
   configMap(namespace: string, name: string): ConfigMap | undefined;

@@ -19,6 +19,7 @@ import { distinct } from "../source/duplicates.ts";
 import type { NewEvent, StateStore } from "../store/contract.ts";
 import type { Clock, TimerHandle } from "../system/clock.ts";
 import type { Logger } from "../system/log.ts";
+import type { WantedClaims } from "../volume/index.ts";
 import { coalesce } from "./coalesce.ts";
 import { namespacesWithOtherConfig } from "./config-changes.ts";
 import { execute } from "./execute.ts";
@@ -28,7 +29,7 @@ import { NextImages } from "./next-images.ts";
 import { createObserver } from "./observer.ts";
 import { pace } from "./pace.ts";
 import { createKeyedQueue, type Outcome } from "./queue.ts";
-import { heldSentences, reportEvents, type SourceReport } from "./reports.ts";
+import { doubtOf, heldSentences, reportEvents, type SourceReport } from "./reports.ts";
 import { removeUnmanaged } from "./unmanaged.ts";
 import { Versions } from "./versions.ts";
 
@@ -70,8 +71,10 @@ export interface Reconciler {
   readonly controllers: Controllers;
   /** Calls back when any of their objects is another one than before. */
   watchObjects(listener: () => void): () => void;
-  /** Every claim that there is; undefined while a source can't be trusted, or was not read yet. */
-  claims(): Desired["claims"] | undefined;
+  /** Every claim that there is; undefined while the sources were not read yet. */
+  claims(): WantedClaims | undefined;
+  /** The claims that manifests have, with their places. */
+  writtenClaims(): readonly LoadedObject[];
   /** Every image that a manifest names; undefined while a source can't be trusted, or was not read yet. */
   imagesNamed(): ReadonlySet<string> | undefined;
   /** Everything that is wrong with the sources, and the sources that can't be trusted now. */
@@ -207,17 +210,25 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
     );
     synced = true;
+    const [doubtBefore, foundInFiles] = [doubt, states.flatMap(({ state }) => state.problems)];
+    doubt = doubtOf(
+      held,
+      foundInFiles,
+      states.filter(({ state }) => state.objects.length === 0).map(({ source }) => source.name),
+    );
     const broken = found.flatMap(({ severity, object }) =>
       severity === "error" && object !== undefined ? [object] : [],
     );
     controllers.written(written, new Set(broken));
     rebuild();
+    if (doubt !== doubtBefore) for (const listener of objectListeners) listener();
   });
 
   /** What the sources said last, and what controllers make of it. */
   let written: readonly LoadedObject[] = [];
   let found: readonly Problem[] = [];
   let held: ReadonlyMap<string, string> = new Map();
+  let doubt: string | undefined;
 
   /** Puts together what is wanted; queues the keys that are wanted otherwise than before. */
   const rebuild = (): void => {
@@ -343,7 +354,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       objectListeners.add(listener);
       return () => objectListeners.delete(listener);
     },
-    claims: () => (synced && sourceReport.held.size === 0 ? desired.claims : undefined),
+    claims: () => (synced ? { claims: desired.claims, doubt } : undefined),
+    writtenClaims: () => written.filter(({ object }) => object.kind === "PersistentVolumeClaim"),
     imagesNamed: () => (synced && sourceReport.held.size === 0 ? imagesNamed : undefined),
     problems: () => ({
       problems: [...sourceReport.problems, ...failures.problems(podOf)],

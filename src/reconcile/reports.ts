@@ -29,6 +29,22 @@ export function heldSentences({ held }: SourceReport): string[] {
   return [...held].map(([name, reason]) => `${name}: ${reason}`);
 }
 
+/**
+ * Why something that no manifest has may be meant all the same; undefined when what is missing is meant to be missing.
+ * @param empty names of sources in which there is no manifest at all
+ */
+export function doubtOf(
+  held: ReadonlyMap<string, string>,
+  problems: readonly Problem[],
+  empty: readonly string[],
+): string | undefined {
+  const [source] = held;
+  if (source !== undefined) return `${source[0]} ${source[1]}`;
+  const broken = problems.find(({ severity }) => severity === "error");
+  if (broken !== undefined) return `${broken.place.file} has errors, and may be what claims it`;
+  return empty[0] === undefined ? undefined : `${empty[0]} has no manifest at all, which may be an accident`;
+}
+
 function eventOf(object: string, type: NewEvent["type"], reason: string, message: string, at: number): NewEvent {
   return { object, podUid: undefined, type, reason, message, at };
 }

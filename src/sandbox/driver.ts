@@ -1,4 +1,5 @@
 import type { Readable, Writable } from "node:stream";
+import type { SeccompProfile } from "../confine/seccomp-profile.ts";
 
 /**
  * The contract between the pod machine and whatever isolates a pod, in CRI's terms.
@@ -212,6 +213,8 @@ export interface ContainerUser {
   /** From the image: "user", "user:group", "1000:1000". */
   readonly name?: string;
   readonly supplementalGroups: readonly number[];
+  /** The groups in which the image's /etc/group lists the user are not his. */
+  readonly onlyTheseGroups?: boolean;
 }
 
 export interface ContainerSecurity {
@@ -220,7 +223,23 @@ export interface ContainerSecurity {
   readonly readOnlyRootFilesystem: boolean;
   /** Names without CAP_, or "ALL". drop is applied first, then add. */
   readonly capabilities: { readonly add: readonly string[]; readonly drop: readonly string[] };
-  readonly seccomp: { readonly type: "RuntimeDefault" | "Unconfined" };
+  readonly seccomp: SeccompChoice;
+  /** Nothing of /proc and /sys is hidden or kept from being written; root may do there what its user namespace lets it. */
+  readonly unmasked?: boolean;
+  /** The name of an AppArmor profile that the host's kernel has. */
+  readonly appArmorProfile?: string;
+  readonly seLinux?: SeLinuxLabels;
+}
+
+export type SeccompChoice =
+  | { readonly type: "RuntimeDefault" | "Unconfined" }
+  | { readonly type: "Localhost"; readonly profile: SeccompProfile };
+
+/** user:role:type:level */
+export interface SeLinuxLabels {
+  readonly process: string;
+  /** Of all files that the pod has to itself. */
+  readonly files: string;
 }
 
 export interface ContainerResources {

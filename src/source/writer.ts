@@ -116,8 +116,10 @@ function checked(text: string, name: string): { readonly object: ManifestObject;
       details: { problems: errors },
     });
   }
-  if (objects.length === 0)
-    throw new GantryError("invalid-manifest", "there is no manifest in it", { hint: "Give at least one object." });
+  if (objects.length === 0) {
+    const message = problems.map(formatProblem).join("\n") || "there is no manifest in it";
+    throw new GantryError("invalid-manifest", message, { hint: "Nothing was changed. Give at least one object." });
+  }
   const seen = new Set<string>();
   for (const { object } of objects) {
     const identity = identityOf(object);

@@ -9,6 +9,8 @@ export interface MountPoint {
   readonly type: string;
   /** What is mounted: a device, or a word such as "tmpfs". */
   readonly source: string;
+  /** The file system lets nobody write, wherever it is mounted. */
+  readonly readOnly: boolean;
   /** Mounts and unmounts below it show up in other mount namespaces too. */
   readonly shared: boolean;
   /** Those of another mount namespace show up in it. */
@@ -32,6 +34,7 @@ export function parseMounts(text: string): MountPoint[] {
       path: unescapeOctal(path),
       type: fields[dash + 1] ?? "",
       source: unescapeOctal(fields[dash + 2] ?? ""),
+      readOnly: (fields[dash + 3] ?? "").split(",").includes("ro"),
       shared: fields.slice(6, dash).some((field) => field.startsWith("shared:")),
       slave: fields.slice(6, dash).some((field) => field.startsWith("master:")),
     });

@@ -12,5 +12,6 @@ export function nearestName(word: string, known: readonly string[]): string | un
     const far = distance(lower, name.toLowerCase());
     if (far < bestDistance) [best, bestDistance] = [name, far];
   }
-  return best;
+  // A name that was cut short: terminationGracePeriod.
+  return best ?? (word.length < 6 ? undefined : known.find((name) => name.toLowerCase().startsWith(lower)));
 }

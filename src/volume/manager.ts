@@ -1,8 +1,9 @@
-import { chmod, mkdir, rmdir } from "node:fs/promises";
+import { chmod, mkdir, rmdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { isReadOnly, requestedBytes } from "../manifest/claim.ts";
 import type { Pod } from "../manifest/index.ts";
 import type { PreparedVolume } from "../sandbox/driver.ts";
+import type { Clock } from "../system/clock.ts";
 import { errnoOf, GantryError, isGantryError, toGantryError } from "../system/errors.ts";
 import { KeyedMutex } from "../system/keyed-mutex.ts";
 import type { Logger } from "../system/log.ts";
@@ -22,6 +23,11 @@ import { ensureTmpfs, isTmpfsMounted } from "./tmpfs.ts";
 export interface VolumeManagerOptions {
   readonly paths: Paths;
   readonly log: Logger;
+  readonly clock: Pick<Clock, "now">;
+  /** ms that the volume of a claim with the reclaim policy Delete outlives it. */
+  readonly deleteAfterMs: number;
+  /** Whether all containers of a pod have ended for good. */
+  readonly hasEnded: (uid: string) => boolean;
 }
 
 /**
@@ -44,11 +50,11 @@ class LocalVolumeManager implements VolumeManager {
   readonly #log: Logger;
   readonly #mutex = new KeyedMutex();
 
-  constructor({ paths, log }: VolumeManagerOptions) {
+  constructor({ paths, log, ...options }: VolumeManagerOptions) {
     this.#pods = paths.pods;
     this.#secrets = join(paths.run, "secrets");
     this.#log = log.child({ part: "volumes" });
-    this.claims = new ClaimStore(join(paths.lib, "volumes"), this.#log);
+    this.claims = new ClaimStore({ root: join(paths.lib, "volumes"), log: this.#log, ...options });
   }
 
   async prepare(pod: Pod, uid: string, lookup: ConfigLookup, signal: AbortSignal): Promise<PreparedVolume[]> {
@@ -148,7 +154,7 @@ class LocalVolumeManager implements VolumeManager {
       const claim = lookup.claim(claimName);
       if (claim === undefined) {
         throw new GantryError("config-missing", `persistentvolumeclaim "${claimName}" not found`, {
-          hint: "Add it to the manifest folder: kind: PersistentVolumeClaim.",
+          hint: "The pod starts once a manifest has it (kind: PersistentVolumeClaim).",
           details: { volume: name, claim: claimName },
         });
       }
@@ -189,9 +195,17 @@ class LocalVolumeManager implements VolumeManager {
     const [image, hostPath] = [join(dir, "data.ext4"), join(dir, "data")];
     await this.#makePodDir(uid);
     await mkdir(hostPath, { recursive: true, mode: 0o711 });
-    const fresh = (await sizeOf(image)).bytes === 0;
-    if (fresh) await makeImage(image, imageBytes(requestedBytes(spec)), signal);
+    const fresh = !(await namesIn(dir)).includes("used");
+    const made = (await sizeOf(image)).bytes > 0;
+    if (!made && !fresh) {
+      throw new GantryError("volume-failed", `volume ${name}: its data is gone: ${image} is missing or empty`, {
+        kind: "system",
+        hint: "Put the file back, or delete the pod: its next one begins with an empty volume.",
+      });
+    }
+    if (!made) await makeImage(image, imageBytes(requestedBytes(spec)), signal);
     await mountImage(image, hostPath, fresh, signal);
+    if (fresh) await writeFile(join(dir, "used"), "");
     await this.#giveToGroup(pod, hostPath, false);
     const unwritten = isReadOnly(spec) || !hasWriter(pod, name);
     return { name, kind: "claim", hostPath, ...(unwritten ? { readOnly: true } : {}) };

@@ -407,13 +407,14 @@ describe("apply, plan, validate", () => {
   test("validate warns of what is not there; --strict makes it fail", async () => {
     const path = await file(
       "web.yaml",
-      `${manifest("web", ", envFrom: [{configMapRef: {name: settings}}]")}  volumes: [{name: v, hostPath: {path: /no/such/path}}]\n`,
+      `${manifest("web", ", envFrom: [{configMapRef: {name: settings}}], securityContext: {seccompProfile: {type: Localhost, localhostProfile: x.json}}")}  volumes: [{name: v, hostPath: {path: /no/such/path}}]\n`,
     );
     const { code, stdout } = await gantry("validate", path);
     expect(code).toBe(0);
     expect(stdout).toContain("ConfigMap default/settings is in no manifest");
     expect(stdout).toContain("'/no/such/path' does not exist on this host");
     expect(stdout).toContain("image 'localhost/app:1' is not on this host");
+    expect(stdout).toMatch(/:5:\d+: warning: .*seccompProfile: there is no seccomp profile .*x\.json/);
     expect((await gantry("validate", path, "--strict")).code).toBe(1);
   });
 

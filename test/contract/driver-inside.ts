@@ -2,6 +2,7 @@ import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { expect, onTestFinished, test } from "vitest";
+import type { SeccompProfile } from "../../src/confine/seccomp-profile.ts";
 import type { ContainerConfig, ContainerSecurity, PreparedVolume } from "../../src/sandbox/driver.ts";
 import { testWhere } from "../support/test-where.ts";
 import type { Bench } from "./harness.ts";
@@ -64,6 +65,16 @@ export function insideViews(bench: Bench): void {
     expect(await look(script, open)).toMatch(/^0\n/m);
   });
 
+  test("seccomp by a profile of one's own, for the app and for commands; nothing hidden where it is unmasked", async () => {
+    const profile: SeccompProfile = {
+      defaultAction: "SCMP_ACT_ALLOW",
+      syscalls: [{ names: ["mkdir", "mkdirat"], action: "SCMP_ACT_ERRNO", errnoRet: 95 }],
+    };
+    const own = security({ seccomp: { type: "Localhost", profile }, unmasked: true });
+    const seen = await look("mkdir /x; grep -c ' /proc/' /proc/mounts; grep Seccomp: /proc/1/status", own);
+    expect(seen).toMatch(/Operation not supported\n0\nSeccomp:\t2/);
+  });
+
   onHostKernel("a privileged container has all of it", async () => {
     const seen = await look(
       "cat /proc/1/status; mount -t tmpfs x /tmp && echo mounted; ls /dev",
@@ -114,6 +125,8 @@ export function insideViews(bench: Bench): void {
     expect(await look("id -u; id -g", { user: { uid: 77, gid: 88, name: "app", supplementalGroups: [] } })).toBe(
       "77\n88\n",
     );
+    const only = { user: { name: "app", supplementalGroups: [7], onlyTheseGroups: true } };
+    expect(await look("id -G", only)).toBe("1001 7\n");
     await expect(look("true", user("nobody-here"))).rejects.toMatchObject({ code: "image-invalid" });
   });
 

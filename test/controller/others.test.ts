@@ -65,6 +65,52 @@ describe("StatefulSet", () => {
     expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0", "data-db-1"]);
   });
 
+  describe("claims", () => {
+    const claiming = (fields: string, storage = "1Gi"): string =>
+      set(
+        `${fields}\n  volumeClaimTemplates: [{metadata: {name: data}, spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: ${storage}}}}}]`,
+      );
+    const sizes = (lab: Lab) =>
+      lab.controllers.claims().map(({ spec }) => JSON.stringify(spec).match(/"storage":"(\w+)"/)?.[1]);
+
+    test("are kept when the set becomes smaller, and grow with their template", () => {
+      const lab = new Lab();
+      lab.write(claiming("replicas: 2"));
+      expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0"]); // in order, as its pods
+      lab.settle();
+      lab.write(claiming("replicas: 1"));
+      lab.settle();
+      expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0", "data-db-1"]);
+      lab.write(claiming("replicas: 1", "2Gi"));
+      lab.settle();
+      expect(sizes(lab)).toEqual(["2Gi", "2Gi"]);
+    });
+
+    test("go after their pod, or with the set, where persistentVolumeClaimRetentionPolicy says so", () => {
+      const lab = new Lab();
+      const policy = (whenScaled: string, whenDeleted: string): string =>
+        `\n  persistentVolumeClaimRetentionPolicy: {whenScaled: ${whenScaled}, whenDeleted: ${whenDeleted}}`;
+      lab.write(claiming(`replicas: 2${policy("Delete", "Retain")}`));
+      lab.settle();
+      expect(lab.controllers.claims()[0]?.metadata.annotations).toEqual({ "gantry.dev/reclaim-policy": "Delete" });
+      lab.slow = true;
+      lab.write(claiming(`replicas: 1${policy("Delete", "Retain")}`));
+      expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0", "data-db-1"]); // its pod still ends
+      lab.slow = false;
+      lab.gone();
+      lab.settle();
+      expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0"]);
+      lab.load([]);
+      expect(lab.kept("PersistentVolumeClaim")).toEqual(["data-db-0"]);
+
+      // The policy of the time counts.
+      lab.write(claiming(`replicas: 1${policy("Retain", "Delete")}`));
+      lab.settle();
+      lab.load([]);
+      expect(lab.kept("PersistentVolumeClaim")).toEqual([]);
+    });
+  });
+
   test("a broken first pod is mended by a new template", () => {
     const lab = new Lab();
     lab.write(set("replicas: 2", "bad"));

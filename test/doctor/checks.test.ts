@@ -56,6 +56,22 @@ const changes: readonly (readonly [string, Partial<HostFacts>, readonly string[]
   ["an old kernel", { kernelRelease: "4.19.0-26-amd64" }, ["fail kernel", "warn kernel for micro-VMs"]],
   ["no overlayfs", { features: { ...healthy.features, overlay: "no" } }, ["fail overlayfs"]],
   ["no seccomp", { features: { ...healthy.features, seccompFilter: "no" } }, ["warn seccomp"]],
+  [
+    "AppArmor without its parser",
+    { confinement: { ...healthy.confinement, appArmor: "no-parser" } },
+    ["warn AppArmor"],
+  ],
+  ["neither AppArmor nor SELinux", { confinement: { ...healthy.confinement, appArmor: "absent" } }, []],
+  [
+    "a damaged seccomp profile",
+    {
+      confinement: {
+        ...healthy.confinement,
+        seccompProfiles: { folder: "/s", sound: [], damaged: [{ name: "x.json", why: "is no JSON" }] },
+      },
+    },
+    ["warn seccomp profiles"],
+  ],
   ["root without CAP_SYS_ADMIN", { capabilities: healthy.capabilities & ~(1n << 21n) }, ["fail privileges"]],
   ["no cgroups", { cgroups: { ...cgroups, mode: "none" } }, ["fail cgroups"]],
   ["v2 without memory", { cgroups: { ...cgroups, v2: ["cpu", "pids"] } }, ["warn cgroups"]],

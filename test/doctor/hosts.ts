@@ -9,6 +9,11 @@ export const healthy: HostFacts = {
   kernelRelease: "6.1.0-18-amd64",
   machine: "x64",
   features: { overlay: "yes", erofs: "unknown", bridge: "yes", veth: "yes", nftables: "yes", seccompFilter: "yes" },
+  confinement: {
+    appArmor: "enabled",
+    seLinux: "absent",
+    seccompProfiles: { folder: "/etc/gantry/seccomp", sound: ["audit.json"], damaged: [] },
+  },
   cgroups: {
     mode: "v2",
     v1: [],

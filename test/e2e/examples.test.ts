@@ -1,3 +1,4 @@
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { type ExampleFile, readExamples } from "../support/examples.ts";
@@ -22,6 +23,7 @@ describe.each(RUNTIME_CLASSES)("on %s", (runtimeClass) => {
 
 function works(example: ExampleFile): void {
   test(`${example.name} ends up ${example.phase}`, async () => {
+    if (example.profile !== undefined) writeProfile(example.profile);
     host.write(example.name, example.text);
     expect(example.pods.length + example.keepers.length).toBeGreaterThan(0);
     for (const name of example.pods) {
@@ -47,6 +49,12 @@ function works(example: ExampleFile): void {
       await eventually(gone, { what: `the end of ${example.name}`, explain: () => host.explain() });
     }
   });
+}
+
+function writeProfile({ name, text }: NonNullable<ExampleFile["profile"]>): void {
+  const folder = join(host.paths.etc, "seccomp");
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, name), text);
 }
 
 /** One of the pods that something keeps: its name is not known before. */

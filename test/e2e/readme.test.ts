@@ -11,6 +11,9 @@ import { testHost } from "./harness.ts";
  */
 const ENDLESS = / -w\b| logs -f | -it |gantry attach |docker |npm install|image rm|image pull/;
 
+/** What puts something into the root that the lines after it need. */
+const CONFIGURES = / \.gantry\/etc\//;
+
 function readmeLines(): string[] {
   const blocks = [...readFileSync("README.md", "utf8").matchAll(/^```sh\n(.*?)^```/gms)].map(
     ([, block]) => block ?? "",
@@ -18,7 +21,8 @@ function readmeLines(): string[] {
   return blocks
     .flatMap((block) => block.split("\n"))
     .map((line) => line.replace(/ +# .*$/, "").replace("npm run -s gantry --", "gantry"))
-    .filter((line) => /(^|\| )gantry /.test(line) && !ENDLESS.test(line));
+    .filter((line) => (/(^|\| )gantry /.test(line) || CONFIGURES.test(line)) && !ENDLESS.test(line))
+    .map((line) => line.replaceAll(" .gantry/", ' "$GANTRY_ROOT"/'));
 }
 
 test("every line of README.md works when pasted", async () => {

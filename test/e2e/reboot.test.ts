@@ -5,6 +5,7 @@ import { expect, test } from "vitest";
 import { readMounts } from "../../src/system/mounts.ts";
 import { removeCgroupsOf } from "../setup/cgroups.ts";
 import { networkLinks, nftTables } from "../setup/leftovers.ts";
+import { objectText } from "./harness/sketch.ts";
 import {
   containerOf,
   eventually,
@@ -77,12 +78,28 @@ test.each(RUNTIME_CLASSES)(
         initContainers: [shell("init", "echo x >> /data/count", mounted)],
       }),
     );
+    const requests = { storage: "8Mi" };
+    host.write(
+      "kept.yaml",
+      objectText("PersistentVolumeClaim", "kept", {
+        spec: { accessModes: ["ReadWriteOnce"], resources: { requests } },
+      }),
+    );
     host.write(
       "memory.yaml",
       podText(
         "memory",
-        [shell("main", FOREVER, { volumeMounts: [{ name: "memory", mountPath: "/memory" }] }), shell("other", FOREVER)],
-        { volumes: [{ name: "memory", emptyDir: { medium: "Memory" } }], shareProcessNamespace: true },
+        [
+          shell("main", FOREVER, { volumeMounts: [{ name: "memory", mountPath: "/memory" }] }),
+          shell("other", FOREVER, { volumeMounts: [{ name: "kept", mountPath: "/kept" }] }),
+        ],
+        {
+          volumes: [
+            { name: "memory", emptyDir: { medium: "Memory" } },
+            { name: "kept", persistentVolumeClaim: { claimName: "kept" } },
+          ],
+          shareProcessNamespace: true,
+        },
       ),
     );
     host.write("mapped.yaml", podText("mapped", [shell("main", FOREVER)], { hostUsers: false }));
@@ -91,6 +108,8 @@ test.each(RUNTIME_CLASSES)(
     host.write("gone.yaml", podText("gone", [shell("main", FOREVER)]));
     const running = ["web", "memory", "mapped", "job", "gone"];
     const before = await Promise.all(running.map((name) => host.waitReady(name)));
+    const inOther = (script: string) => host.gantry("exec", "memory", "-c", "other", "--", "sh", "-c", script);
+    expect(await inOther("echo kept > /kept/file")).toMatchObject({ code: 0, stderr: "" });
     const done = await host.waitPhase("done", "Succeeded");
     const { run, podLogs } = host.paths;
     const count = (directory: string): number =>
@@ -111,6 +130,7 @@ test.each(RUNTIME_CLASSES)(
     if (web === undefined) throw new Error("no web");
     // A new sandbox runs the init containers again; an emptyDir on disk has lived through it, one in a guest has not.
     const page = async (): Promise<string> => (await fetch(`http://127.0.0.1:${hostPort}/`)).text();
+    expect((await inOther("cat /kept/file")).stdout).toBe("kept\n");
     expect(await eventually(page)).toBe(runtimeClass === "namespace" ? "x\nx\n" : "x\n");
     expect(containerOf(web, "web").lastState?.terminated?.reason).toBe("ContainerStatusUnknown");
     // What had ended is not run again.

@@ -178,7 +178,7 @@ test("UDP, the ports of the node, and what can't be: told with its line", async 
   const told = [
     /taken\.yaml:\d+:\d+: .*port \d+\/UDP of the host is used by/s,
     /far\.yaml:\d+:\d+: .*192\.0\.2\.1 is no address for Services here/s,
-    /policy\.yaml:2:\d+: .*kind NetworkPolicy is not supported.*every pod of this host reaches every other/s,
+    /policy\.yaml:2:\d+: .*NetworkPolicy is not supported.*every pod of this host reaches every other/s,
   ];
   await eventually(
     async () => {

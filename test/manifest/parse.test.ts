@@ -128,7 +128,7 @@ describe("places", () => {
     [
       "a bad quantity",
       `${POD}    resources: {limits: {memory: 64 MB}}\n`,
-      '9:34: error: spec.containers[0].resources.limits.memory: "64 MB" must be a quantity, e.g. 500m, 0.5, 128Mi or 2Gi',
+      "9:34: error: spec.containers[0].resources.limits.memory: \"64 MB\" must be a quantity, e.g. 500m, 0.5, 128Mi or 2Gi (did you mean '64Mi'?)",
     ],
     [
       "a request above its limit",
@@ -248,7 +248,7 @@ describe("places", () => {
     [
       "a cut",
       `${POD}    command: [sleep, "1`,
-      '9:24: error: not valid YAML: Missing closing "quote (something is cut off or not closed here)',
+      "9:22: error: not valid YAML: the quote that begins here is not closed (close it at the end of the text)",
     ],
     [
       "an alias without an anchor",

@@ -1,7 +1,20 @@
 import * as kubernetes from "@kubernetes/client-node";
 import { describe, expect, it } from "vitest";
-import { configMap, pod, runtimeClass, secret } from "../../src/manifest/schema/index.ts";
-import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-issues.ts";
+import {
+  configMap,
+  cronJob,
+  daemonSet,
+  deployment,
+  job,
+  persistentVolumeClaim,
+  pod,
+  replicaSet,
+  runtimeClass,
+  secret,
+  service,
+  statefulSet,
+} from "../../src/manifest/schema/index.ts";
+import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-schema.ts";
 
 type Schema = Parameters<typeof unwrap>[0];
 
@@ -71,6 +84,14 @@ describe("schema", () => {
     ["V1ConfigMap", configMap, []],
     ["V1Secret", secret, []],
     ["V1RuntimeClass", runtimeClass, []],
+    ["V1PersistentVolumeClaim", persistentVolumeClaim, ["PersistentVolumeClaim.status"]],
+    ["V1Service", service, ["Service.status"]],
+    ["V1Deployment", deployment, ["Deployment.status"]],
+    ["V1ReplicaSet", replicaSet, ["ReplicaSet.status"]],
+    ["V1DaemonSet", daemonSet, ["DaemonSet.status"]],
+    ["V1StatefulSet", statefulSet, ["StatefulSet.status", "StatefulSet.spec.volumeClaimTemplates[].status"]],
+    ["V1Job", job, ["Job.status"]],
+    ["V1CronJob", cronJob, ["CronJob.status"]],
   ] as const)("has every published field of %s and no other", (type, schema, skip) => {
     expect(differences(type, schema, type.slice(2), skip)).toEqual([]);
   });

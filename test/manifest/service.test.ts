@@ -44,6 +44,6 @@ test("host names of pods: an override stands alone", () => {
 test("a NetworkPolicy is refused, with what to do", () => {
   const text = "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: { name: p }\nspec: {}\n";
   const [problem] = parseManifestText("f.yaml", text).problems;
-  expect(problem).toMatchObject({ place: { line: 2, column: 7 }, message: "kind NetworkPolicy is not supported" });
+  expect(problem).toMatchObject({ place: { line: 2, column: 7 }, message: "NetworkPolicy is not supported" });
   expect(problem?.hint).toContain("every pod of this host reaches every other");
 });

@@ -1,8 +1,21 @@
 import { describe, expect, it } from "vitest";
-import { configMap, persistentVolumeClaim, pod, runtimeClass, secret } from "../../src/manifest/schema/index.ts";
+import {
+  configMap,
+  cronJob,
+  daemonSet,
+  deployment,
+  job,
+  persistentVolumeClaim,
+  pod,
+  replicaSet,
+  runtimeClass,
+  secret,
+  service,
+  statefulSet,
+} from "../../src/manifest/schema/index.ts";
 import { SUPPORT } from "../../src/manifest/support/index.ts";
 import type { AnyRule } from "../../src/manifest/support/rules.ts";
-import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-issues.ts";
+import { elementOf, shapeOf, unwrap } from "../../src/manifest/zod-schema.ts";
 
 type Schema = Parameters<typeof unwrap>[0];
 
@@ -32,6 +45,13 @@ describe("support table", () => {
     ["Secret", secret],
     ["PersistentVolumeClaim", persistentVolumeClaim],
     ["RuntimeClass", runtimeClass],
+    ["Service", service],
+    ["Deployment", deployment],
+    ["ReplicaSet", replicaSet],
+    ["DaemonSet", daemonSet],
+    ["StatefulSet", statefulSet],
+    ["Job", job],
+    ["CronJob", cronJob],
   ] as const)("has a rule for every field of %s", (kind, schema) => {
     expect(gaps(SUPPORT[kind], schema, kind)).toEqual([]);
   });

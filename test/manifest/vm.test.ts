@@ -70,7 +70,9 @@ test("the machine microvm under software emulation is refused", () => {
 describe("what a micro-VM cannot give", () => {
   const text = `apiVersion: v1
 kind: Pod
-metadata: { name: greedy }
+metadata:
+  name: greedy
+  annotations: { container.apparmor.security.beta.kubernetes.io/app: runtime/default }
 spec:
   runtimeClassName: CLASS
   hostNetwork: true
@@ -79,7 +81,7 @@ spec:
   containers:
     - name: app
       image: localhost/app:1
-      securityContext: { privileged: true }
+      securityContext: { privileged: true, seLinuxOptions: { level: "s0" }, appArmorProfile: { type: RuntimeDefault } }
       volumeMounts:
         - { name: socket, mountPath: /socket, mountPropagation: HostToContainer }
         - { name: empty, mountPath: /empty, mountPropagation: Bidirectional }
@@ -106,14 +108,17 @@ spec:
   test("is refused where it is written, with the reason", () => {
     const all = refused("microvm");
     expect(all.map((line) => line.split(": ").slice(0, 3).join(" "))).toEqual([
-      "greedy.yaml:6:16 error spec.hostNetwork",
-      "greedy.yaml:7:12 error spec.hostPID",
-      "greedy.yaml:8:12 error spec.hostIPC",
-      "greedy.yaml:18:44 error spec.volumes[0].hostPath.type",
-      "greedy.yaml:19:55 error spec.volumes[1].hostPath.type",
-      "greedy.yaml:12:38 error spec.containers[0].securityContext.privileged",
-      "greedy.yaml:14:65 error spec.containers[0].volumeMounts[0].mountPropagation",
-      "greedy.yaml:15:63 error spec.containers[0].volumeMounts[1].mountPropagation",
+      'greedy.yaml:5:70 error metadata.annotations["container.apparmor.security.beta.kubernetes.io/app"]',
+      "greedy.yaml:8:16 error spec.hostNetwork",
+      "greedy.yaml:9:12 error spec.hostPID",
+      "greedy.yaml:10:12 error spec.hostIPC",
+      "greedy.yaml:20:44 error spec.volumes[0].hostPath.type",
+      "greedy.yaml:21:55 error spec.volumes[1].hostPath.type",
+      "greedy.yaml:14:102 error spec.containers[0].securityContext.appArmorProfile.type",
+      "greedy.yaml:14:69 error spec.containers[0].securityContext.seLinuxOptions.level",
+      "greedy.yaml:14:38 error spec.containers[0].securityContext.privileged",
+      "greedy.yaml:16:65 error spec.containers[0].volumeMounts[0].mountPropagation",
+      "greedy.yaml:17:63 error spec.containers[0].volumeMounts[1].mountPropagation",
     ]);
     for (const line of all) expect(line).toContain("is not possible in a micro-VM: ");
   });

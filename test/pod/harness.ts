@@ -89,6 +89,7 @@ export class Harness {
         },
         log: silentLogger(),
         node: NODE,
+        confiner: { find: async () => ({}) },
         podLogs: this.logs,
         configMap: (namespace, name) => this.configMaps.get(`${namespace}/${name}`),
         secret: (namespace, name) => this.secrets.get(`${namespace}/${name}`),
@@ -148,7 +149,12 @@ export class Harness {
 
   #volumes(): VolumeManager {
     return {
-      claims: { list: async () => [], reconcile: async () => [], remove: async () => {} },
+      claims: {
+        list: async () => [],
+        room: async () => 0,
+        reconcile: async () => ({ notes: [], lookAt: undefined }),
+        remove: async () => {},
+      },
       prepare: async (pod, uid, lookup) => {
         const error = this.volumeErrors.shift();
         if (error !== undefined) throw error;

@@ -19,6 +19,8 @@ export interface ExampleFile {
   readonly restarts: number | undefined;
   /** URL to fetch from the host, and text in the answer. */
   readonly http: { readonly url: string; readonly text: string } | undefined;
+  /** A seccomp profile that the host must have: its path in the folder for them, and its text. */
+  readonly profile: { readonly name: string; readonly text: string } | undefined;
   /** Why a micro-VM does not run it: part of what the pod's status says then; or why there is no point in trying. */
   readonly microvm: { readonly refused: string } | { readonly skipped: string } | undefined;
 }
@@ -40,6 +42,7 @@ function readExample(name: string): ExampleFile {
   if (phase === undefined) throw new Error(`${DIRECTORY}/${name} has no line "# expect: PHASE"`);
   const [url, ...words] = expected("expect-http")?.split(" ") ?? [];
   const restarts = expected("expect-restarts");
+  const profile = /^(\S+) (.*)$/.exec(expected("profile") ?? "");
   return {
     name,
     text,
@@ -50,6 +53,7 @@ function readExample(name: string): ExampleFile {
     reason: expected("expect-reason"),
     restarts: restarts === undefined ? undefined : Number(restarts),
     http: url === undefined ? undefined : { url, text: words.join(" ") },
+    profile: profile === null ? undefined : { name: profile[1] ?? "", text: profile[2] ?? "" },
     microvm: microvmOf(expected("microvm")),
   };
 }

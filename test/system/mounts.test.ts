@@ -3,14 +3,14 @@ import { isMounted, parseMounts, readMounts } from "../../src/system/mounts.ts";
 
 test("mountinfo lines, with and without optional fields, and with escaped characters", () => {
   const text = [
-    "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime shared:7 master:1 - ext3 /dev/root\\134x rw,errors=continue",
+    "36 35 98:0 /mnt1 /mnt\\0402 rw,noatime shared:7 master:1 - ext3 /dev/root\\134x ro,errors=continue",
     "22 27 0:21 / /proc rw,relatime - proc proc rw",
     "nonsense",
     "",
   ].join("\n");
   expect(parseMounts(text)).toEqual([
-    { path: "/mnt 2", type: "ext3", source: "/dev/root\\x", shared: true, slave: true },
-    { path: "/proc", type: "proc", source: "proc", shared: false, slave: false },
+    { path: "/mnt 2", type: "ext3", source: "/dev/root\\x", readOnly: true, shared: true, slave: true },
+    { path: "/proc", type: "proc", source: "proc", readOnly: false, shared: false, slave: false },
   ]);
 });
 

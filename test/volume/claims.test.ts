@@ -7,6 +7,7 @@ import {
   readdir,
   readFile,
   readlink,
+  rename,
   rm,
   stat,
   statfs,
@@ -14,12 +15,17 @@ import {
   truncate,
   writeFile,
 } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { keyOf } from "../../src/desired.ts";
+import { formatProblem, type PersistentVolumeClaim, parseManifestText } from "../../src/manifest/index.ts";
 import { exec } from "../../src/system/exec.ts";
 import { volumeEntries } from "../../src/volume/claim/entries.ts";
-import type { VolumeManager } from "../../src/volume/index.ts";
+import { shrinkProblems } from "../../src/volume/claim/shrink.ts";
+import type { ClaimNote, VolumeManager, WantedClaims } from "../../src/volume/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 import {
+  DELETE_AFTER_MS,
   lookupOf,
   makeClaim,
   makeConfigMap,
@@ -33,11 +39,13 @@ import {
 
 let root: string;
 let manager: VolumeManager;
+let clock: ManualClock;
 const [A, B] = ["aaaaaaaa-1111-4222-8333-444455556666", "bbbbbbbb-1111-4222-8333-444455556666"] as const;
 
 beforeEach(async () => {
   root = await makeRoot();
-  manager = openManager(root);
+  clock = new ManualClock();
+  manager = openManager(root, { clock });
 });
 afterEach(() => removeRoot(root));
 
@@ -47,6 +55,15 @@ async function mount(uid: string, claim = makeClaim("data", "16Mi")) {
   const [volume] = await manager.prepare(mounting, uid, lookupOf(claim), signal);
   if (volume === undefined) throw new Error("nothing was prepared");
   return volume;
+}
+
+function wanting(...claims: readonly PersistentVolumeClaim[]): WantedClaims {
+  return { claims: new Map(claims.map((claim) => [keyOf(claim), claim])), doubt: undefined };
+}
+
+/** What is told when these claims, and no others, are there. */
+async function round(...claims: readonly PersistentVolumeClaim[]): Promise<readonly ClaimNote[]> {
+  return (await manager.claims.reconcile(wanting(...claims), signal)).notes;
 }
 
 describe("a claim", () => {
@@ -108,8 +125,10 @@ describe("a claim", () => {
       message: expect.stringContaining("ReadWriteOncePod"),
     });
     await mount(A, alone);
-    await manager.remove(A, signal);
+    manager = openManager(root, { clock, hasEnded: (uid) => uid === A });
     await mount(B, alone);
+    await manager.remove(A, signal);
+    expect(await mountsBelow(root)).toHaveLength(1);
   });
 
   test("that lets nobody write is read-only", async () => {
@@ -125,8 +144,7 @@ describe("a claim", () => {
       const { blocks, bsize } = await statfs(hostPath);
       return (blocks * bsize) >> 20;
     };
-    const follow = (storage: string) =>
-      manager.claims.reconcile(new Map([["default/data", makeClaim("data", storage)]]), signal);
+    const follow = (storage: string) => round(makeClaim("data", storage));
     expect(await follow("16Mi")).toEqual([]);
     // Without that capability the kernel does it only while it is not mounted.
     const capabilities = /CapEff:\t(\w+)/.exec(await readFile("/proc/self/status", "utf8"))?.[1] ?? "0";
@@ -142,7 +160,7 @@ describe("a claim", () => {
     const small = makeClaim("data", "8Mi");
     await mount(A, small);
     await follow("8Mi");
-    const [volume] = volumeEntries(await manager.claims.list(), new Map([["default/data", small]]));
+    const [volume] = volumeEntries(await manager.claims.list(), wanting(small), 2 ** 40);
     expect(volume).toMatchObject({ capacityBytes: 64 << 20, problem: expect.stringContaining("smaller") });
     expect(await readFile(join(hostPath, "kept"), "utf8")).toBe("data");
   });
@@ -179,23 +197,85 @@ describe("a claim", () => {
 
   const imageOf = () => join(root, "gantry/lib/volumes/default/data/data.ext4");
 
-  test("that nobody writes any more is kept, unless its policy is to delete it", async () => {
+  test("that nobody writes any more is kept for ever, by the policy Retain", async () => {
     await mount(A);
-    const gone = () => manager.claims.reconcile(new Map(), signal);
-    expect(await gone()).toEqual([]);
+    expect(await round()).toEqual([]);
     await manager.remove(A, signal);
-    expect(await gone()).toEqual([]);
-    expect(volumeEntries(await manager.claims.list(), new Map())).toMatchObject([{ phase: "Released" }]);
+    clock.advance(1e12);
+    expect(await round()).toEqual([]);
+    expect(volumeEntries(await manager.claims.list(), wanting(), 2 ** 40)).toMatchObject([
+      { phase: "Released", deletesAt: undefined },
+    ]);
+  });
 
+  test("goes by the policy Delete only after a while, which a restart does not forget, and never by an accident", async () => {
     const passing = makeClaim("data", "16Mi", {}, { "gantry.dev/reclaim-policy": "Delete" });
     await mount(A, passing);
-    expect(await gone()).toEqual([]); // a pod has it
     await manager.remove(A, signal);
-    expect(await manager.claims.reconcile(new Map([["default/data", passing]]), signal)).toEqual([]);
-    expect(await gone()).toMatchObject([{ reason: "VolumeDeleted" }]);
+    const doubtful = () => manager.claims.reconcile({ ...wanting(), doubt: "a file can't be read" }, signal);
+    clock.advance(10 * DELETE_AFTER_MS);
+    expect(await doubtful()).toEqual({ notes: [], lookAt: undefined });
+    const entries = async (doubt?: string) =>
+      volumeEntries(await manager.claims.list(), { ...wanting(), doubt }, 2 ** 40);
+    expect(await entries("a file can't be read")).toMatchObject([
+      { deletesAt: undefined, problem: "it is kept for now: a file can't be read" },
+    ]);
+
+    const due = clock.now() + DELETE_AFTER_MS;
+    const { notes, lookAt } = await manager.claims.reconcile(wanting(), signal);
+    expect([notes, lookAt]).toEqual([[expect.objectContaining({ reason: "VolumeReleased" })], due]);
+    expect(await entries()).toMatchObject([{ phase: "Released", deletesAt: due, problem: undefined }]);
+    clock.advance(DELETE_AFTER_MS / 2);
+    manager = openManager(root, { clock });
+    expect((await manager.claims.reconcile(wanting(), signal)).lookAt).toBe(due);
+    expect(await round(passing)).toEqual([]); // it was a mistake
+    clock.advance(DELETE_AFTER_MS);
+    expect(await round()).toMatchObject([{ reason: "VolumeReleased" }]);
+
+    await mount(A, passing); // as a pod has it that was started before
+    await round();
+    clock.advance(DELETE_AFTER_MS);
+    expect(await round()).toEqual([]);
+    await manager.remove(A, signal);
+    expect((await doubtful()).notes).toEqual([]);
+    expect(await round()).toMatchObject([{ reason: "VolumeDeleted" }]);
     expect(await manager.claims.list()).toEqual([]);
-    expect(await mount(A, makeClaim("data", "16Mi", { storageClassName: "gantry-delete" }))).toBeDefined();
+
+    await mount(A, makeClaim("data", "16Mi", { storageClassName: "gantry-delete" }));
     expect(await manager.claims.list()).toMatchObject([{ reclaimPolicy: "Delete" }]);
+  });
+
+  test("of more than the disk has is told, in numbers that people read, and leaves nothing", async () => {
+    const huge = makeClaim("data", "900Pi");
+    await expect(mount(A, huge)).rejects.toMatchObject({
+      code: "disk-full",
+      message: expect.stringMatching(
+        /^PersistentVolumeClaim "data": 900 PiB are asked for, and only [\d.]+ [GMT]iB are free on the disk$/,
+      ),
+      details: { claim: "data" },
+    });
+    expect(await manager.list()).toEqual([]);
+    const pending = async (claim: typeof huge) =>
+      volumeEntries(await manager.claims.list(), wanting(claim), await manager.claims.room());
+    expect(await pending(huge)).toMatchObject([{ phase: "Pending", problem: expect.stringContaining("are free") }]);
+    expect(await pending(makeClaim("data", "16Mi"))).toMatchObject([{ problem: undefined }]);
+    await mount(A);
+    await mount(A, huge); // it goes on with what it has
+    expect(await pending(huge)).toMatchObject([{ phase: "Bound", problem: expect.stringContaining("can't grow") }]);
+    expect(await round(huge)).toMatchObject([{ type: "Warning", message: expect.stringContaining("are free") }]);
+    expect(await manager.claims.list()).toMatchObject([{ capacityBytes: 16 << 20 }]);
+  });
+
+  test("that is smaller than its volume is refused with its place", async () => {
+    await mount(A, makeClaim("data", "64Mi"));
+    const text = (storage: string) =>
+      `apiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\nspec:\n  accessModes: [ReadWriteOnce]\n  resources:\n    requests:\n      storage: ${storage}\n`;
+    const problems = async (storage: string) =>
+      shrinkProblems(parseManifestText("data.yaml", text(storage)).objects, await manager.claims.list());
+    expect((await problems("16Mi")).map(formatProblem)).toEqual([
+      "data.yaml:8:16: error: spec.resources.requests.storage: 16.0 MiB are asked for, and a volume can't be made smaller: it keeps its 64.0 MiB (Ask for 64Mi or more. For a smaller volume without its data, take the claim out, run 'gantry volume rm default/data', and put it back.)",
+    ]);
+    expect(await problems("64Mi")).toEqual([]);
   });
 
   test("is removed when it is asked for, but never from under a pod", async () => {
@@ -224,13 +304,60 @@ describe("a claim", () => {
     expect(await manager.claims.list()).toHaveLength(1);
   });
 
+  test("whose data is missing is never begun anew in silence", async () => {
+    const { hostPath } = await mount(A);
+    await writeFile(join(hostPath, "kept"), "data");
+    await manager.remove(A, signal);
+    await rename(imageOf(), join(root, "elsewhere"));
+    const lost = {
+      code: "volume-failed",
+      message: expect.stringContaining(`"data": its data is gone: ${imageOf()} is missing`),
+      hint: expect.stringContaining("gantry volume rm default/data"),
+    };
+    await expect(mount(B)).rejects.toMatchObject(lost);
+    expect(volumeEntries(await manager.claims.list(), wanting(makeClaim("data", "16Mi")), 2 ** 40)).toMatchObject([
+      { phase: "Lost", capacityBytes: 16 << 20, problem: expect.stringContaining("is missing") },
+    ]);
+    expect(await round(makeClaim("data", "16Mi"))).toMatchObject([{ reason: "VolumeLost" }]);
+    await writeFile(imageOf(), "");
+    await expect(mount(B)).rejects.toMatchObject(lost);
+    await rename(join(root, "elsewhere"), imageOf());
+    await truncate(imageOf(), 4 << 20);
+    await expect(mount(B)).rejects.toMatchObject({
+      message: expect.stringContaining("a part of its data is gone"),
+    });
+    await rm(imageOf());
+    await writeFile(join(dirname(imageOf()), "volume.json"), "{");
+    await expect(mount(B)).rejects.toMatchObject(lost);
+    await manager.claims.remove("default", "data", signal);
+    expect(await readdir((await mount(B)).hostPath)).toEqual([]);
+  });
+
+  test("that a crash kept from being made is made the next time, open to all", async () => {
+    await mkdir(join(root, "gantry/lib/volumes/default/data"), { recursive: true });
+    const record = { namespace: "default", name: "data", accessModes: [], reclaimPolicy: "Retain", createdAt: 1 };
+    await writeFile(join(dirname(imageOf()), "volume.json"), JSON.stringify({ ...record, bytes: 1, used: false }));
+    expect(await manager.claims.list()).toEqual([]);
+    expect((await stat((await mount(A)).hostPath)).mode & 0o7777).toBe(0o777);
+  });
+
+  test("is not written to any more once its file system found an error", async () => {
+    const { hostPath } = await mount(A);
+    const { stdout } = await exec("findmnt", ["--noheadings", "--output", "OPTIONS", hostPath]);
+    expect(stdout).toContain("errors=remount-ro");
+    await exec("mount", ["-o", "remount,ro", hostPath]); // what the kernel does then
+    expect(volumeEntries(await manager.claims.list(), wanting(makeClaim("data", "16Mi")), 2 ** 40)).toMatchObject([
+      { problem: expect.stringContaining("lets nobody write") },
+    ]);
+  });
+
   test("whose record is lost is kept with its data", async () => {
     await chmod((await mount(A)).hostPath, 0o700);
     await manager.remove(A, signal);
     await writeFile(join(root, "gantry/lib/volumes/default/data/volume.json"), "{");
     await mkdir(join(root, "gantry/lib/volumes/default/stray"));
     expect(await manager.claims.list()).toMatchObject([{ name: "data", reclaimPolicy: "Retain" }]);
-    await manager.claims.reconcile(new Map(), signal);
+    await round();
     expect(await manager.claims.list()).toHaveLength(1);
     expect((await stat((await mount(B)).hostPath)).mode & 0o7777).toBe(0o700);
   });
@@ -244,6 +371,9 @@ test("an ephemeral claim goes with its pod", async () => {
   await expect(writeFile(join(path, "big"), Buffer.alloc(10 << 20))).rejects.toThrow("ENOSPC");
   await manager.prepare(pod, A, lookupOf(), signal);
   expect(await mountsBelow(root)).toEqual([path]);
+  const image = join(dirname(path), "data.ext4");
+  await rename(image, join(root, "elsewhere"));
+  await expect(manager.prepare(pod, A, lookupOf(), signal)).rejects.toThrow("its data is gone");
   await manager.remove(A, signal);
   expect(await mountsBelow(root)).toEqual([]);
   await expect(stat(path)).rejects.toMatchObject({ code: "ENOENT" });

@@ -14,7 +14,13 @@ import {
 import { silentLogger } from "../../src/system/log.ts";
 import { readMounts, unmount } from "../../src/system/mounts.ts";
 import { layout } from "../../src/system/paths.ts";
-import { type ConfigLookup, createVolumeManager, type VolumeManager } from "../../src/volume/index.ts";
+import {
+  type ConfigLookup,
+  createVolumeManager,
+  type VolumeManager,
+  type VolumeManagerOptions,
+} from "../../src/volume/index.ts";
+import { ManualClock } from "../support/manual-clock.ts";
 
 export const signal: AbortSignal = new AbortController().signal;
 
@@ -31,8 +37,18 @@ export async function mountsBelow(dir: string): Promise<string[]> {
   return (await readMounts()).map((mount) => mount.path).filter((path) => path === dir || path.startsWith(`${dir}/`));
 }
 
-export function openManager(root: string): VolumeManager {
-  return createVolumeManager({ paths: layout(join(root, "gantry")), log: silentLogger() });
+/** How long those volumes outlive their claims that are to go with them, ms. */
+export const DELETE_AFTER_MS = 1000;
+
+export function openManager(root: string, more: Partial<VolumeManagerOptions> = {}): VolumeManager {
+  return createVolumeManager({
+    paths: layout(join(root, "gantry")),
+    log: silentLogger(),
+    clock: new ManualClock(),
+    deleteAfterMs: DELETE_AFTER_MS,
+    hasEnded: () => false,
+    ...more,
+  });
 }
 
 /** A pod with these volumes, validated and with all defaults. */

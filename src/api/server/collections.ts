@@ -57,9 +57,13 @@ export function serveCollections(
   serveResource(app, podResource, streams);
   serveResource(app, eventResource, streams);
   const objects = objectResources(backend, capacity);
-  for (const resource of [configMaps, secrets, claims, nodes]) serveResource(app, resource, streams);
-  for (const resource of objects.resources)
-    serveResource(app, resource, streams, (namespace, name) => backend.deleteObject(resource.kind, namespace, name));
+  for (const resource of [configMaps, secrets, nodes]) serveResource(app, resource, streams);
+  const removeFrom =
+    ({ kind }: { readonly kind: string }) =>
+    (namespace: string, name: string) =>
+      backend.deleteObject(kind, namespace, name);
+  serveResource(app, claims, streams, removeFrom(claims));
+  for (const resource of objects.resources) serveResource(app, resource, streams, removeFrom(resource));
   servePods(app, backend, podResource, streams);
   const described = [
     describe(podResource),

@@ -4,7 +4,7 @@ import { GantryError, isGantryError, toGantryError } from "../../system/errors.t
 import { EXIT, exitCodeOf } from "../exit.ts";
 import type { Flags } from "../flags.ts";
 import { judge } from "../goal.ts";
-import { getObject, listObjects, type ObjectRef, parseObjectRef } from "../objects.ts";
+import { CLAIM_KIND, getObject, listObjects, OBJECT_KINDS, type ObjectRef, parseObjectRef } from "../objects.ts";
 import { sortPods } from "../output/pod-table.ts";
 import { count } from "../output/text.ts";
 import { parseDurationMs } from "../parse/duration.ts";
@@ -22,7 +22,7 @@ export const deleteCommand: CommandSpec = {
   arguments: [
     {
       syntax: "[pods...]",
-      description: "NAME, NAMESPACE/NAME, pod/NAME or deployment/NAME, job/NAME …",
+      description: "NAME, NAMESPACE/NAME, pod/NAME or deployment/NAME, job/NAME, pvc/NAME …",
       complete: "pod",
     },
   ],
@@ -47,6 +47,7 @@ export const deleteCommand: CommandSpec = {
   examples: [
     { line: "gantry delete web", does: "one pod" },
     { line: "gantry delete deployment/web", does: "with its pods" },
+    { line: "gantry delete pvc/data", does: "a claim; its volume stays, or goes a while later by its reclaim policy" },
     { line: "gantry delete -f web.yaml", does: "what this file describes" },
     { line: "gantry delete --all -n shop --grace-period 5", does: "a whole namespace, quickly" },
   ],
@@ -59,7 +60,9 @@ async function run(call: Call): Promise<number> {
   const timeoutMs = flags.durationMs("timeout") ?? DEFAULT_TIMEOUT_MS;
   const way = wayOf(call);
   const client = await context.client();
-  const objects = call.args.flatMap((arg) => parseObjectRef(arg, context.namespace) ?? []);
+  const objects = call.args.flatMap(
+    (arg) => parseObjectRef(arg, context.namespace, [...OBJECT_KINDS, CLAIM_KIND]) ?? [],
+  );
   if (objects.length > 0) return deleteObjects(call, client, objects);
   const there = (await client.listPods()).items;
   const refs = await refsOf(call, way, there);
@@ -118,6 +121,7 @@ async function deleteObjects(call: Call, client: ApiClient, refs: readonly Objec
     context.out.line(
       `${kind.kind.toLowerCase()}/${name} deleted${namespace === DEFAULT_NAMESPACE ? "" : ` from ${namespace}`}`,
     );
+    if (kind === CLAIM_KIND) context.out.note("Its volume is another thing: see 'gantry volume ls'.");
     if (flags.off("wait") || pods.length === 0) continue;
     const uids = new Map(pods.map((pod) => [keyOfPod(pod), pod.metadata.uid]));
     const verdict = (pod: PodObject | undefined, key: string) =>

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { loadConfig } from "../../config/index.ts";
-import type { LoadedObject, Problem } from "../../manifest/index.ts";
+import { byPosition, type LoadedObject, type Problem } from "../../manifest/index.ts";
 import { isGantryError } from "../../system/errors.ts";
 import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
@@ -15,7 +15,7 @@ export const validate: CommandSpec = {
   summary: "Check manifests; needs no daemon",
   description:
     "Checks manifests as the daemon would: syntax, every field, names, ports that collide. Warns of what they refer to\n" +
-    "and is not there: ConfigMaps and Secrets (the manifest folder counts too), and images and host paths on this host.\n" +
+    "and is not there: ConfigMaps and Secrets (the manifest folder counts too), and images, host paths and security profiles on this host.\n" +
     "Exits with 1 when there is an error.",
   arguments: [{ syntax: "<paths...>", description: "files, folders, or - for stdin", complete: "file" }],
   options: [{ flags: "--strict", description: "exit with 1 on warnings too" }],
@@ -30,12 +30,13 @@ export const validate: CommandSpec = {
 
 async function run({ args, flags, context }: Call): Promise<number> {
   const { out } = context;
-  const manifests = await readManifests(args, (await loadConfig({ paths: context.paths })).runtime.handlers);
-  const problems: Problem[] = [
+  const config = await loadConfig({ paths: context.paths });
+  const manifests = await readManifests(args, config.runtime.handlers);
+  const problems: Problem[] = byPosition([
     ...manifests.problems,
     ...missingReferences(manifests.objects, await inTheFolder(context)),
-    ...(await hostProblems(manifests.objects, context)),
-  ];
+    ...(await hostProblems(manifests.objects, context, config)),
+  ]);
   const errors = problems.filter(({ severity }) => severity === "error").length;
   const failed = errors > 0 || (flags.on("strict") && problems.length > 0);
   if (out.format === "json" || out.format === "yaml") {

@@ -39,12 +39,19 @@ function describe(volume: VolumeEntry, now: number): string[] {
     ["File", volume.file],
     ["Mounted At", volume.mountedAt],
     ["Age", volume.createdAt > 0 ? formatSpan(now - volume.createdAt) : undefined],
+    ["Removed In", volume.deletesAt === undefined ? undefined : removal(volume, volume.deletesAt - now)],
     ["Problem", volume.problem],
   ]);
+}
+
+function removal({ pods }: VolumeEntry, ms: number): string {
+  const when = `${formatSpan(Math.max(0, ms))}${pods.length === 0 ? "" : ", and not while a pod has it"}`;
+  return `${when} (reclaim policy Delete; a claim of this name keeps it, 'gantry volume rm' removes it now)`;
 }
 
 const MEANING: Readonly<Record<VolumeEntry["phase"], string>> = {
   Pending: "made when a pod first needs it",
   Bound: "a manifest claims it",
-  Released: "no manifest claims it; its data is kept, and a claim of this name gets it back",
+  Released: "no manifest claims it; a claim of this name gets its data back",
+  Lost: "put its file back from a copy, or begin anew: take its claim out, 'gantry volume rm' it, put the claim back",
 };

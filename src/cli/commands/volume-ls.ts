@@ -7,7 +7,8 @@ import type { Call, CommandSpec } from "../spec.ts";
 export const listVolumes: CommandSpec = {
   summary: "List the volumes of claims, and the claims that have none yet",
   description:
-    "Pending: no pod has needed it yet. Bound: a manifest claims it. Released: it has data, and no manifest claims it any more.",
+    "Pending: no pod has needed it yet. Bound: a manifest claims it. Released: it has data, and no manifest claims it any more.\n" +
+    "Lost: it had data, which is missing. GOES IN: when it is removed by the reclaim policy Delete, unless it is claimed again.",
   outputs: ["table", "wide", "json", "yaml"],
   examples: [
     { line: "gantry volume ls -o wide", does: "with files and policies" },
@@ -29,7 +30,7 @@ async function run({ context }: Call): Promise<undefined> {
     return undefined;
   }
   const wide = out.format === "wide";
-  const header = ["NAMESPACE", "NAME", "PHASE", "SIZE", "ON DISK", "USED BY", "AGE"];
+  const header = ["NAMESPACE", "NAME", "PHASE", "SIZE", "ON DISK", "USED BY", "AGE", "GOES IN"];
   const rows = items.map((volume) => [...rowOf(volume, context.now()), ...(wide ? wideOf(volume) : [])]);
   out.write(renderTable(wide ? [...header, "ACCESS MODES", "RECLAIM", "CLASS", "FILE"] : header, rows));
   for (const { namespace: where, name, problem } of items)
@@ -47,6 +48,7 @@ function rowOf(volume: VolumeEntry, now: number): string[] {
     made ? formatBytes(volume.onDiskBytes) : "-",
     volume.pods.join(",") || "-",
     volume.createdAt > 0 ? formatSpan(now - volume.createdAt) : "-",
+    volume.deletesAt === undefined ? "-" : formatSpan(Math.max(0, volume.deletesAt - now)),
   ];
 }
 

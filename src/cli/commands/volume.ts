@@ -7,7 +7,7 @@ export const volume: CommandSpec = {
   summary: "List, describe and remove the volumes of claims",
   description:
     "A PersistentVolumeClaim gets a volume when a pod first needs it. It outlives pods and manifests: only 'gantry volume rm',\n" +
-    "or the reclaim policy Delete once nobody claims it any more, removes it.",
+    "or the reclaim policy Delete a while (volumes.deleteAfterSeconds) after nobody claims it any more, removes it.",
   outputs: ["json", "yaml"],
   examples: [
     { line: "gantry volume ls", does: "what there is, and who has it" },

@@ -1,3 +1,5 @@
+export { formatBytes } from "../../bytes.ts";
+
 /**
  * Makes text from elsewhere (an app's last words, a file name) fit for one line on a terminal: a newline becomes a
  * space, and other control characters, which could move the cursor or recolour the screen, become "\u{fffd}".
@@ -15,18 +17,4 @@ export function printable(text: string): string {
 /** "1 pod", "2 pods". */
 export function count(number: number, noun: string, plural = `${noun}s`): string {
   return `${number} ${number === 1 ? noun : plural}`;
-}
-
-const SIZE_UNITS = ["B", "KiB", "MiB", "GiB", "TiB"] as const;
-
-/** 1536 → "1.5 KiB". */
-export function formatBytes(bytes: number): string {
-  let value = bytes;
-  let unit = 0;
-  while (value >= 1024 && unit < SIZE_UNITS.length - 1) {
-    value /= 1024;
-    unit += 1;
-  }
-  const digits = unit === 0 || value >= 100 ? 0 : 1;
-  return `${value.toFixed(digits)} ${SIZE_UNITS[unit]}`;
 }

@@ -102,6 +102,8 @@ export const someText = checked((value) => (value === "" ? "must not be empty" :
 export const dnsLabel = checked(dnsLabelComplaint);
 export const dnsName = checked(dnsNameComplaint);
 export const qualifiedName = checked(qualifiedNameComplaint);
+/** Case does not matter in the keys of annotations (ValidateAnnotations). */
+export const annotationKey = checked((value) => qualifiedNameComplaint(value.toLowerCase()));
 export const labelValue = checked(labelValueComplaint);
 export const portName = checked(portNameComplaint);
 export const configKey = checked(configKeyComplaint);
@@ -144,7 +146,15 @@ export const port = z.int().min(1).max(65535);
 /** A user or group id. */
 export const id = z.int().min(0).max(2147483647);
 /** The permission bits of a file. */
-export const mode = z.int().min(0).max(0o777);
+export const mode = z
+  .int()
+  .min(0)
+  .check((ctx) => {
+    if (ctx.value <= 0o777) return;
+    const octal = /^[0-7]{3}$/.test(String(ctx.value)) ? `; 0${ctx.value} is the octal number` : "";
+    const message = `is too large for permission bits: the most is 0777, which is 511 in decimal${octal}`;
+    ctx.issues.push({ code: "custom", input: ctx.value, message });
+  });
 
 /** A quantity (`100m`, `1.5Gi`, `2`) as a string; a plain number is taken as well. */
 export const quantity = z.unknown().transform((value, ctx): string => {

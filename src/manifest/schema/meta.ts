@@ -1,6 +1,7 @@
 /** metadata, and the small types that many objects share. */
 import { z } from "zod";
 import {
+  annotationKey,
   dnsLabel,
   dnsName,
   flag,
@@ -37,7 +38,7 @@ const ownerReference = z.strictObject({
 });
 
 const metaFields = {
-  annotations: z.record(qualifiedName, text).optional(),
+  annotations: z.record(annotationKey, text).optional(),
   creationTimestamp: maybeTime,
   deletionGracePeriodSeconds: maybeInt,
   deletionTimestamp: maybeTime,

@@ -6,18 +6,18 @@ import {
   ipAddress,
   maybeFlag,
   maybeInt,
+  maybeLabel,
   maybeLabels,
   maybeName,
   maybeText,
   maybeTexts,
   port,
-  portName,
 } from "./fields.ts";
 import { objectMeta } from "./meta.ts";
 
 const servicePort = z.strictObject({
   appProtocol: maybeText,
-  name: portName.optional(),
+  name: maybeLabel,
   nodePort: count.optional(),
   port,
   protocol: z.enum(["TCP", "UDP", "SCTP"]).default("TCP"),

@@ -80,6 +80,8 @@ const claimTemplate = z.strictObject({
   kind: z.literal("PersistentVolumeClaim").optional(),
   metadata: templateMeta,
   spec: claimSpec,
+  /** In what `kubectl get -o yaml` prints. */
+  status: z.unknown().optional(),
 });
 
 const retention = z.enum(["Retain", "Delete"]).default("Retain");

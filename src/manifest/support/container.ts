@@ -1,12 +1,10 @@
 /** What Gantry does with the fields of a container. */
 import type { Container, Lifecycle, ResourceRequirements, SecurityContext } from "../schema/index.ts";
-import { type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
+import { type ByKey, type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
 
-const RESOURCES: readonly string[] = ["cpu", "memory"];
-
-const resourceKeys = {
-  keys: (key: string): Verdict =>
-    RESOURCES.includes(key) ? "supported" : { refused: `the resource ${key} is not supported yet; cpu and memory are` },
+const resourceKeys: ByKey = {
+  keys: ["cpu", "memory"],
+  otherwise: (key) => ({ refused: `the resource ${key} is not supported yet; cpu and memory are` }),
 };
 
 const resources: Fields<ResourceRequirements> = {
@@ -15,34 +13,20 @@ const resources: Fields<ResourceRequirements> = {
   requests: resourceKeys,
 };
 
-/** Both kinds of security context have these. */
-export const seccompProfile = {
-  fields: {
-    localhostProfile: {
-      refused: "seccomp profiles from files are not supported yet; RuntimeDefault and Unconfined are",
-    },
-    type: only(
-      ["RuntimeDefault", "Unconfined"],
-      "seccomp profiles from files are not supported yet; RuntimeDefault and Unconfined are",
-    ),
-  },
-} as const;
-export const appArmorProfile = later("AppArmor profiles");
-export const seLinuxOptions = later("SELinux options");
 export const windowsOptions: Verdict = { refused: "Gantry runs Linux containers only" };
 
 const securityContext: Fields<SecurityContext> = {
   allowPrivilegeEscalation: "supported",
-  appArmorProfile,
+  appArmorProfile: "supported",
   capabilities: "supported",
   privileged: "supported",
-  procMount: only(["Default"], "procMount Unmasked is not supported yet"),
+  procMount: "supported",
   readOnlyRootFilesystem: "supported",
   runAsGroup: "supported",
   runAsNonRoot: "supported",
   runAsUser: "supported",
-  seLinuxOptions,
-  seccompProfile,
+  seLinuxOptions: "supported",
+  seccompProfile: "supported",
   windowsOptions,
 };
 

@@ -88,19 +88,28 @@ function walk(fields: Readonly<Record<string, AnyRule>>, value: unknown, path: F
 }
 
 function apply(rule: AnyRule, value: unknown, path: FieldPath, issues: Issue[]): void {
-  if (typeof rule === "function") judge(rule(value), value, path, issues);
-  else if (typeof rule === "string") return;
-  else if ("fields" in rule) walk(rule.fields, value, path, issues);
+  if (typeof rule === "string") return;
+  if ("fields" in rule) walk(rule.fields, value, path, issues);
+  else if ("values" in rule) judge(isOneOf(rule.values, value) ? "supported" : rule.otherwise, value, path, issues);
   else if ("keys" in rule) {
     for (const [key, inner] of isRecord(value) ? Object.entries(value) : [])
-      judge(rule.keys(key), inner, [...path, key], issues);
+      judge(rule.keys.includes(key) ? "supported" : rule.otherwise(key), inner, [...path, key], issues);
+  } else if ("except" in rule) {
+    for (const [key, inner] of isRecord(value) ? Object.entries(value) : [])
+      judge(rule.except.test(key) ? rule.otherwise : "supported", inner, [...path, key], issues);
   } else judge(rule, value, path, issues);
 }
 
+/** The value, or every one in the list. */
+function isOneOf(values: readonly unknown[], value: unknown): boolean {
+  return Array.isArray(value) ? value.every((one) => values.includes(one)) : values.includes(value);
+}
+
 function judge(verdict: Verdict, value: unknown, path: FieldPath, issues: Issue[]): void {
-  // What only says "no" asks for nothing.
+  // What only says "no" asks for nothing, as charts write it: false, "", [] and, where nothing is made of it, {}.
   if (verdict === "supported" || value === false || value === "" || (Array.isArray(value) && value.length === 0))
     return;
+  if ("warning" in verdict && isRecord(value) && Object.keys(value).length === 0) return;
   if ("warning" in verdict) issues.push({ severity: "warning", path, message: verdict.warning, atKey: true });
   else issues.push({ severity: "error", path, message: verdict.refused, hint: "remove it", atKey: true });
 }

@@ -1,54 +1,66 @@
 /** What Gantry does with the fields of a pod, outside its containers. */
 import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
-import { appArmorProfile, containerRules, seccompProfile, seLinuxOptions, windowsOptions } from "./container.ts";
-import { type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
+import { containerRules, windowsOptions } from "./container.ts";
+import { type ByPattern, type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
-/** metadata; what only a server writes is gone before. */
+export const serverWrites = noEffect("Gantry sets it itself");
+
+/** metadata; what only a server writes is taken out of an object before, with the same warning: server-fields.ts. */
 export const metadataRules: Fields<ObjectMeta> = {
   annotations: "supported",
-  creationTimestamp: "supported",
-  deletionGracePeriodSeconds: "supported",
-  deletionTimestamp: "supported",
+  creationTimestamp: serverWrites,
+  deletionGracePeriodSeconds: serverWrites,
+  deletionTimestamp: serverWrites,
   finalizers: noApiServer,
   generateName: noEffect("the object has a name"),
-  generation: "supported",
+  generation: serverWrites,
   labels: "supported",
-  managedFields: "supported",
+  managedFields: serverWrites,
   name: "supported",
   namespace: "supported",
   ownerReferences: noApiServer,
-  resourceVersion: "supported",
-  selfLink: "supported",
-  uid: "supported",
+  resourceVersion: serverWrites,
+  selfLink: serverWrites,
+  uid: serverWrites,
+};
+
+/** seccomp.security.alpha.kubernetes.io/pod, and …/NAME for one container: Kubernetes dropped them in 1.27. */
+const SECCOMP_ANNOTATION = /^(container\.)?seccomp\.security\.alpha\.kubernetes\.io\//;
+
+const podAnnotations: ByPattern = {
+  except: SECCOMP_ANNOTATION,
+  named: "seccomp.security.alpha.kubernetes.io/…",
+  otherwise: noEffect("Kubernetes dropped it in 1.27; use securityContext.seccompProfile"),
 };
 
 /** metadata of a template: the pods get names of their own, in the namespace of whoever makes them. */
 export const templateMetadataRules: Fields<TemplateMeta> = {
   ...metadataRules,
+  annotations: podAnnotations,
   name: noEffect("pods made from a template get names of their own"),
   namespace: noEffect("pods are made in the namespace of their owner"),
 };
 
 const securityContext: Fields<PodSecurityContext> = {
-  appArmorProfile,
+  appArmorProfile: "supported",
   fsGroup: "supported",
   fsGroupChangePolicy: "supported",
   runAsGroup: "supported",
   runAsNonRoot: "supported",
   runAsUser: "supported",
-  seLinuxChangePolicy: seLinuxOptions,
-  seLinuxOptions,
-  seccompProfile,
+  seLinuxChangePolicy: "supported",
+  seLinuxOptions: "supported",
+  seccompProfile: "supported",
   supplementalGroups: "supported",
-  supplementalGroupsPolicy: only(["Merge"], "supplementalGroupsPolicy Strict is not supported yet"),
+  supplementalGroupsPolicy: "supported",
   sysctls: "supported",
   windowsOptions,
 };
 
 const foreign = { refused: "Gantry does not mount volumes of storage systems; mount it on the host and use hostPath" };
 
-const noToken = { refused: "pods here talk to no API server, so there is none to project; leave the source out" };
+const noToken = { refused: "pods here talk to no API server, so there is none to project" };
 
 const volumes: Fields<Volume> = {
   awsElasticBlockStore: foreign,
@@ -89,7 +101,9 @@ const volumes: Fields<Volume> = {
           downwardAPI: "supported",
           podCertificate: noToken,
           secret: "supported",
-          serviceAccountToken: noToken,
+          serviceAccountToken: {
+            refused: `${noToken.refused}; the volume kube-api-access-… of an exported pod goes as a whole`,
+          },
         },
       },
     },
@@ -124,20 +138,20 @@ export const podSpecRules: Fields<PodSpec> = {
   nodeSelector: oneNode,
   os: { fields: { name: only(["linux"], "Gantry runs Linux containers only") } },
   overhead: { refused: "overhead is not supported yet" },
-  preemptionPolicy: oneNode,
-  priority: oneNode,
+  preemptionPolicy: { values: ["PreemptLowerPriority"], otherwise: oneNode },
+  priority: { values: [0], otherwise: oneNode },
   priorityClassName: oneNode,
   readinessGates: noApiServer,
   resourceClaims: later("resource claims"),
   resources: { refused: "resources of a whole pod are not supported yet; set them in the containers" },
   restartPolicy: "supported",
   runtimeClassName: "supported",
-  schedulerName: oneNode,
+  schedulerName: { values: ["default-scheduler"], otherwise: oneNode },
   schedulingGates: { refused: "nothing here would ever open a scheduling gate" },
   schedulingGroup: oneNode,
   securityContext: { fields: securityContext },
-  serviceAccount: noApiServer,
-  serviceAccountName: noApiServer,
+  serviceAccount: { values: ["default"], otherwise: noApiServer },
+  serviceAccountName: { values: ["default"], otherwise: noApiServer },
   setHostnameAsFQDN: "supported",
   shareProcessNamespace: "supported",
   subdomain: "supported",
@@ -150,6 +164,6 @@ export const podSpecRules: Fields<PodSpec> = {
 export const podRules: Fields<Pod> = {
   apiVersion: "supported",
   kind: "supported",
-  metadata: { fields: metadataRules },
+  metadata: { fields: { ...metadataRules, annotations: podAnnotations } },
   spec: { fields: podSpecRules },
 };

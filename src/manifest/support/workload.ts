@@ -11,8 +11,8 @@ import type {
   StatefulSet,
 } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
-import { metadataRules, podSpecRules, templateMetadataRules } from "./pod.ts";
-import { type Fields, later, noEffect, only, type Verdict } from "./rules.ts";
+import { metadataRules, podSpecRules, serverWrites, templateMetadataRules } from "./pod.ts";
+import { type Fields, later, noEffect, only } from "./rules.ts";
 
 const head = { apiVersion: "supported", kind: "supported", metadata: { fields: metadataRules } } as const;
 
@@ -87,7 +87,13 @@ export const statefulSetRules: Fields<StatefulSet> = {
         },
       },
       volumeClaimTemplates: {
-        fields: { apiVersion: "supported", kind: "supported", metadata: "supported", spec: { fields: claimSpecRules } },
+        fields: {
+          apiVersion: "supported",
+          kind: "supported",
+          metadata: "supported",
+          spec: { fields: claimSpecRules },
+          status: serverWrites,
+        },
       },
     },
   },
@@ -147,7 +153,7 @@ export const serviceRules: Fields<Service> = {
       externalTrafficPolicy: "supported",
       healthCheckNodePort: noBalancer,
       internalTrafficPolicy: "supported",
-      ipFamilies: (value) => (Array.isArray(value) && value.includes("IPv6") ? { refused: ipv4Only } : "supported"),
+      ipFamilies: only(["IPv4"], ipv4Only),
       ipFamilyPolicy: only(["SingleStack", "PreferDualStack"], ipv4Only),
       loadBalancerClass: noBalancer,
       loadBalancerIP: noBalancer,
@@ -167,15 +173,11 @@ export const serviceRules: Fields<Service> = {
       sessionAffinity: "supported",
       sessionAffinityConfig: noEffect("a client stays with its pod for as long as that is ready"),
       trafficDistribution: noEffect("there is only this node"),
-      type: serviceType,
+      // ExternalName is refused by its name: validate/service.ts.
+      type: {
+        values: ["ClusterIP", "NodePort", "ExternalName"],
+        otherwise: { warning: "is treated as ClusterIP: there is no load balancer here" },
+      },
     },
   },
 };
-
-function serviceType(value: unknown): Verdict {
-  if (value === "LoadBalancer") return { warning: "is treated as ClusterIP: there is no load balancer here" };
-  if (value !== "ExternalName") return "supported";
-  return {
-    refused: "a Service of type ExternalName is not supported: use the name itself, or hostAliases in the pods",
-  };
-}

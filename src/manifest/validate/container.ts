@@ -1,8 +1,7 @@
 /** Checks across the fields of one container. */
 
-import { ALL_CAPABILITIES, capabilityName } from "../../system/capabilities.ts";
 import { nearestName } from "../../system/nearest.ts";
-import { type FieldPath, show } from "../issue.ts";
+import type { FieldPath } from "../issue.ts";
 import { parseQuantity } from "../quantity.ts";
 import { isIpAddress } from "../schema/fields.ts";
 import type { Container, Probe } from "../schema/index.ts";
@@ -28,7 +27,6 @@ export function validateContainer(
   validatePorts(container, path, context, report);
   validateMounts(container, path, context, report);
   validateResources(container, path, report);
-  validateSecurity(container, path, report);
   validateProbes(container, path, context, report);
   if (context.kind === "init" && container.restartPolicy !== undefined && container.restartPolicy !== "Always") {
     report(
@@ -108,7 +106,10 @@ function validateResources(container: Container, path: FieldPath, report: Report
     for (const [resource, quantity] of Object.entries(quantities ?? {})) {
       if ((parseQuantity(quantity) ?? 0) < 0)
         report([...path, "resources", list, resource], `${quantity} must not be negative`);
-      if (!/^(cpu|memory|ephemeral-storage|hugepages-.+)$/.test(resource) && !resource.includes("/")) {
+      // What is not requested is the limit, and was said there.
+      const ofLimits = list === "requests" && limits?.[resource] === quantity;
+      if (!ofLimits && resource === "memory") validateMemory(quantity, [...path, "resources", list, resource], report);
+      if (!ofLimits && !/^(cpu|memory|ephemeral-storage|hugepages-.+)$/.test(resource) && !resource.includes("/")) {
         const near = nearestName(resource, ["cpu", "memory", "ephemeral-storage"]);
         report(
           [...path, "resources", list, resource],
@@ -130,26 +131,17 @@ function validateResources(container: Container, path: FieldPath, report: Report
   }
 }
 
-function validateSecurity(container: Container, path: FieldPath, report: Report): void {
-  const context = container.securityContext;
-  for (const list of ["add", "drop"] as const) {
-    for (const [index, name] of (context?.capabilities?.[list] ?? []).entries()) {
-      if (capabilityName(name) !== undefined) continue;
-      const known = ["ALL", ...ALL_CAPABILITIES.map((full) => full.slice("CAP_".length))];
-      const near = nearestName(name.toUpperCase(), known);
-      report(
-        [...path, "securityContext", "capabilities", list, index],
-        `${show(name)} is not a capability`,
-        near === undefined ? "e.g. NET_ADMIN, or ALL: see capabilities(7)" : `did you mean '${near}'?`,
-      );
-    }
-  }
-  if (context?.allowPrivilegeEscalation !== false) return;
-  const at = [...path, "securityContext", "allowPrivilegeEscalation"];
-  if (context.privileged === true) report(at, "can't be false in a privileged container", "remove one of them");
-  const added = context.capabilities?.add ?? [];
-  if (added.some((name) => name === "CAP_SYS_ADMIN" || name === "SYS_ADMIN"))
-    report(at, "can't be false with the capability SYS_ADMIN", "remove one of them");
+/** Bytes; no process runs in less than a few pages of memory. */
+const LEAST_MEMORY = 64 * 1024;
+
+/** Units that were forgotten or mixed up with those of the CPU. The API server lets them pass; no container would start. */
+function validateMemory(quantity: string, at: FieldPath, report: Report): void {
+  const bytes = parseQuantity(quantity) ?? 0;
+  const [number] = /^\d+(\.\d+)?/.exec(quantity) ?? [];
+  const hint = number === undefined ? undefined : `did you mean ${number}Mi?`;
+  if (!Number.isInteger(bytes)) report(at, `${quantity} of memory is a fraction of a byte`, hint);
+  else if (at.includes("limits") && bytes > 0 && bytes < LEAST_MEMORY)
+    report(at, `${quantity} is ${bytes} bytes: nothing runs in that little memory`, hint);
 }
 
 function validateProbes(container: Container, path: FieldPath, context: ContainerContext, report: Report): void {

@@ -6,6 +6,7 @@ import type { Pod, PodSpec } from "../schema/index.ts";
 import { type ContainerKind, validateContainer } from "./container.ts";
 import { validateEnv } from "./env.ts";
 import type { Report } from "./index.ts";
+import { validateSecurity } from "./security.ts";
 import { unique } from "./unique.ts";
 import { validateVolumes } from "./volume.ts";
 
@@ -19,6 +20,7 @@ export function validatePod(pod: Pod, report: Report): void {
   validateHostPorts(spec, report);
   validateDns(spec, report);
   validateHostNamespaces(spec, report);
+  validateSecurity(pod, report);
   validateVolumes(spec.volumes ?? [], report);
   const volumes = new Set((spec.volumes ?? []).map((volume) => volume.name));
   const graceSeconds = spec.terminationGracePeriodSeconds;
@@ -110,7 +112,7 @@ function validateDns(spec: PodSpec, report: Report): void {
   }
 }
 
-/** Those that a pod has of its own: k8s.io/kubernetes/pkg/kubelet/sysctl, namespaces.go. */
+/** Those that a pod has of its own, where it shares the host's kernel: k8s.io/kubernetes/pkg/kubelet/sysctl, namespaces.go. */
 const NAMESPACED_SYSCTL = /^(kernel[./](sem$|shm|msg)|fs[./]mqueue[./]|net[./])/;
 
 function validateHostNamespaces(spec: PodSpec, report: Report): void {
@@ -132,11 +134,11 @@ function validateHostNamespaces(spec: PodSpec, report: Report): void {
       !/^([a-z0-9][-_a-z0-9]*[a-z0-9]|[a-z0-9])([./]([a-z0-9][-_a-z0-9]*[a-z0-9]|[a-z0-9]))*$/.test(name)
     ) {
       report(path, `${JSON.stringify(name)} is no name of a sysctl`, "e.g. net.core.somaxconn");
-    } else if (!NAMESPACED_SYSCTL.test(name)) {
+    } else if (!NAMESPACED_SYSCTL.test(name) && spec.runtimeClassName !== "microvm") {
       report(
         path,
         `${name} is a setting of the whole host, not of a pod`,
-        "set it on the host with sysctl, or leave it out",
+        "set it on the host with sysctl, leave it out, or use runtimeClassName: microvm, which has a kernel of its own",
       );
     }
     if (spec.hostNetwork === true && /^net[./]/.test(name)) report(path, `${name} can't be set with hostNetwork`);

@@ -12,6 +12,8 @@ export function validateService({ metadata, spec }: Service, report: Report): vo
   if (ports.length === 0 && spec.clusterIP !== "None" && spec.type === "ClusterIP")
     report(["spec", "ports"], "must have at least one port", "or write clusterIP: None for a name alone");
   validateAddress(spec, report);
+  if (spec.type === "ExternalName")
+    report(["spec", "type"], "ExternalName is not supported", "use the name itself, or hostAliases in the pods");
   for (const [index, { nodePort }] of ports.entries()) {
     const path: FieldPath = ["spec", "ports", index, "nodePort"];
     if (nodePort === undefined || nodePort === 0) continue;

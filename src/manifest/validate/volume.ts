@@ -1,5 +1,5 @@
 /** Checks of volumes. */
-import type { FieldPath } from "../issue.ts";
+import { type FieldPath, nearestHint } from "../issue.ts";
 import { parseQuantity } from "../quantity.ts";
 import { type DownwardItem, type KeyToPath, type Volume, volumeSourceNames } from "../schema/index.ts";
 import { validateClaimSpec } from "./claim.ts";
@@ -25,6 +25,7 @@ function validateSource(volume: Volume, path: FieldPath, report: Report): void {
     report(
       [...path, "emptyDir", "medium"],
       `${JSON.stringify(emptyDir.medium)} is not one of "", "Memory", "HugePages"`,
+      nearestHint(emptyDir.medium, ["Memory", "HugePages"], "known are"),
     );
   }
   if (emptyDir?.sizeLimit !== undefined && (parseQuantity(emptyDir.sizeLimit) ?? 0) < 0) {

@@ -12,6 +12,8 @@ import {
   parseAllDocuments,
   type ScalarTag,
   type SchemaOptions,
+  visit,
+  type YAMLError,
 } from "yaml";
 import { messageOf } from "../../system/errors.ts";
 import type { FieldPath, Issue } from "../issue.ts";
@@ -90,13 +92,10 @@ export function readDocuments(text: string): Documents {
   }
   for (const document of parsed) {
     // Further errors in a document are mostly consequences of the first.
-    const [error] = document.errors;
+    const [error] = [...document.errors, ...document.warnings.filter(({ code }) => code === "TAG_RESOLVE_FAILED")];
     if (error !== undefined) {
-      fail(
-        error.pos[0],
-        describe(error.message),
-        HINTS[error.code] ?? "check the indentation and the quotes around here",
-      );
+      const { message, hint } = describe(error);
+      fail(unclosedQuote(document, error) ?? error.pos[0], message, hint);
       continue;
     }
     if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) continue;
@@ -132,10 +131,46 @@ const HINTS: Readonly<Record<string, string>> = {
   RESOURCE_EXHAUSTION: "it is nested too deeply; no manifest needs that",
 };
 
-/** The library's message as the rest of a sentence, on one line. */
-function describe(message: string): string {
+/** Where the library's own words, or what they are about, would lead astray. */
+const REWORDED: readonly (readonly [RegExp, { readonly message?: string; readonly hint: string }])[] = [
+  [
+    /^With stringKeys/,
+    { message: "a key must be a text, not a list or an object", hint: HINTS["NON_STRING_KEY"] ?? "" },
+  ],
+  [
+    /^Nested mappings are not allowed/,
+    { hint: "put quotes around a text that has ': ' in it, and check the indentation" },
+  ],
+  [/^Sequence item without -/, { hint: "line it up with the fields of the entry above, or begin an entry with '- '" }],
+  [/^Flow (sequence|map) /, { hint: "close it with ] or }, or indent what is in it" }],
+  [
+    /^Missing closing /,
+    { message: "the quote that begins here is not closed", hint: "close it at the end of the text" },
+  ],
+  [/^Plain value cannot start/, { hint: "put quotes around it" }],
+];
+
+/** The library's message as the rest of a sentence, on one line, and what to do. */
+function describe({ code, message }: YAMLError): { readonly message: string; readonly hint: string } {
   const line = message.split("\n", 1)[0] ?? message;
-  return `not valid YAML: ${line}`;
+  const reworded = REWORDED.find(([pattern]) => pattern.test(line))?.[1];
+  return {
+    message: `not valid YAML: ${reworded?.message ?? line}`,
+    hint: reworded?.hint ?? HINTS[code] ?? "check the indentation and the quotes around here",
+  };
+}
+
+/** Where a quote begins that is not closed: the error itself is at the end of the file. */
+function unclosedQuote(document: Document.Parsed, error: YAMLError): number | undefined {
+  if (!error.message.startsWith("Missing closing")) return undefined;
+  let start: number | undefined;
+  visit(document, {
+    Scalar(_key, { type, range }) {
+      const quoted = type === "QUOTE_DOUBLE" || type === "QUOTE_SINGLE";
+      if (quoted && range && range[0] < error.pos[0]) start = Math.max(start ?? 0, range[0]);
+    },
+  });
+  return start;
 }
 
 function offsetOf(root: ParsedNode | null, path: FieldPath, atKey: boolean, converter: PlainConverter): number {

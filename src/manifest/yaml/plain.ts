@@ -28,6 +28,9 @@ const MAP_FIELDS: ReadonlySet<string> = new Set([
   "volumeAttributes",
 ]);
 
+/** What every object begins with. */
+const HEAD: ReadonlySet<string> = new Set(["apiVersion", "kind", "metadata"]);
+
 export interface Finding {
   readonly node: ParsedNode;
   readonly issue: Issue;
@@ -124,7 +127,7 @@ export class PlainConverter {
           severity: "error",
           path: inner,
           message: `the key '${name}' is there twice`,
-          hint: "remove one of them",
+          hint: path.length === 0 && HEAD.has(name) ? "put a line '---' between two objects" : "remove one of them",
         };
         this.findings.push({ node: key, issue });
         continue;

@@ -7,6 +7,7 @@ import { STOP_SIGNAL_LABEL } from "../labels.ts";
 import type { Job, JobResult, PodView } from "../machine/env.ts";
 import { NO_CLUSTER } from "../rules/dns.ts";
 import { madeFacts } from "../rules/run-facts.ts";
+import { confinementWish } from "../rules/security.ts";
 import type { Slot } from "../rules/slots.ts";
 import type { Placed } from "../rules/world.ts";
 import { imageUsed, requireImage } from "./image.ts";
@@ -159,10 +160,10 @@ export async function configOf(
 ): Promise<ContainerConfig> {
   const { desired } = view;
   const image = await requireImage(scope, desired, slot.spec, signal);
-  const { node, podLogs } = scope.ports;
+  const { node, podLogs, confiner } = scope.ports;
   const lookup = lookupOf(scope, desired);
   const { namespace } = desired.pod.metadata;
-  return as("CreateContainerConfigError", () =>
+  return as("CreateContainerConfigError", async () =>
     containerConfig({
       desired,
       uid: scope.uid,
@@ -175,6 +176,7 @@ export async function configOf(
       podLogs,
       cluster: scope.ports.clusterNames?.() ?? NO_CLUSTER,
       links: scope.ports.serviceLinks?.(namespace) ?? [],
+      confinement: await confiner.find(confinementWish(desired.pod, slot.spec), signal),
       ...lookup,
     }),
   );

@@ -43,7 +43,7 @@ export async function ensureImage(
     case "refuse": {
       const message = `Container image "${name}" is not present with pull policy of Never`;
       listener.event("Warning", "ErrImageNeverPull", message);
-      const hint = `import it with 'gantry image import FILE ${name}', or use imagePullPolicy: IfNotPresent`;
+      const hint = `import it with 'gantry image import FILE ${name}', or let it be pulled: with the policy IfNotPresent`;
       throw new StepError("ErrImageNeverPull", new GantryError("image-missing", message, { hint }));
     }
     case "use":

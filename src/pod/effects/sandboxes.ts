@@ -47,7 +47,8 @@ export async function prepare(
   if (isGantryError(reason, "cancelled")) throw reason;
   // Kubernetes finds no node for a pod without its claim: see pod/rules/conditions.ts.
   const cause: unknown = reason instanceof GantryError ? reason.cause : undefined;
-  const unclaimed = isGantryError(cause, "config-missing", "conflict") && cause.details["claim"] !== undefined;
+  const unclaimed =
+    isGantryError(cause, "config-missing", "conflict", "disk-full") && cause.details["claim"] !== undefined;
   tell(scope, desired, "Warning", unclaimed ? "FailedScheduling" : "FailedMount", explain(reason));
   throw unclaimed ? new StepError(UNSCHEDULABLE, cause) : reason;
 }

@@ -20,7 +20,7 @@ export interface PodCondition {
   readonly message?: string;
 }
 
-/** Of a pod whose claim is not there, or is another pod's. */
+/** Of a pod whose claim is not there, is another pod's, or asks for more than the disk has. */
 export const UNSCHEDULABLE = "Unschedulable";
 
 interface Why {

@@ -1,6 +1,9 @@
 /** Who a container runs as and what it may do. The container's settings win over the pod's. */
+import type { Confinement, ConfinementWish } from "../../confine/index.ts";
+import { appArmorOf } from "../../manifest/app-armor.ts";
 import type { Container, Pod } from "../../manifest/index.ts";
-import type { ContainerSecurity, ContainerUser } from "../../sandbox/driver.ts";
+import type { SecurityContext } from "../../manifest/schema/index.ts";
+import type { ContainerSecurity, ContainerUser, SeccompChoice } from "../../sandbox/driver.ts";
 import { GantryError } from "../../system/errors.ts";
 
 /**
@@ -19,6 +22,7 @@ export function userOf(pod: Pod, container: Container, imageUser: string): Conta
     ...(gid === undefined ? {} : { gid }),
     ...(uid === undefined && imageUser !== "" ? { name: imageUser } : {}),
     supplementalGroups: [...new Set(groups)],
+    ...(common.supplementalGroupsPolicy === "Strict" ? { onlyTheseGroups: true } : {}),
   };
 }
 
@@ -39,22 +43,56 @@ function assertNonRoot(uid: number | undefined, imageUser: string, name: string)
     refuse(`container has runAsNonRoot and image has non-numeric user (${user}), cannot verify user is non-root`);
 }
 
-/** @throws unsupported for a seccomp profile of the node */
-export function securityOf(pod: Pod, container: Container): ContainerSecurity {
+/** What only the host can say of how a container is to be confined. A privileged one has neither filter nor default profile. */
+export function confinementWish(pod: Pod, container: Container): ConfinementWish {
+  const privileged = container.securityContext?.privileged ?? false;
+  const seccomp = seccompProfileOf(pod, container);
+  const appArmor = appArmorOf(pod, container);
+  const seLinux = container.securityContext?.seLinuxOptions ?? pod.spec.securityContext.seLinuxOptions;
+  return {
+    ...(seccomp?.type === "Localhost" && !privileged ? { seccomp: seccomp.localhostProfile ?? "" } : {}),
+    ...(appArmor?.type === "Localhost"
+      ? { appArmor: { type: "Localhost", name: appArmor.localhostProfile ?? "" } }
+      : appArmor?.type === "RuntimeDefault" && !privileged
+        ? { appArmor: { type: "RuntimeDefault" } }
+        : {}),
+    ...(seLinux !== undefined && Object.values(seLinux).some(Boolean) ? { seLinux: partsOf(seLinux) } : {}),
+  };
+}
+
+/** @param confinement what the host has for `confinementWish` */
+export function securityOf(pod: Pod, container: Container, confinement: Confinement): ContainerSecurity {
   const own = container.securityContext ?? {};
   const privileged = own.privileged ?? false;
-  const profile = (own.seccompProfile ?? pod.spec.securityContext.seccompProfile)?.type ?? "RuntimeDefault";
-  if (profile === "Localhost") {
-    throw new GantryError("unsupported", "seccompProfile type Localhost is not supported", {
-      hint: "Use RuntimeDefault or Unconfined.",
-    });
-  }
   const names = (list: readonly string[] = []): string[] => list.map((name) => name.toUpperCase().replace(/^CAP_/, ""));
   return {
     privileged,
     noNewPrivileges: own.allowPrivilegeEscalation === false && !privileged,
     readOnlyRootFilesystem: own.readOnlyRootFilesystem ?? false,
     capabilities: { add: names(own.capabilities?.add), drop: names(own.capabilities?.drop) },
-    seccomp: { type: privileged ? "Unconfined" : profile },
+    seccomp: privileged ? { type: "Unconfined" } : seccompOf(pod, container, confinement),
+    ...(own.procMount === "Unmasked" ? { unmasked: true } : {}),
+    ...(confinement.appArmor === undefined ? {} : { appArmorProfile: confinement.appArmor }),
+    ...(confinement.seLinux === undefined ? {} : { seLinux: confinement.seLinux }),
   };
+}
+
+function seccompOf(pod: Pod, container: Container, { seccomp: profile }: Confinement): SeccompChoice {
+  if (profile !== undefined) return { type: "Localhost", profile };
+  // Ours is RuntimeDefault where the kubelet's is Unconfined.
+  return { type: seccompProfileOf(pod, container)?.type === "Unconfined" ? "Unconfined" : "RuntimeDefault" };
+}
+
+function seccompProfileOf(pod: Pod, { securityContext }: Container): SecurityContext["seccompProfile"] {
+  return securityContext?.seccompProfile ?? pod.spec.securityContext.seccompProfile;
+}
+
+/** "" is nothing, as in Go. */
+function partsOf({
+  user,
+  role,
+  type,
+  level,
+}: NonNullable<SecurityContext["seLinuxOptions"]>): NonNullable<ConfinementWish["seLinux"]> {
+  return { ...(user && { user }), ...(role && { role }), ...(type && { type }), ...(level && { level }) };
 }

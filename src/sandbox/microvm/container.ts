@@ -1,11 +1,14 @@
 import { mkdir, rename } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { arch } from "node:process";
 import { GantryError, messageOf, toGantryError } from "../../system/errors.ts";
 import type { ContainerConfig } from "../driver.ts";
 import { makeDirectory, removeTree } from "../namespace/files.ts";
+import { seccompFor } from "../namespace/oci/seccomp.ts";
 import { resolveUser } from "../namespace/users.ts";
 import { isRefusal } from "./channel/push.ts";
 import type { Context } from "./context.ts";
+import { explainFilter, explainSubPath } from "./create-errors.ts";
 import { containerFiles, sandboxFiles } from "./dirs.ts";
 import { observeContainer, slotUses } from "./list.ts";
 import { capabilitiesFor, createRequest, processRecord } from "./process-spec.ts";
@@ -81,13 +84,9 @@ async function build(
   ]);
   const capabilities = capabilitiesFor(config);
   const user = await resolveUser(root, config.user);
-  const process = processRecord(
-    sandbox.config,
-    config,
-    user,
-    capabilities,
-    await ctx.seccomp(config, capabilities, signal),
-  );
+  const filter = seccompFor(config.security, { capabilities, arch, kernel: sandbox.boot?.kernel ?? "" });
+  const seccomp = filter && (await ctx.compileSeccomp(filter));
+  const process = processRecord(sandbox.config, config, user, capabilities, seccomp);
   const disks = sandbox.shape.disks - imageSlots(sandbox).size;
   const slots = allocateSlots({ ...sandbox.shape, disks }, used, config.imageDigest);
   const files = containerFiles(ctx.dirs, sandboxId, config.id);
@@ -107,7 +106,9 @@ async function build(
   await configured;
   await provideVolumes(ctx, sandbox, config, signal);
   const body = createRequest(sandbox.config, config, process, slots);
-  await machine.guest.request({ type: "create", body }, signal);
+  await machine.guest.request({ type: "create", body }, signal).catch((error: unknown) => {
+    throw explainFilter(explainSubPath(error, config), config);
+  });
   await machine.guest.refresh(signal);
   wantAnother(ctx, sandbox, body);
   await ctx.records.save(files.record, { ...record, phase: "created" });

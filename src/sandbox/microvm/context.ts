@@ -4,12 +4,12 @@ import type { Clock } from "../../system/clock.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
 import type { CgroupHost } from "../cgroup/host.ts";
-import type { ContainerConfig } from "../driver.ts";
 import type { Gate, KeyedLock } from "../namespace/locks.ts";
 import type { Dirs } from "./dirs.ts";
 import type { Machines } from "./machines.ts";
 import type { Asked, VmPlan } from "./plan.ts";
 import type { Records } from "./records.ts";
+import type { SeccompCompiler } from "./seccomp.ts";
 import type { Standby, StandbyRequest } from "./standby/build.ts";
 import type { Standbys } from "./standby/pool.ts";
 import type { Template, TemplateFacts } from "./template/templates.ts";
@@ -39,12 +39,7 @@ export interface Context {
   readonly emptyImage: () => Promise<string>;
   /** VMs that wait for pods. */
   readonly standbys: Standbys<StandbyRequest, Standby>;
-  /** The filter for a container as the kernel takes it, base64; undefined: unconfined. */
-  readonly seccomp: (
-    config: ContainerConfig,
-    capabilities: readonly string[],
-    signal: AbortSignal,
-  ) => Promise<string | undefined>;
+  readonly compileSeccomp: SeccompCompiler;
   /** How long a guest may take to answer after its start, in ms. */
   readonly bootTimeoutMs: number;
   /** Size of each VM's scratch disk. Templates are only good for one. */

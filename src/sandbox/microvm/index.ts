@@ -90,7 +90,6 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     endVm(ctx, id, why).catch((error: unknown) => log.warn({ sandbox: id, reason: messageOf(error) }, "cannot end it"));
   });
   const volumes = createVolumeSync();
-  const compileSeccomp = createSeccompCompiler(join(paths.run, "seccomp"), log);
   const bootTimeoutMs = options.bootTimeoutMs ?? BOOT_TIMEOUT_MS;
   const warm = options.warm ?? [];
   const { keep, maxBytes } = options.templates ?? TEMPLATES;
@@ -142,8 +141,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     template: async (facts, signal) => await abortable(templates.get(facts), signal),
     discardTemplate: (template) => templates.discard(template),
     emptyImage: memoised(() => makeEmptyImage(dirs.emptyImage, closing.signal)),
-    seccomp: async ({ security }, capabilities, signal) =>
-      security.seccomp.type === "Unconfined" ? undefined : await compileSeccomp(capabilities, signal),
+    compileSeccomp: createSeccompCompiler(join(paths.run, "seccomp"), log),
     bootTimeoutMs,
     scratchBytes: options.scratchBytes ?? SCRATCH_BYTES,
     lock: keyedLock(),

@@ -16,6 +16,8 @@ export function refuseSandbox(config: SandboxConfig): void {
   }
 }
 
+const NO_HOST_POLICY = "the policy is in the host's kernel, and its own is another one";
+
 /** @throws GantryError unsupported */
 export function refuseContainer(config: ContainerConfig, volumes: readonly PreparedVolume[]): void {
   if (config.security.privileged) {
@@ -24,6 +26,10 @@ export function refuseContainer(config: ContainerConfig, volumes: readonly Prepa
       "it means the host's devices, and a micro-VM has none of them",
     );
   }
+  if (config.security.appArmorProfile !== undefined)
+    throw refusal(`appArmorProfile of container ${config.name}`, NO_HOST_POLICY);
+  if (config.security.seLinux !== undefined)
+    throw refusal(`seLinuxOptions of container ${config.name}`, NO_HOST_POLICY);
   for (const mount of config.mounts) {
     if (mount.propagation === "Bidirectional") {
       throw refusal(`mountPropagation: Bidirectional at ${mount.mountPath}`, "mounts cannot leave a micro-VM");

@@ -7,6 +7,7 @@ import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.
 import { removeTree } from "../namespace/files.ts";
 import { isAlive } from "../namespace/proc.ts";
 import { type BootedVm, bootVm } from "./boot-vm.ts";
+import { isRefusal } from "./channel/push.ts";
 import type { Context } from "./context.ts";
 import { cgroupOf, type SandboxFiles, sandboxFiles, VM_CGROUP } from "./dirs.ts";
 import { pushEtcFiles } from "./etc-volume.ts";
@@ -141,7 +142,15 @@ async function configureGuest(
     sysctls,
     scratchDisk: shape.disks,
   };
-  await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);
+  try {
+    await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);
+  } catch (error) {
+    if (!isRefusal(error) || !error.message.startsWith("sysctl ")) throw error;
+    throw new GantryError("runtime-failed", `the ${error.message.replace(/^(sysctl \S+?)=/, "$1 can't be set to ")}`, {
+      hint: "Correct securityContext.sysctls: the kernel must have the setting, and take the value.",
+      cause: error,
+    });
+  }
 }
 
 /** The record of a sandbox that can take containers. @throws GantryError not-found, conflict */

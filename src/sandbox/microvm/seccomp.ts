@@ -5,29 +5,28 @@ import { GantryError, messageOf } from "../../system/errors.ts";
 import { exec } from "../../system/exec.ts";
 import type { Logger } from "../../system/log.ts";
 import { makeDirectory, readIfThere, writeAtomically } from "../namespace/files.ts";
-import { defaultSeccomp } from "../namespace/oci/seccomp.ts";
+import type { OciSeccomp } from "../namespace/oci/types.ts";
 import { findBinary } from "../namespace/runtime.ts";
 
-/** The RuntimeDefault profile for a set of capabilities, as the kernel takes it: base64 of struct sock_filter[]. */
-export type SeccompCompiler = (capabilities: readonly string[], signal: AbortSignal) => Promise<string>;
+/** A filter as the kernel takes it: base64 of struct sock_filter[]. The flags of it only matter to who watches the kernel. */
+export type SeccompCompiler = (filter: OciSeccomp) => Promise<string>;
 
 /**
- * Compiles with the OCI runtime that namespace pods use (crun leaves the filter in its state), once per set of
- * capabilities: both classes get the very same filter, and we need no table of system call numbers.
+ * Compiles with the OCI runtime that namespace pods use (crun leaves the filter in its state), once per filter: both
+ * classes get the very same one, and we need no table of system call numbers.
  */
 export function createSeccompCompiler(directory: string, log: Logger): SeccompCompiler {
   const compiled = new Map<string, Promise<string>>();
-  return (capabilities) => {
-    const profile = defaultSeccomp(capabilities, process.arch);
-    const key = createHash("sha256").update(JSON.stringify(profile)).digest("hex").slice(0, 32);
-    const known = compiled.get(key) ?? load(join(directory, `${key}.bpf`), profile, log);
+  return (filter) => {
+    const key = createHash("sha256").update(JSON.stringify(filter)).digest("hex").slice(0, 32);
+    const known = compiled.get(key) ?? load(join(directory, `${key}.bpf`), filter, log);
     compiled.set(key, known);
     known.catch(() => compiled.delete(key));
     return known;
   };
 }
 
-async function load(path: string, profile: unknown, log: Logger): Promise<string> {
+async function load(path: string, profile: OciSeccomp, log: Logger): Promise<string> {
   const kept = await readIfThere(path);
   if (kept !== undefined) return kept;
   const filter = await compile(`${path}.work`, profile);
@@ -41,7 +40,7 @@ async function load(path: string, profile: unknown, log: Logger): Promise<string
 }
 
 /** Creates a container that is never started, for what the runtime compiles on the way. */
-async function compile(work: string, seccomp: unknown): Promise<string> {
+async function compile(work: string, seccomp: OciSeccomp): Promise<string> {
   const crun = findBinary("crun");
   if (crun === undefined) {
     throw new GantryError("command-missing", "crun is not installed, which compiles seccomp filters for micro-VMs", {
@@ -67,6 +66,7 @@ async function compile(work: string, seccomp: unknown): Promise<string> {
     const said = (await readIfThere(join(work, "log"))) ?? "";
     throw new GantryError("runtime-failed", `cannot compile the seccomp filter: ${said.trim() || messageOf(error)}`, {
       kind: "system",
+      hint: "Check the profile that seccompProfile names; without one: is crun in order? See 'gantry doctor'.",
       cause: error,
     });
   } finally {
@@ -74,7 +74,7 @@ async function compile(work: string, seccomp: unknown): Promise<string> {
   }
 }
 
-function bundle(seccomp: unknown): unknown {
+function bundle(seccomp: OciSeccomp): unknown {
   return {
     ociVersion: "1.0.2",
     process: { user: { uid: 0, gid: 0 }, args: ["/app"], env: [], cwd: "/", noNewPrivileges: true, capabilities: {} },

@@ -1,4 +1,5 @@
 import { chmod, chown, mkdir, realpath, rename, stat, writeFile } from "node:fs/promises";
+import { release } from "node:os";
 import { dirname, join } from "node:path";
 import { GantryError } from "../../system/errors.ts";
 import { readMounts } from "../../system/mounts.ts";
@@ -13,6 +14,7 @@ import { ociSpec, type PodNamespaces } from "./oci/spec.ts";
 import type { OciSpec } from "./oci/types.ts";
 import { newContainerRecord, type SandboxRecord } from "./records.ts";
 import type { Runtime } from "./runtime.ts";
+import { labelFiles } from "./se-linux.ts";
 import { bindSubPaths } from "./subpath.ts";
 import { idMapping } from "./userns.ts";
 import { resolveUser } from "./users.ts";
@@ -53,16 +55,22 @@ async function layerDirectories(files: ContainerFiles, lower: string): Promise<v
 
 /**
  * Options of the overlay mount. `volatile`: a writable layer never outlives a boot, so nothing in it need ever be
- * flushed to disk. `metacopy`: changing an owner copies no data.
+ * flushed to disk. `metacopy`: changing an owner copies no data. `label`: what all files in it have for SELinux.
  */
-export function overlayOptions(files: ContainerFiles, lower: string, shifted: boolean): string {
+export function overlayOptions(
+  files: Pick<ContainerFiles, "upper" | "work">,
+  lower: string,
+  { shifted, label }: { readonly shifted: boolean; readonly label: string | undefined },
+): string {
   const options = [
     `lowerdir=${escapePath(lower)}`,
     `upperdir=${escapePath(files.upper)}`,
     `workdir=${escapePath(files.work)}`,
     "volatile",
   ];
-  return [...options, ...(shifted ? ["metacopy=on"] : [])].join(",");
+  // An SELinux label has commas of its own.
+  const labelled = label === undefined ? [] : [`context="${label}"`];
+  return [...options, ...(shifted ? ["metacopy=on"] : []), ...labelled].join(",");
 }
 
 /** Overlayfs takes commas and colons in paths with a backslash before them. */
@@ -80,6 +88,7 @@ export async function bundleSpec(
 ): Promise<OciSpec> {
   const pod = sandboxFiles(ctx.dirs, sandbox.config.id);
   await checkVolumes(sandbox, config, facts.runtime);
+  await labelFiles(sandbox.config, config, { pod, container: facts.files }, signal);
   const { user, home } = await resolveUser(facts.lower, config.user);
   const oomScoreAdj = allowedOomScoreAdj(config.resources.oomScoreAdj, ctx.host);
   if (oomScoreAdj !== config.resources.oomScoreAdj) {
@@ -96,6 +105,7 @@ export async function bundleSpec(
     home,
     capabilities: effectiveCapabilities(config.security, ctx.host.capabilities),
     arch: process.arch,
+    kernel: release(),
     cgroupsPath: `${podCgroup(ctx.dirs, sandbox.config.pod.uid)}/${config.id}`,
     cgroup: ctx.cgroups,
     namespaces: namespacePaths(sandbox, pod),

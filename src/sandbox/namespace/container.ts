@@ -71,7 +71,8 @@ async function build(
   const files = await layOut(ctx, sandbox.config.id, config, lower);
   const spec = ctx.seccomp.use(await bundleSpec(ctx, sandbox, config, { lower, files, runtime }, signal), runtime);
   await writeFile(files.spec, JSON.stringify(spec), { mode: 0o600 });
-  let overlay = overlayOptions(files, lower, firstHostId !== undefined);
+  const label = config.security.seLinux?.files;
+  let overlay = overlayOptions(files, lower, { shifted: firstHostId !== undefined, label });
   if (firstHostId !== undefined) {
     await mkdir(files.publicRootfs, { recursive: true, mode: 0o755 });
     await exec("mount", ["-i", "-t", "overlay", "-o", overlay, "overlay", files.publicRootfs], { signal });
@@ -93,7 +94,8 @@ async function build(
     },
     signal,
   );
-  const facts = { command: config.argv[0] ?? "", cwd: config.workingDir, runtime: runtime.name };
+  const ownFilter = config.security.seccomp.type === "Localhost";
+  const facts = { command: config.argv[0] ?? "", cwd: config.workingDir, runtime: runtime.name, ownFilter };
   if ("failure" in launched) throw runtimeError(launched.failure, facts);
   const process = identify(launched.pid);
   if (process === undefined) throw runtimeError("the container ended before it was started", facts);

@@ -43,8 +43,21 @@ function unquote(text: string): string {
   }
 }
 
-/** What went wrong, in the terms of a manifest. `command` is argv[0], `cwd` the working directory. */
-export function runtimeError(output: string, facts: { command: string; cwd: string; runtime: string }): GantryError {
+/** For a container that has a seccomp profile of the host's and came to nothing without saying why. */
+export const OWN_FILTER_HINT =
+  "Its seccomp profile may forbid what it takes to start: setting ids and capabilities (unless allowPrivilegeEscalation is false), read, write, execve.";
+
+interface RuntimeErrorFacts {
+  /** argv[0] */
+  readonly command: string;
+  readonly cwd: string;
+  readonly runtime: string;
+  /** Whether it has a seccomp profile of the host's. */
+  readonly ownFilter?: boolean;
+}
+
+/** What went wrong, in the terms of a manifest. */
+export function runtimeError(output: string, facts: RuntimeErrorFacts): GantryError {
   const message = cleanRuntimeMessage(output);
   const fail = (text: string, hint: string, exitCode: number): GantryError =>
     new GantryError("runtime-failed", text, {
@@ -56,6 +69,35 @@ export function runtimeError(output: string, facts: { command: string; cwd: stri
       kind: "system",
       hint: "Free some disk space.",
     });
+  }
+  const sysctl = /\/proc\/sys\/([\w./-]+)/.exec(message)?.[1];
+  if (sysctl !== undefined) {
+    return fail(
+      `the sysctl ${sysctl.replaceAll("/", ".")} can't be set: ${message}`,
+      "Correct securityContext.sysctls: the kernel must have the setting, and take the value.",
+      128,
+    );
+  }
+  if (/seccomp/i.test(message)) {
+    return fail(
+      `the seccomp profile can't be used: ${message}`,
+      "Check the profile that seccompProfile names; 'gantry doctor' says whether the kernel has seccomp.",
+      128,
+    );
+  }
+  if (/apparmor/i.test(message)) {
+    return fail(
+      `the AppArmor profile can't be set: ${message}`,
+      "Check appArmorProfile, and that the OCI runtime was built with AppArmor.",
+      128,
+    );
+  }
+  if (/selinux/i.test(message)) {
+    return fail(
+      `the SELinux label can't be set: ${message}`,
+      "Check seLinuxOptions: the host's policy must know the user, role, type and level.",
+      128,
+    );
   }
   if (/chdir|cwd|working directory/i.test(message)) {
     return fail(
@@ -96,7 +138,7 @@ export function runtimeError(output: string, facts: { command: string; cwd: stri
   }
   return new GantryError("runtime-failed", `${facts.runtime} cannot create the container: ${message}`, {
     kind: "system",
-    hint: "'gantry doctor' checks what the OCI runtime needs from the host.",
+    hint: facts.ownFilter ? OWN_FILTER_HINT : "'gantry doctor' checks what the OCI runtime needs from the host.",
     details: { reason: "CreateContainerError", exitCode: 128, runtime: facts.runtime, said: message },
   });
 }

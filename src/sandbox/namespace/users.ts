@@ -34,7 +34,7 @@ interface GroupEntry {
 
 /**
  * uid and gid win over the name; a user's gid comes from /etc/passwd, else 0, as in Docker and CRI. A named user is also
- * in the groups that /etc/group lists it in.
+ * in the groups that /etc/group lists it in, unless it is to have no other than the pod names.
  */
 export function pickUser(
   user: ContainerUser,
@@ -48,7 +48,9 @@ export function pickUser(
   if (uid === undefined) throw unknown("user", wanted, "/etc/passwd");
   const gid = user.gid ?? groupId(groupPart, groups) ?? entry?.gid ?? 0;
   const memberOf =
-    entry === undefined || groupPart ? [] : groups.filter((g) => g.members.includes(entry.name)).map((g) => g.gid);
+    entry === undefined || groupPart || user.onlyTheseGroups === true
+      ? []
+      : groups.filter((g) => g.members.includes(entry.name)).map((g) => g.gid);
   // The group itself is among them: a negative permission for it must hold (CVE-2022-36109).
   const additionalGids = [...new Set([gid, ...memberOf, ...user.supplementalGroups])];
   return { user: { uid, gid, additionalGids }, home: entry?.home || "/" };

@@ -20,12 +20,23 @@ export interface ClaimVolume {
   readonly mountedAt: string | undefined;
   /** Room that is left in it, while it is mounted. */
   readonly freeBytes: number | undefined;
+  /** Since when no manifest claims it any more, ms since the epoch. */
+  readonly goneSince: number | undefined;
+  /** When it goes by its reclaim policy, ms since the epoch; later, while a pod still has it. */
+  readonly deletesAt: number | undefined;
+  /** Its data is not there, or not all of it: what is missing. */
+  readonly lost: string | undefined;
+  /** Its file system found an error in itself and lets nobody write since. */
+  readonly failed: boolean;
 }
 
 /** What `gantry volume` shows: what manifests claim, and what is on the disk. */
-export interface VolumeEntry extends Omit<ClaimVolume, "file"> {
-  /** Pending: no pod has needed it yet. Released: it has data, and no manifest claims it any more. */
-  readonly phase: "Pending" | "Bound" | "Released";
+export interface VolumeEntry extends Omit<ClaimVolume, "file" | "lost" | "failed"> {
+  /**
+   * Pending: no pod has needed it yet. Released: it has data, and no manifest claims it any more. Lost: it had data,
+   * which is missing.
+   */
+  readonly phase: "Pending" | "Bound" | "Released" | "Lost";
   /** What the claim asks for now; absent without a claim. */
   readonly requestedBytes: number | undefined;
   readonly file: string | undefined;
@@ -42,15 +53,27 @@ export interface ClaimNote {
   readonly message: string;
 }
 
+/** Every claim that manifests and controllers have, by "<namespace>/<name>". */
+export interface WantedClaims {
+  readonly claims: ReadonlyMap<string, PersistentVolumeClaim>;
+  /** Why a claim that is not among them may be meant all the same, as a sentence: nothing counts as gone then. */
+  readonly doubt: string | undefined;
+}
+
 /** The volumes of claims, which live longer than pods. */
 export interface ClaimVolumes {
   list(): Promise<ClaimVolume[]>;
+  /** Bytes that are free on the disk that volumes are on. */
+  room(): Promise<number>;
   /**
-   * Brings volumes to what their claims say now: grows them; removes those without a claim whose policy is Delete and
-   * that no pod has.
-   * @param wanted by "<namespace>/<name>". Every claim there is: what is not in it counts as gone.
+   * Brings volumes to what their claims say now: grows them; removes those whose policy is Delete, that nobody claims
+   * any more for as long as the configuration says, and that no pod has.
+   * @returns what people should know, and when to look again though nothing else happens (ms since the epoch)
    */
-  reconcile(wanted: ReadonlyMap<string, PersistentVolumeClaim>, signal: AbortSignal): Promise<ClaimNote[]>;
+  reconcile(
+    wanted: WantedClaims,
+    signal: AbortSignal,
+  ): Promise<{ readonly notes: ClaimNote[]; readonly lookAt: number | undefined }>;
   /** Removes a volume and its data. @throws GantryError not-found, conflict (a pod has it) */
   remove(namespace: string, name: string, signal: AbortSignal): Promise<void>;
 }

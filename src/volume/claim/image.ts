@@ -1,9 +1,10 @@
 /** A file system in a file: what a claim's data is in. Its size is the claim's, so that no pod can write more than that. */
-import { chmod, open, rename, rm, rmdir, stat, truncate } from "node:fs/promises";
-import { join } from "node:path";
+import { chmod, open, rename, rm, rmdir, stat, statfs, truncate } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { formatBytes } from "../../bytes.ts";
 import { errnoOf, GantryError, isGantryError, messageOf } from "../../system/errors.ts";
 import { exec } from "../../system/exec.ts";
-import { mountPath, readMounts, unmount } from "../../system/mounts.ts";
+import { type MountPoint, mountPath, readMounts, unmount } from "../../system/mounts.ts";
 
 /** No ext4 with a journal is smaller. */
 export const LEAST_BYTES = 8 * 2 ** 20;
@@ -20,6 +21,7 @@ export function imageBytes(requested: number): number {
  * @throws GantryError volume-failed, disk-full, command-missing
  */
 export async function makeImage(file: string, bytes: number, signal: AbortSignal): Promise<void> {
+  await requireRoom(dirname(file), bytes);
   const fresh = `${file}.new`;
   try {
     await (await open(fresh, "w", 0o600)).close();
@@ -34,6 +36,29 @@ export async function makeImage(file: string, bytes: number, signal: AbortSignal
 }
 
 /**
+ * As files are sparse, volumes may together promise more than there is; but none of them alone.
+ * @throws GantryError disk-full
+ */
+async function requireRoom(dir: string, bytes: number): Promise<void> {
+  const free = await freeBytes(dir);
+  if (bytes <= free) return;
+  throw new GantryError("disk-full", lackOfRoom(bytes, free), { kind: "system", hint: MAKE_ROOM });
+}
+
+/** Bytes that are free for it on the disk that the directory is on. */
+export async function freeBytes(dir: string): Promise<number> {
+  const { bavail, bsize } = await statfs(dir);
+  return bavail * bsize;
+}
+
+/** Pure. */
+export function lackOfRoom(bytes: number, free: number): string {
+  return `${formatBytes(bytes)} are asked for, and only ${formatBytes(free)} are free on the disk`;
+}
+
+export const MAKE_ROOM = "Ask for less, or make room: 'gantry image gc' removes images that nobody needs.";
+
+/**
  * Mounts it, checked and mended before; one that is mounted stays as it is.
  * @param fresh nobody has written to it: the directory that mkfs makes for fsck is taken away, and anybody may write
  * @throws GantryError volume-failed (damaged), command-missing
@@ -43,7 +68,8 @@ export async function mountImage(file: string, target: string, fresh: boolean, s
   // Somebody's mount namespace may have it still, though it is unmounted here: it is in use then, and must not be mended.
   const inUse = await loopDeviceOf(file, signal);
   if (inUse === undefined) await checkImage(file, signal);
-  const options = `${inUse === undefined ? "loop," : ""}discard,nodev,nosuid`;
+  // What is damaged is not written to any further, whatever the file system was made with.
+  const options = `${inUse === undefined ? "loop," : ""}discard,nodev,nosuid,errors=remount-ro`;
   try {
     await exec("mount", ["-t", "ext4", "-o", options, "--", inUse ?? file, target], { signal });
   } catch (error) {
@@ -76,6 +102,7 @@ async function checkImage(file: string, signal: AbortSignal): Promise<void> {
  */
 export async function growImage(file: string, target: string, bytes: number, signal: AbortSignal): Promise<boolean> {
   try {
+    await requireRoom(dirname(file), bytes - (await sizeOf(file)).bytes);
     const device = await deviceOf(target);
     if (device !== undefined) return await growMounted(file, device, bytes, signal);
     if ((await loopDeviceOf(file, signal)) !== undefined) return false;
@@ -110,10 +137,15 @@ async function loopDeviceOf(file: string, signal: AbortSignal): Promise<string |
   return stdout.trim().split(/\s+/)[0] || undefined;
 }
 
-/** The loop device that is mounted there; undefined when nothing is. */
-export async function deviceOf(target: string): Promise<string | undefined> {
+/** What is mounted there; undefined when nothing is. */
+export async function mountOf(target: string): Promise<MountPoint | undefined> {
   const path = await mountPath(target).catch(() => undefined);
-  return (await readMounts()).findLast((mount) => mount.path === path)?.source;
+  return (await readMounts()).findLast((mount) => mount.path === path);
+}
+
+/** The loop device that is mounted there. */
+async function deviceOf(target: string): Promise<string | undefined> {
+  return (await mountOf(target))?.source;
 }
 
 export async function unmountImage(target: string, signal: AbortSignal): Promise<void> {
@@ -132,11 +164,11 @@ export async function sizeOf(file: string): Promise<{ readonly bytes: number; re
 }
 
 function failed(what: string, error: unknown): GantryError {
-  if (isGantryError(error, "cancelled", "command-missing", "volume-failed")) return error;
+  if (isGantryError(error, "cancelled", "command-missing", "volume-failed", "disk-full")) return error;
   const full = errnoOf(error) === "ENOSPC" || /No space left/.test(messageOf(error));
   return new GantryError(full ? "disk-full" : "volume-failed", `${what}: ${messageOf(error)}`, {
     kind: "system",
     cause: error,
-    hint: full ? "Make room on the disk, or ask for less." : "Run 'gantry doctor' to see what is missing.",
+    hint: full ? MAKE_ROOM : "Run 'gantry doctor' to see what is missing.",
   });
 }

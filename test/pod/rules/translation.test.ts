@@ -51,6 +51,7 @@ function made(
     image: held,
     node,
     podLogs: "/logs",
+    confinement: {},
     configMap: (name) => (name === "settings" ? configMapOf("settings", { a: "A", "b.c": "BC" }) : undefined),
     secret: (name) => (name === "keys" ? secretOf("keys", { k: "secret ä" }) : undefined),
   });

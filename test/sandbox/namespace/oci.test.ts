@@ -1,6 +1,7 @@
 import { existsSync, readFileSync } from "node:fs";
 import { describe, expect, test } from "vitest";
 import type { ContainerSecurity } from "../../../src/sandbox/driver.ts";
+import { overlayOptions } from "../../../src/sandbox/namespace/bundle.ts";
 import {
   ALL_CAPABILITIES,
   capabilitiesOfMask,
@@ -11,6 +12,7 @@ import {
 import { containerMounts, rootPropagation } from "../../../src/sandbox/namespace/oci/mounts.ts";
 import { containerResources } from "../../../src/sandbox/namespace/oci/resources.ts";
 import { defaultSeccomp } from "../../../src/sandbox/namespace/oci/seccomp.ts";
+import { ociSpec } from "../../../src/sandbox/namespace/oci/spec.ts";
 
 const EVERY = new Set(ALL_CAPABILITIES);
 
@@ -107,6 +109,56 @@ describe("seccomp", () => {
     // The kernel's keyring is shared by all containers; pivot_root needs mount; the others are no system calls.
     expect(missing).toEqual(["keyctl", "pivot_root", "syscall", "timerfd"]);
   });
+});
+
+test("AppArmor's profile, SELinux' labels, a filter of one's own, nothing masked", () => {
+  const of = (more: Partial<ContainerSecurity>) =>
+    ociSpec({
+      sandbox: {
+        ...{ id: "s", pod: { namespace: "d", name: "p", uid: "u" }, attempt: 0, labels: {}, hostname: "p" },
+        ...{ hostNetwork: false, hostPID: false, hostIPC: false, hostUsers: true, shareProcessNamespace: false },
+        ...{ portMappings: [], dns: { policy: "host" }, hostAliases: [], sysctls: {}, resources: {}, volumes: [] },
+      },
+      container: {
+        ...{ id: "c", name: "c", attempt: 0, specHash: "", labels: {}, imageDigest: "", imageName: "" },
+        ...{ argv: ["/app"], workingDir: "/", env: [], mounts: [], user: { supplementalGroups: [] }, resources: {} },
+        ...{ security: { ...security([], []), ...more }, stdin: "closed", tty: false, logPath: "/log" },
+        terminationMessagePath: "/dev/termination-log",
+      },
+      ...{ rootfs: "/r", user: { uid: 0, gid: 0, additionalGids: [] }, home: "/", capabilities: [], arch: "x64" },
+      ...{
+        kernel: "6.1.0",
+        cgroupsPath: "/c",
+        cgroup: { unified: true, swapLimit: false },
+        namespaces: {},
+        idmap: false,
+      },
+      ...{ shm: "/shm", files: {}, writableFiles: {}, subPaths: new Map(), devices: [], rlimits: [] },
+      oomScoreAdj: undefined,
+    });
+  const plain = of({});
+  expect(Object.keys(plain.process)).not.toEqual(expect.arrayContaining(["apparmorProfile"]));
+  expect(Object.keys(plain.process)).not.toEqual(expect.arrayContaining(["selinuxLabel"]));
+  expect(plain.linux).toMatchObject({ maskedPaths: expect.arrayContaining(["/proc/kcore"]) });
+  expect(plain.linux.mountLabel).toBeUndefined();
+  const seccomp = { type: "Localhost", profile: { defaultAction: "SCMP_ACT_LOG" } } as const;
+  const labels = { process: "u:r:t:s0", files: "u:object_r:f:s0" };
+  const confined = of({ appArmorProfile: "mine", seLinux: labels, seccomp, unmasked: true });
+  expect(confined.process).toMatchObject({ apparmorProfile: "mine", selinuxLabel: "u:r:t:s0" });
+  expect(confined.linux).toMatchObject({
+    ...{ mountLabel: "u:object_r:f:s0", maskedPaths: [], readonlyPaths: [] },
+    seccomp: { defaultAction: "SCMP_ACT_LOG", syscalls: [] },
+  });
+  expect(of({ seccomp, privileged: true }).linux.seccomp).toBeUndefined();
+});
+
+test("the label of a root is quoted: it has commas of its own", () => {
+  const files = { upper: "/u", work: "/w" };
+  const label = "u:object_r:f:s0:c1,c2";
+  expect(overlayOptions(files, "/l", { shifted: true, label })).toBe(
+    'lowerdir=/l,upperdir=/u,workdir=/w,volatile,metacopy=on,context="u:object_r:f:s0:c1,c2"',
+  );
+  expect(overlayOptions(files, "/l", { shifted: false, label: undefined })).not.toContain("context");
 });
 
 describe("mounts", () => {

@@ -53,6 +53,11 @@ describe("users", () => {
     [{ name: "app" }, { uid: 1000, gid: 1001, additionalGids: [1001, 50] }, "/home/app"],
     [{ name: "1000" }, { uid: 1000, gid: 1001, additionalGids: [1001, 50] }, "/home/app"],
     [{ name: "app:staff" }, { uid: 1000, gid: 50, additionalGids: [50] }, "/home/app"],
+    [
+      { name: "app", onlyTheseGroups: true, supplementalGroups: [7] },
+      { uid: 1000, gid: 1001, additionalGids: [1001, 7] },
+      "/home/app",
+    ],
     [{ name: "77:88" }, { uid: 77, gid: 88, additionalGids: [88] }, "/"],
     [{ uid: 5, name: "app" }, { uid: 5, gid: 0, additionalGids: [0] }, "/"],
     [{ uid: 5, gid: 6, supplementalGroups: [7, 6] }, { uid: 5, gid: 6, additionalGids: [6, 7] }, "/"],
@@ -85,6 +90,9 @@ describe("what runtimes say", () => {
     ['exec: "/x": permission denied', 126],
     ["open executable: Permission denied", 126],
     ["chdir: Permission denied", 128],
+    ["write to /proc/sys/net/core/somaxconn: Invalid argument", 128],
+    ["unknown seccomp architecture `SCMP_ARCH_PDP11`", 128],
+    ["apparmor: No such file or directory", 128],
     ["exec /x: exec format error", 126],
   ])("%s", (output, exitCode) => {
     const error = runtimeError(output, { command: "/x", cwd: "/w", runtime: "crun" });

@@ -1,3 +1,5 @@
+import type { ContainerSecurity } from "../../driver.ts";
+import { ociSeccomp, type SeccompFacts } from "./seccomp-profile.ts";
 import { ALLOWED, TRACING, WITH_CAPABILITY } from "./seccomp-table.ts";
 import type { OciSeccomp, OciSyscallRule } from "./types.ts";
 
@@ -19,6 +21,17 @@ const ARCHITECTURES: Readonly<Record<string, readonly string[]>> = {
   x64: ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"],
   arm64: ["SCMP_ARCH_AARCH64", "SCMP_ARCH_ARM"],
 };
+
+/** The filter of a container; undefined: it has none. Pure. */
+export function seccompFor(
+  { privileged, seccomp }: Pick<ContainerSecurity, "privileged" | "seccomp">,
+  facts: SeccompFacts,
+): OciSeccomp | undefined {
+  if (privileged || seccomp.type === "Unconfined") return undefined;
+  return seccomp.type === "Localhost"
+    ? ociSeccomp(seccomp.profile, facts)
+    : defaultSeccomp(facts.capabilities, facts.arch);
+}
 
 /**
  * The RuntimeDefault profile for a container with these capabilities ("CAP_…").

@@ -2,7 +2,7 @@ import type { ContainerConfig, SandboxConfig } from "../../driver.ts";
 import { capabilitySets } from "./capabilities.ts";
 import { containerMounts, MASKED_PATHS, type MountFacts, READONLY_PATHS, rootPropagation } from "./mounts.ts";
 import { type CgroupFeatures, containerResources } from "./resources.ts";
-import { defaultSeccomp } from "./seccomp.ts";
+import { seccompFor } from "./seccomp.ts";
 import type { OciDevice, OciIdMapping, OciNamespace, OciRlimit, OciSpec, OciUser } from "./types.ts";
 
 /** What the generator must be told about the host and the pod; it looks at nothing itself. */
@@ -15,6 +15,8 @@ export interface SpecFacts {
   readonly home: string;
   readonly capabilities: readonly string[];
   readonly arch: string;
+  /** As `uname -r` has it. */
+  readonly kernel: string;
   readonly cgroupsPath: string;
   readonly cgroup: CgroupFeatures;
   readonly namespaces: PodNamespaces;
@@ -47,6 +49,8 @@ export function ociSpec(facts: SpecFacts): OciSpec {
   const { security } = container;
   const propagation = rootPropagation(container.mounts);
   const uts = facts.namespaces.uts !== undefined;
+  const open = security.privileged || security.unmasked === true;
+  const seccomp = seccompFor(security, facts);
   return {
     ociVersion: "1.0.2",
     process: {
@@ -59,6 +63,8 @@ export function ociSpec(facts: SpecFacts): OciSpec {
       rlimits: facts.rlimits,
       noNewPrivileges: security.noNewPrivileges,
       ...(facts.oomScoreAdj === undefined ? {} : { oomScoreAdj: facts.oomScoreAdj }),
+      ...(security.appArmorProfile === undefined ? {} : { apparmorProfile: security.appArmorProfile }),
+      ...(security.seLinux === undefined ? {} : { selinuxLabel: security.seLinux.process }),
     },
     root: { path: facts.rootfs, readonly: security.readOnlyRootFilesystem },
     ...(uts ? { hostname: sandbox.hostname } : {}),
@@ -82,12 +88,11 @@ export function ociSpec(facts: SpecFacts): OciSpec {
       cgroupsPath: facts.cgroupsPath,
       resources: containerResources(container.resources, security.privileged, facts.cgroup),
       ...(propagation === undefined ? {} : { rootfsPropagation: propagation }),
-      ...(security.privileged || security.seccomp.type === "Unconfined"
-        ? {}
-        : { seccomp: defaultSeccomp(facts.capabilities, facts.arch) }),
+      ...(seccomp === undefined ? {} : { seccomp }),
       sysctl: sandbox.sysctls,
-      maskedPaths: security.privileged ? [] : MASKED_PATHS,
-      readonlyPaths: security.privileged ? [] : READONLY_PATHS,
+      ...(security.seLinux === undefined ? {} : { mountLabel: security.seLinux.files }),
+      maskedPaths: open ? [] : MASKED_PATHS,
+      readonlyPaths: open ? [] : READONLY_PATHS,
     },
   };
 }

@@ -1,3 +1,5 @@
+import type { SeccompAction, SeccompFlag, SeccompOperator } from "../../../confine/seccomp-profile.ts";
+
 /** The parts of an OCI runtime configuration (config.json, runtime-spec 1.0.2) that Gantry writes. */
 export interface OciSpec {
   readonly ociVersion: string;
@@ -18,6 +20,8 @@ export interface OciProcess {
   readonly capabilities: OciCapabilities;
   readonly rlimits: readonly OciRlimit[];
   readonly noNewPrivileges: boolean;
+  readonly apparmorProfile?: string;
+  readonly selinuxLabel?: string;
   readonly oomScoreAdj?: number;
 }
 
@@ -89,18 +93,18 @@ export interface OciLinux {
   readonly rootfsPropagation?: string;
   readonly seccomp?: OciSeccomp;
   readonly sysctl: Readonly<Record<string, string>>;
+  readonly mountLabel?: string;
   readonly maskedPaths: readonly string[];
   readonly readonlyPaths: readonly string[];
 }
 
 export interface OciSeccomp {
   readonly defaultAction: SeccompAction;
-  readonly defaultErrnoRet: number;
+  readonly defaultErrnoRet?: number;
   readonly architectures: readonly string[];
+  readonly flags?: readonly SeccompFlag[];
   readonly syscalls: readonly OciSyscallRule[];
 }
-
-export type SeccompAction = "SCMP_ACT_ALLOW" | "SCMP_ACT_ERRNO";
 
 export interface OciSyscallRule {
   readonly names: readonly string[];
@@ -113,5 +117,5 @@ export interface OciSyscallArg {
   readonly index: number;
   readonly value: number;
   readonly valueTwo?: number;
-  readonly op: "SCMP_CMP_EQ" | "SCMP_CMP_NE" | "SCMP_CMP_MASKED_EQ";
+  readonly op: SeccompOperator;
 }
