@@ -43,6 +43,8 @@ import { createReconciler } from "./reconcile/index.ts";
 import type { SandboxDriver } from "./sandbox/driver.ts";
 import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
+import { createServiceKeeper, linkVariables, type ServiceKeeper } from "./service/index.ts";
+import { hasTool } from "./setup/find.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
 import { systemClock } from "./system/clock.ts";
@@ -145,9 +147,30 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       hint: `Use one of: ${drivers.map(({ runtimeClass }) => runtimeClass).join(", ")}.`,
     });
   };
-  ends.defer(() => leaveHost(drivers, images, network));
+  const services = createServiceKeeper({
+    paths,
+    config,
+    exec,
+    log,
+    clock,
+    network,
+    hasDnsServer: () => hasTool("dnsmasq"),
+    nodeIp: node.ip,
+    controllers: () => reconciler.controllers,
+    pods: () => supervisor.list(),
+    onTrouble: (message) =>
+      events.record({
+        object: `Node/${node.name}`,
+        podUid: undefined,
+        type: "Warning",
+        reason: "ServicesImpaired",
+        message,
+        at: clock.now(),
+      }),
+  });
+  ends.defer(() => leaveHost(drivers, images, network, services));
   await network.start(stop.signal);
-  await Promise.all(drivers.map((driver) => driver.start(stop.signal)));
+  await Promise.all([services.start(stop.signal), ...drivers.map((driver) => driver.start(stop.signal))]);
 
   const pressure = keepPressure({
     settings: pressureSettings(config.eviction),
@@ -176,6 +199,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
       claim: (namespace, name) => reconciler.desired().claims.get(`${namespace}/${name}`),
       nodePressure: (pod) => pressure.refuses(pod),
+      clusterNames: () => ({ domain: config.network.domain, server: services.dns()?.server }),
+      serviceLinks: (namespace) => linkVariables(services.links(namespace)),
       pinnedImage: (key, container, image) => updater.pinned(key, container, image),
       event: ({ metadata }, podUid, type, reason, message) =>
         events.record({
@@ -262,10 +287,21 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       supervisor,
       reconciler,
       objects,
-      workloads: createWorkloadObjects(reconciler.controllers, reconciler.watchObjects, clock),
+      workloads: createWorkloadObjects(
+        reconciler.controllers,
+        () => services.slices(node.name),
+        (listener) => {
+          const ends = [reconciler.watchObjects(listener), services.watch(listener)];
+          return () => {
+            for (const end of ends) end();
+          };
+        },
+        clock,
+      ),
       images,
       store,
       volumes: volumes.claims,
+      services,
       claimProblems: claimKeeper.problems,
       writer: createManifestWriter(config.manifests),
       driverFor,
@@ -287,7 +323,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     socketPath: paths.socket,
     log,
   });
+  ends.defer(() => services.close());
   await reconciler.start();
+  ends.defer(supervisor.subscribe(services.changed));
+  ends.defer(reconciler.watchObjects(services.changed));
+  services.begin();
   await api.start();
   ends.defer(() => api.close());
   // The sources are read by now: before, nothing could be told to be unused.
@@ -343,7 +383,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       stop.signal,
     ),
   );
-  ends.defer(keepNetwork({ network, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal));
+  ends.defer(
+    keepNetwork({ network, services, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal),
+  );
 
   const signal = await stop.received;
   log.info({ signal }, "stopping");
@@ -365,12 +407,19 @@ function levelFor({ onLine, flags }: DaemonOptions, level: LogLevel): LogLevel {
 }
 
 /** Lets go of the host. Where no pod is left, what was set up for pods goes, too. */
-async function leaveHost(drivers: readonly SandboxDriver[], images: ImageStore, network: PodNetwork): Promise<void> {
+async function leaveHost(
+  drivers: readonly SandboxDriver[],
+  images: ImageStore,
+  network: PodNetwork,
+  services: ServiceKeeper,
+): Promise<void> {
   const left = (await Promise.all(drivers.map((driver) => driver.list()))).flat();
   if (left.length === 0) {
     await images.settled();
     await images.unmountUnused(new Set());
-    await network.teardown(new AbortController().signal);
+    const { signal } = new AbortController();
+    await services.remove(signal);
+    await network.teardown(signal);
   }
   await Promise.all(drivers.map((driver) => driver.close()));
 }

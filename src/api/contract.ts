@@ -129,6 +129,10 @@ export interface ServedObject {
   };
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: Readonly<Record<string, unknown>>;
+  /** Of an EndpointSlice: where its pods are … */
+  readonly endpoints?: readonly { readonly addresses: readonly string[] }[];
+  /** … and the ports that they have there. */
+  readonly ports?: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
 }
 
 export interface ObjectWatchEvent {
@@ -151,6 +155,8 @@ export interface ProblemReport {
   readonly problems: readonly Problem[];
   /** Sources whose content can't be trusted now: "folder /x: is gone; everything that runs is kept". */
   readonly held: readonly string[];
+  /** What does not work on this host; an older daemon does not tell. */
+  readonly troubles?: readonly string[];
 }
 
 export interface ApplyResult {

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { amountOf } from "../eviction/thresholds.ts";
-import { cidrProblem } from "./cidr.ts";
+import { cidrOverlaps, cidrProblem, parseCidr } from "./cidr.ts";
 
 /**
  * Every setting of /etc/gantry/config.yaml. The `describe` texts are what `gantry config` prints beside each value;
@@ -63,7 +63,28 @@ const network = z.strictObject({
     .describe(
       "CNI network to use: a path, or the name of a network in cni/net.d. Default: the first file there, else Gantry's own.",
     ),
+  serviceSubnet: cidr.describe(
+    "IPv4 range that Services get their addresses from; they lead somewhere on this host only.",
+  ),
+  domain: z
+    .string()
+    .refine(isDnsSubdomain, "must be a DNS name (lower-case letters, digits, '-' and '.')")
+    .describe("Domain of the names of Services and pods: NAME.NAMESPACE.svc.DOMAIN."),
 });
+
+/** Of two addresses that are the same, one would never be reached. */
+function rangesDiffer({
+  subnet,
+  serviceSubnet,
+}: {
+  readonly subnet?: string | undefined;
+  readonly serviceSubnet?: string | undefined;
+}): boolean {
+  const [pods, services] = [parseCidr(subnet ?? ""), parseCidr(serviceSubnet ?? "")];
+  return pods === undefined || services === undefined || !cidrOverlaps(pods, services);
+}
+
+const SAME_RANGE = { path: ["serviceSubnet"], message: "overlaps network.subnet" };
 
 const runtimeSection = z.strictObject({
   oci: z
@@ -303,7 +324,7 @@ const seccomp = z.strictObject({
 export const configSchema = z.strictObject({
   manifests,
   node,
-  network,
+  network: network.refine(rangesDiffer, SAME_RANGE),
   runtime: runtimeSection,
   logs,
   backoff,
@@ -329,7 +350,7 @@ export type Config = Readonly<z.infer<typeof configSchema>>;
 export const layerSchema = z.strictObject({
   manifests: manifests.optional(),
   node: node.partial().optional(),
-  network: network.partial().optional(),
+  network: network.partial().refine(rangesDiffer, SAME_RANGE).optional(),
   runtime: runtimeSection.partial().optional(),
   logs: logs.partial().optional(),
   backoff: backoff.partial().optional(),

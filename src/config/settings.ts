@@ -30,6 +30,8 @@ const fromText: Readonly<Record<string, FromText>> = {
   "network.subnet": word,
   "network.mtu": number,
   "network.conflist": word,
+  "network.serviceSubnet": word,
+  "network.domain": word,
   "runtime.oci": word,
   "runtime.handlers": map,
   "logs.maxSizeBytes": number,

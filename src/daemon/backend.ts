@@ -13,6 +13,7 @@ import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/
 import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
+import type { ServiceKeeper } from "../service/index.ts";
 import type { ManifestWriter } from "../source/index.ts";
 import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
@@ -31,6 +32,7 @@ export interface BackendParts {
   readonly workloads: WorkloadObjects;
   readonly images: ImageStore;
   readonly volumes: ClaimVolumes;
+  readonly services: Pick<ServiceKeeper, "problems" | "troubles">;
   /** Claims that ask for what can't be. */
   readonly claimProblems: () => readonly Problem[];
   readonly store: StateStore;
@@ -99,7 +101,8 @@ export function createBackend(parts: BackendParts): ApiBackend {
     watchEvents: parts.watchEvents,
     problems() {
       const { problems, held } = reconciler.problems();
-      return { problems: [...problems, ...parts.claimProblems()], held };
+      const all = [...problems, ...parts.claimProblems(), ...parts.services.problems()];
+      return { problems: all, held, troubles: parts.services.troubles() };
     },
     plan: reconciler.plan,
     async apply(text, fileName) {

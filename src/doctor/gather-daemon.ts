@@ -5,6 +5,7 @@ import { createApiClient } from "../api/client.ts";
 import { interfaceExists } from "../network/bridge.ts";
 import { bridgeName, networkName } from "../network/own-conflist.ts";
 import { mountsBelow } from "../sandbox/namespace/mounts.ts";
+import { namesFolder } from "../service/dns-server.ts";
 import { errnoOf } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import type { DaemonFacts } from "./facts.ts";
@@ -70,5 +71,6 @@ async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): 
     ...(mounts > 0 ? [`${mounts} mounts under ${paths.run}`] : []),
     ...((await interfaceExists(bridge)) ? [`bridge ${bridge}`] : []),
     ...(hasTable ? [`nftables table ${table}`] : []),
+    ...((await count(namesFolder(paths))) > 0 ? ["a name server (dnsmasq)"] : []),
   ];
 }

@@ -8,6 +8,8 @@ import type { Clock } from "../system/clock.ts";
 import type { DiskUnit } from "../system/disk-usage.ts";
 import type { Logger } from "../system/log.ts";
 import type { VolumeManager } from "../volume/contract.ts";
+import type { ClusterNames } from "./rules/dns.ts";
+import type { EnvEntry } from "./rules/env.ts";
 import type { EphemeralUsage } from "./rules/ephemeral.ts";
 
 /** A pod as its manifest wants it: defaulted, validated, hashed. Made by src/desired.ts. */
@@ -157,6 +159,10 @@ export interface PodPorts {
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
   claim(namespace: string, name: string): PersistentVolumeClaim | undefined;
+  /** Names of the cluster; absent: there is no server for them. */
+  clusterNames?(): ClusterNames;
+  /** What the environment of containers tells of the Services of a namespace. */
+  serviceLinks?(namespace: string): readonly EnvEntry[];
   /** The image, by its digest, that a container runs though its name means another one by now: after a roll-back. */
   pinnedImage?(key: string, container: string, image: string): string | undefined;
   /** Why no new pod can be taken now, as a sentence. */

@@ -84,6 +84,8 @@ export interface SandboxConfig {
   /** The OCI runtime that a RuntimeClass's handler names (crun, runc, or an absolute path); absent: the driver's choice. */
   readonly runtimeHandler?: string;
   readonly hostname: string;
+  /** Names of the pod's addresses in /etc/hosts. Default: the hostname. */
+  readonly hostNames?: readonly string[];
   readonly hostNetwork: boolean;
   readonly hostPID: boolean;
   readonly hostIPC: boolean;

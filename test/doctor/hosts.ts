@@ -47,6 +47,8 @@ export const healthy: HostFacts = {
     droppingTables: [],
     subnet: "10.77.0.0/16",
     conflictingRoute: undefined,
+    services: { range: "10.79.0.0/16" },
+    dnsObstacle: undefined,
   },
   kvm: { device: "usable", cpuFlag: "vmx", modules: ["kvm", "kvm_intel"], virtual: false },
   microvm: {

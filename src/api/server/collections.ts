@@ -91,6 +91,7 @@ const OBJECT_KINDS = [
   ["batch", "jobs", "Job", ""],
   ["batch", "cronjobs", "CronJob", "cj"],
   ["", "services", "Service", "svc"],
+  ["discovery.k8s.io", "endpointslices", "EndpointSlice", ""],
 ] as const;
 
 function objectResources(backend: ApiBackend, capacity: number) {

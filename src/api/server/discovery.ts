@@ -33,10 +33,11 @@ export function serveDiscovery(
 const VERSION = { groupVersion: "gantry.dev/v1", version: "v1" } as const;
 const GROUP = { name: "gantry.dev", versions: [VERSION], preferredVersion: VERSION } as const;
 
-/** The groups of objects that keep pods, and of what pods use. */
+/** The groups of objects that keep pods, and of what pods use and are reached by. */
 const NAMED = [
   { group: "apps", version: "v1" },
   { group: "batch", version: "v1" },
+  { group: "discovery.k8s.io", version: "v1" },
   { group: "metrics.k8s.io", version: "v1beta1" },
 ] as const;
 

@@ -134,6 +134,13 @@ function validateDns(spec: PodSpec, report: Report): void {
       report([...base, "searches", index], `${JSON.stringify(domain)} is no domain name`);
     }
   }
+  if (spec.hostnameOverride !== undefined) {
+    const path: FieldPath = ["spec", "hostnameOverride"];
+    if (spec.hostnameOverride.length > 64)
+      report(path, `has ${spec.hostnameOverride.length} characters; the most is 64`);
+    if (spec.hostNetwork === true) report(path, "can't be together with hostNetwork", "remove one of them");
+    if (spec.setHostnameAsFQDN === true) report(path, "can't be together with setHostnameAsFQDN", "remove one of them");
+  }
   for (const [index, alias] of (spec.hostAliases ?? []).entries()) {
     for (const [hostIndex, host] of (alias.hostnames ?? []).entries()) {
       if (!/^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/.test(host)) {

@@ -27,6 +27,7 @@ export const sandboxConfig = z.object({
   labels: strings,
   runtimeHandler: z.string().exactOptional(),
   hostname: z.string(),
+  hostNames: list(z.string()).exactOptional(),
   hostNetwork: z.boolean(),
   hostPID: z.boolean(),
   hostIPC: z.boolean(),

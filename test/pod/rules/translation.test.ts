@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest";
 import type { Image, ImageConfig } from "../../../src/image/contract.ts";
 import { containerConfig, sandboxConfig } from "../../../src/pod/config.ts";
-import { dnsOf, hostnameOf, parseResolvConf } from "../../../src/pod/rules/dns.ts";
+import { dnsOf, hostNamesOf, hostnameOf, parseResolvConf } from "../../../src/pod/rules/dns.ts";
 import { expand } from "../../../src/pod/rules/expand.ts";
 import { qosClassOf } from "../../../src/pod/rules/qos.ts";
 import {
@@ -313,6 +313,43 @@ describe("a sandbox's config", () => {
       searches: ["b", "c"],
       options: ["ndots:2", "rotate"],
     });
+  });
+
+  it.each<[string, object, object]>([
+    [
+      "ClusterFirst asks the cluster's server, its domains first",
+      {},
+      {
+        nameservers: ["10.77.0.1"],
+        searches: ["default.svc.example", "svc.example", "example", "lan"],
+        options: ["ndots:5"],
+      },
+    ],
+    ["with the host's network only where it says so", { hostNetwork: true }, { policy: "host" }],
+    [
+      "with the host's network only where it says so",
+      { hostNetwork: true, dnsPolicy: "ClusterFirstWithHostNet" },
+      { nameservers: ["10.77.0.1"] },
+    ],
+    ["Default is the host's", { dnsPolicy: "Default" }, { policy: "host" }],
+    [
+      "dnsConfig wins over the cluster's options",
+      { dnsConfig: { options: [{ name: "ndots", value: "2" }], searches: ["corp"] } },
+      { options: ["ndots:2"], searches: ["default.svc.example", "svc.example", "example", "lan", "corp"] },
+    ],
+  ])("cluster dns: %s", (_, spec, expected) => {
+    const cluster = { domain: "example", server: "10.77.0.1" };
+    expect(dnsOf(desiredPod(spec).pod, resolv, cluster)).toMatchObject(expected);
+  });
+
+  it("host names: with a domain only where a subdomain gives one; no longer than a kernel takes", () => {
+    const { pod } = desiredPod({ hostname: "db-0", subdomain: "db", setHostnameAsFQDN: true });
+    expect(hostnameOf(pod, "n")).toBe("db-0.db.default.svc.cluster.local");
+    expect(hostNamesOf(pod)).toEqual(["db-0.db.default.svc.cluster.local", "db-0"]);
+    expect(hostnameOf(desiredPod({ setHostnameAsFQDN: true }).pod, "n")).toBe("web");
+    expect(hostNamesOf(desiredPod({ hostnameOverride: "a.b", subdomain: "db" }).pod)).toEqual(["a.b"]);
+    const long = desiredPod({ hostname: "h".repeat(50), subdomain: "db", setHostnameAsFQDN: true }).pod;
+    expect(() => hostnameOf(long, "n")).toThrow("has 79 characters; the most is 64");
   });
 
   it("cuts long host names", () => {
