@@ -1,5 +1,7 @@
 /** The composition root: builds every part, wires them, and takes them down again in good order. */
 import { randomUUID } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
@@ -14,6 +16,7 @@ import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
 import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
+import { keepPressure } from "./daemon/keep-pressure.ts";
 import { keepTrust } from "./daemon/keep-trust.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
@@ -27,9 +30,11 @@ import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
 import { createWorkloadObjects } from "./daemon/workload-objects.ts";
+import { observeNode, pressureSettings } from "./eviction/observe.ts";
 import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
+import { createMeter } from "./metrics/meter.ts";
 import type { PodNetwork } from "./network/contract.ts";
 import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
@@ -38,6 +43,8 @@ import { createReconciler } from "./reconcile/index.ts";
 import type { SandboxDriver } from "./sandbox/driver.ts";
 import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
+import { createServiceKeeper, linkVariables, type ServiceKeeper } from "./service/index.ts";
+import { hasTool } from "./setup/find.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
 import { type Clock, systemClock } from "./system/clock.ts";
@@ -142,10 +149,42 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       hint: `Use one of: ${drivers.map(({ runtimeClass }) => runtimeClass).join(", ")}.`,
     });
   };
-  ends.defer(() => leaveHost(drivers, images, network));
+  const services = createServiceKeeper({
+    paths,
+    config,
+    exec,
+    log,
+    clock,
+    network,
+    hasDnsServer: () => hasTool("dnsmasq"),
+    nodeIp: node.ip,
+    controllers: () => reconciler.controllers,
+    pods: () => supervisor.list(),
+    onTrouble: (message) =>
+      events.record({
+        object: `Node/${node.name}`,
+        podUid: undefined,
+        type: "Warning",
+        reason: "ServicesImpaired",
+        message,
+        at: clock.now(),
+      }),
+  });
+  ends.defer(() => leaveHost(drivers, images, network, services));
   await network.start(stop.signal);
-  await Promise.all(drivers.map((driver) => driver.start(stop.signal)));
+  await Promise.all([services.start(stop.signal), ...drivers.map((driver) => driver.start(stop.signal))]);
 
+  const pressure = keepPressure({
+    settings: pressureSettings(config.eviction),
+    intervalMs: config.eviction.intervalSeconds * 1000,
+    observe: () => observeNode({ nodefs: paths.lib, imagefs: paths.images, read: readProc, statfs }),
+    supervisor: () => supervisor,
+    driverFor,
+    event: events.record,
+    node: node.name,
+    clock,
+    log,
+  });
   const supervisor = createPodSupervisor(
     {
       driverFor,
@@ -161,6 +200,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       configMap: (namespace, name) => reconciler.desired().configMaps.get(`${namespace}/${name}`),
       secret: (namespace, name) => reconciler.desired().secrets.get(`${namespace}/${name}`),
       claim: (namespace, name) => reconciler.desired().claims.get(`${namespace}/${name}`),
+      nodePressure: (pod) => pressure.refuses(pod),
+      clusterNames: () => ({ domain: config.network.domain, server: services.dns()?.server }),
+      serviceLinks: (namespace) => linkVariables(services.links(namespace)),
       pinnedImage: (key, container, image) => updater.pinned(key, container, image),
       event: ({ metadata }, podUid, type, reason, message) =>
         events.record({
@@ -220,6 +262,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(() => memory.end());
   objects.watch(() => memory.busy());
   memory.busy(); // the start is a burst, too
+  // Known before the first pod is to start.
+  await pressure.look();
   adoptPods(store, supervisor, await reconciler.observe(), log);
   const disk = keepDisk(
     {
@@ -245,15 +289,28 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       supervisor,
       reconciler,
       objects,
-      workloads: createWorkloadObjects(reconciler.controllers, reconciler.watchObjects, clock),
+      workloads: createWorkloadObjects(
+        reconciler.controllers,
+        () => services.slices(node.name),
+        (listener) => {
+          const ends = [reconciler.watchObjects(listener), services.watch(listener)];
+          return () => {
+            for (const end of ends) end();
+          };
+        },
+        clock,
+      ),
       images,
       store,
       volumes: volumes.claims,
+      services,
       claimProblems: claimKeeper.problems,
       writer: createManifestWriter(config.manifests),
       driverFor,
       watchEvents: events.watch,
       collectGarbage: disk.collect,
+      pressure: () => pressure.now(),
+      metrics: createMeter({ pods: supervisor.list, driverFor, read: readProc, node: node.name, clock }),
       node,
       paths,
       info: {
@@ -268,9 +325,16 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     socketPath: paths.socket,
     log,
   });
+  ends.defer(() => services.close());
   await reconciler.start();
+  ends.defer(supervisor.subscribe(services.changed));
+  ends.defer(reconciler.watchObjects(services.changed));
+  services.begin();
   await api.start();
   ends.defer(() => api.close());
+  // The sources are read by now: before, nothing could be told to be unused.
+  pressure.begin(disk.collectAll);
+  ends.defer(() => pressure.end());
   say(`watching ${config.manifests.join(", ")}`);
   log.info(
     { pid: process.pid, root: paths.root, manifests: config.manifests, ms: clock.now() - startedAt },
@@ -321,7 +385,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       stop.signal,
     ),
   );
-  ends.defer(keepNetwork({ network, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal));
+  ends.defer(
+    keepNetwork({ network, services, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal),
+  );
 
   const signal = await stop.received;
   log.info({ signal }, "stopping");
@@ -332,6 +398,10 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   return 0;
 }
 
+function readProc(path: string): string {
+  return readFileSync(path, "utf8");
+}
+
 /** A person who reads the lines about pods wants to hear from the log only what is wrong. */
 function levelFor({ onLine, flags }: DaemonOptions, level: LogLevel): LogLevel {
   const quiet = onLine !== undefined && process.stderr.isTTY && flags["log.level"] === undefined && level === "info";
@@ -339,12 +409,19 @@ function levelFor({ onLine, flags }: DaemonOptions, level: LogLevel): LogLevel {
 }
 
 /** Lets go of the host. Where no pod is left, what was set up for pods goes, too. */
-async function leaveHost(drivers: readonly SandboxDriver[], images: ImageStore, network: PodNetwork): Promise<void> {
+async function leaveHost(
+  drivers: readonly SandboxDriver[],
+  images: ImageStore,
+  network: PodNetwork,
+  services: ServiceKeeper,
+): Promise<void> {
   const left = (await Promise.all(drivers.map((driver) => driver.list()))).flat();
   if (left.length === 0) {
     await images.settled();
     await images.unmountUnused(new Set());
-    await network.teardown(new AbortController().signal);
+    const { signal } = new AbortController();
+    await services.remove(signal);
+    await network.teardown(signal);
   }
   await Promise.all(drivers.map((driver) => driver.close()));
 }

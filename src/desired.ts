@@ -21,6 +21,7 @@ import {
 } from "./manifest/index.ts";
 import { fieldName } from "./manifest/issue.ts";
 import { DEPENDS_ON_ANNOTATION, dependenciesOf } from "./manifest/pod-annotations.ts";
+import { parseQuantity } from "./manifest/quantity.ts";
 import { vmOptions } from "./manifest/vm.ts";
 import { vmRefusals } from "./manifest/vm-refusals.ts";
 import type { DesiredPod } from "./pod/contract.ts";
@@ -123,6 +124,11 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
       withhold(candidate, "spec.runtimeClassName", runtime, hint);
       continue;
     }
+    const contradiction = overheadProblem(pod, runtime.overhead);
+    if (contradiction !== undefined) {
+      withhold(candidate, "spec.overhead", contradiction, "Leave it out: it is taken from the RuntimeClass.");
+      continue;
+    }
     const refused = runtime.runtimeClass === MICROVM ? vmRefusals(pod) : [];
     for (const { path, message } of refused) withhold(candidate, fieldName(path), message, WITHOUT_VM);
     if (refused.length > 0) continue;
@@ -185,47 +191,69 @@ function inOrderOfPrecedence(
     .map(({ candidate }) => candidate);
 }
 
+/** What a pod's runtime class comes to here. */
+interface Runtime {
+  readonly runtimeClass: string;
+  readonly handler: string | undefined;
+  /** What each of its pods takes beyond what its containers ask for. */
+  readonly overhead: Pod["spec"]["overhead"];
+}
+
 /** @returns the driver's runtime class and OCI handler, or a sentence about why there is none */
 function resolveRuntime(
   pod: Pod,
   classes: ReadonlyMap<string, RuntimeClass>,
   context: DesiredContext,
-): { runtimeClass: string; handler: string | undefined } | string {
+): Runtime | string {
   const name = pod.spec.runtimeClassName ?? context.defaultRuntimeClass;
-  const handler = classes.get(name)?.handler;
-  if (handler !== undefined) {
-    if (context.drivers.includes(handler)) return { runtimeClass: handler, handler: undefined };
+  const found = classes.get(name);
+  if (found !== undefined) {
+    const { handler } = found;
+    const overhead = found.overhead?.podFixed;
+    if (context.drivers.includes(handler)) return { runtimeClass: handler, handler: undefined, overhead };
     const handlers: DesiredContext["handlers"] = { crun: "crun", runc: "runc", ...context.handlers };
     const runtime = handlers[handler];
-    if (runtime !== undefined) return { runtimeClass: "namespace", handler: runtime };
+    if (runtime !== undefined) return { runtimeClass: "namespace", handler: runtime, overhead };
     const known = [...context.drivers, ...Object.keys(handlers)].join(", ");
     return `runtime class ${JSON.stringify(name)} has the handler ${JSON.stringify(handler)}, which is not known here (known: ${known})`;
   }
-  if (context.drivers.includes(name)) return { runtimeClass: name, handler: undefined };
+  if (context.drivers.includes(name)) return { runtimeClass: name, handler: undefined, overhead: undefined };
   return `runtime class ${JSON.stringify(name)} does not exist`;
+}
+
+/** A pod's own overhead can only repeat that of its class (k8s.io/kubernetes/plugin/pkg/admission/runtimeclass). */
+function overheadProblem({ spec }: Pod, overhead: Runtime["overhead"]): string | undefined {
+  if (spec.overhead === undefined || sameAmounts(spec.overhead, overhead ?? {})) return undefined;
+  const name = JSON.stringify(spec.runtimeClassName ?? "");
+  if (overhead === undefined) return `is set, but the pod's runtime class ${name} defines no overhead`;
+  return `is not the overhead that runtime class ${name} defines, ${JSON.stringify(overhead)}`;
+}
+
+function sameAmounts(a: NonNullable<Runtime["overhead"]>, b: NonNullable<Runtime["overhead"]>): boolean {
+  const names = new Set([...Object.keys(a), ...Object.keys(b)]);
+  return [...names].every((name) => parseQuantity(a[name] ?? "0") === parseQuantity(b[name] ?? "0"));
 }
 
 /** Unchanged manifests keep their object identity, so their hashes are computed once. */
 const memo = new WeakMap<Pod, DesiredPod>();
 
-function desiredPod(
-  pod: Pod,
-  loaded: LoadedObject,
-  runtime: { runtimeClass: string; handler: string | undefined },
-): DesiredPod {
+function desiredPod(pod: Pod, loaded: LoadedObject, runtime: Runtime): DesiredPod {
   const known = memo.get(pod);
   const origin = `${loaded.place.file}:${loaded.place.line}`;
   if (
     known?.runtimeClass === runtime.runtimeClass &&
     known.runtimeHandler === runtime.handler &&
-    known.origin === origin
+    known.origin === origin &&
+    sameAmounts(known.pod.spec.overhead ?? {}, runtime.overhead ?? {})
   )
     return known;
   const warnings = loaded.warnings.map(({ field, message }) => (field === "" ? message : `${field}: ${message}`));
   if (runtime.runtimeClass !== MICROVM && vmOptions(pod.metadata.annotations) !== undefined) {
     warnings.push("metadata.annotations: gantry.dev/vm-… has no effect: the pod does not run in a micro-VM");
   }
-  const desired = hashedPod(pod, {
+  const { overhead } = runtime;
+  const whole = overhead === undefined ? pod : { ...pod, spec: { ...pod.spec, overhead } };
+  const desired = hashedPod(whole, {
     origin,
     runtimeClass: runtime.runtimeClass,
     runtimeHandler: runtime.handler,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { buildDesired, type DesiredContext, keyOf } from "../src/desired.ts";
+import { runtimeClass } from "../src/manifest/schema/index.ts";
 import type { DesiredPod } from "../src/pod/contract.ts";
 import { loaded, makePod, type PodSketch } from "./support/manifests.ts";
 
@@ -109,5 +110,48 @@ describe("pods that can't be together", () => {
       message: 'runtime class "gvisor" does not exist',
       field: "spec.runtimeClassName",
     });
+  });
+});
+
+describe("overhead", () => {
+  const heavy = runtimeClass.parse({
+    apiVersion: "node.k8s.io/v1",
+    kind: "RuntimeClass",
+    metadata: { name: "heavy" },
+    handler: "runc",
+    overhead: { podFixed: { cpu: "250m", memory: "64Mi" } },
+  });
+  const of = (runtimeClassName: string, overhead?: Record<string, string>, rtc = heavy) => {
+    const pod = makePod({ ...web, runtimeClassName });
+    const object = { ...pod, spec: { ...pod.spec, ...(overhead === undefined ? {} : { overhead }) } };
+    const built = buildDesired([loaded(rtc, "class.yaml"), loaded(object)], context);
+    return { pod: built.pods.get("default/web"), problem: built.problems[0]?.message };
+  };
+
+  it("comes from the RuntimeClass, and makes a new sandbox when it changes", () => {
+    const { pod } = of("heavy");
+    expect(pod?.pod.spec.overhead).toEqual({ cpu: "250m", memory: "64Mi" });
+    expect(of("heavy", { cpu: "0.25", memory: "65536Ki" }).pod?.pod.spec.overhead).toEqual(pod?.pod.spec.overhead);
+    const more = { ...heavy, overhead: { podFixed: { memory: "65Mi" } } };
+    expect(of("heavy", undefined, more).pod?.sandboxHash).not.toBe(pod?.sandboxHash);
+    expect(of("namespace").pod?.pod.spec.overhead).toBeUndefined();
+  });
+
+  it("of the same manifest follows its class", () => {
+    const object = makePod({ ...web, runtimeClassName: "heavy" });
+    const build = (rtc: typeof heavy) => buildDesired([loaded(rtc), loaded(object)], context).pods.get("default/web");
+    const before = build(heavy);
+    expect(build(heavy)).toBe(before);
+    expect(build({ ...heavy, overhead: undefined })?.pod.spec.overhead).toBeUndefined();
+  });
+
+  it("of a pod that says otherwise is refused", () => {
+    expect(of("heavy", { memory: "1Gi" })).toEqual({
+      pod: undefined,
+      problem: 'is not the overhead that runtime class "heavy" defines, {"cpu":"250m","memory":"64Mi"}',
+    });
+    expect(of("namespace", { memory: "1Gi" }).problem).toBe(
+      'is set, but the pod\'s runtime class "namespace" defines no overhead',
+    );
   });
 });

@@ -12,14 +12,15 @@ import type {
   ApplyResult,
   DaemonInfo,
   FieldChange,
+  NodeObject,
   PodObject,
   ProblemReport,
   ServedObject,
   UndoResult,
 } from "./contract.ts";
-import type { EventObject, ObjectList, VersionInfo, WatchEvent } from "./wire.ts";
+import type { EventObject, NodeMetrics, ObjectList, PodMetrics, VersionInfo, WatchEvent } from "./wire.ts";
 
-export type { EventObject, ObjectList, VersionInfo, WatchEvent } from "./wire.ts";
+export type { EventObject, NodeMetrics, ObjectList, PodMetrics, VersionInfo, WatchEvent } from "./wire.ts";
 
 /**
  * The API of the daemon, over its unix socket. Loads nothing but node:http (the CLI's start-up time is part of what
@@ -61,6 +62,10 @@ export interface ApiClient {
   exec(namespace: string, name: string, request: ExecRequest & PodExecOptions): Promise<ExecSession>;
   /** Joins the app of a container. Aborting lets go of it. @throws not-found, conflict (input for one without stdin) */
   attach(namespace: string, name: string, request: PodAttachOptions): Promise<ExecSession>;
+  /** What running pods use now. Takes a second. */
+  podMetrics(options?: ListOptions): Promise<ObjectList<PodMetrics>>;
+  nodeMetrics(): Promise<ObjectList<NodeMetrics>>;
+  listNodes(): Promise<ObjectList<NodeObject>>;
   /** Oldest first. */
   listEvents(options?: ListOptions): Promise<ObjectList<EventObject>>;
   watchEvents(options?: WatchOptions): AsyncGenerator<WatchEvent<EventObject>, void, undefined>;
@@ -193,6 +198,9 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
       const options = { container, tty, stdin, stdout: true, stderr: !tty };
       return openExec(socketPath, `${pod(namespace, name)}/attach${query(options)}`, { tty, stdin }, signal);
     },
+    podMetrics: (list = {}) => get(collection("metrics.k8s.io/pods", list)),
+    nodeMetrics: () => get(collection("metrics.k8s.io/nodes", {})),
+    listNodes: () => get(collection("nodes", {})),
     listEvents: (list = {}) => get(collection("events", list)),
     watchEvents: (watch = {}) => watchLines(socketPath, watchPath("events", watch), watch.signal),
     problems: () => get(`${GANTRY}/problems`),
@@ -265,7 +273,8 @@ function collection(plural: string, options: ListOptions, more: Readonly<Record<
 /** "apps/deployments" is in the group apps, "pods" in the core. */
 function resource(plural: string): { readonly base: string; readonly name: string } {
   const [group = "", name] = plural.split("/");
-  return name === undefined ? { base: "/api/v1", name: plural } : { base: `/apis/${group}/v1`, name };
+  const version = group === "metrics.k8s.io" ? "v1beta1" : "v1";
+  return name === undefined ? { base: "/api/v1", name: plural } : { base: `/apis/${group}/${version}`, name };
 }
 
 function watchPath(plural: string, options: WatchOptions): string {

@@ -2,6 +2,7 @@ import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { ConfigMap, PersistentVolumeClaim, Pod, Problem, Secret } from "../manifest/index.ts";
+import type { Metrics } from "../metrics/meter.ts";
 import type { PlanStep } from "../plan.ts";
 import type { AttachRequest, ExecRequest, ExecSession } from "../sandbox/driver.ts";
 import type { PodStatus } from "../status.ts";
@@ -19,6 +20,7 @@ import type { VolumeEntry } from "../volume/index.ts";
  *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5; command, container, stdin, tty
  *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
  *   GET    /api/v1/{events,configmaps,secrets,persistentvolumeclaims,nodes} and namespaced forms; events can be watched
+ *   GET    /apis/metrics.k8s.io/v1beta1/{pods,nodes} and namespaced forms, as `kubectl top` asks for them
  *   GET    /version, /healthz
  *   GET    /apis/gantry.dev/v1/{problems,plan,images,daemon}
  *   POST   /apis/gantry.dev/v1/apply                           body: YAML text → file in the manifest folder
@@ -55,6 +57,8 @@ export interface ApiBackend {
   /** Removes a volume and its data. @throws not-found, conflict (it is claimed, or a pod has it) */
   removeVolume(namespace: string, name: string): Promise<void>;
   node(): NodeObject;
+  /** What pods and the node use now; measured when it is asked for, which takes a second. */
+  metrics(): Promise<Metrics>;
   events(): PodEvent[];
   watchEvents(listener: (event: PodEvent) => void): () => void;
   /** Broken manifests, warnings, and sources that hold. */
@@ -125,6 +129,10 @@ export interface ServedObject {
   };
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: Readonly<Record<string, unknown>>;
+  /** Of an EndpointSlice: where its pods are … */
+  readonly endpoints?: readonly { readonly addresses: readonly string[] }[];
+  /** … and the ports that they have there. */
+  readonly ports?: readonly { readonly name: string; readonly port: number; readonly protocol: string }[];
 }
 
 export interface ObjectWatchEvent {
@@ -147,6 +155,8 @@ export interface ProblemReport {
   readonly problems: readonly Problem[];
   /** Sources whose content can't be trusted now: "folder /x: is gone; everything that runs is kept". */
   readonly held: readonly string[];
+  /** What does not work on this host; an older daemon does not tell. */
+  readonly troubles?: readonly string[];
 }
 
 export interface ApplyResult {

@@ -79,3 +79,36 @@ export interface VersionInfo {
   readonly gantryVersion: string;
   readonly platform: string;
 }
+
+/** Quantities: "12345678n" of a core, "1234Ki". */
+export interface Usage {
+  readonly cpu: string;
+  readonly memory: string;
+}
+
+interface Measured {
+  readonly apiVersion: "metrics.k8s.io/v1beta1";
+  /** The end of the time over which the CPU was measured. RFC 3339 */
+  readonly timestamp: string;
+  /** Its length: "1.002s". */
+  readonly window: string;
+}
+
+/** Containers that do not run are left out. Memory is the working set: what the kernel could not take back at once. */
+export interface PodMetrics extends Measured {
+  readonly kind: "PodMetrics";
+  readonly metadata: MeasuredMeta & { readonly namespace: string };
+  readonly containers: readonly { readonly name: string; readonly usage: Usage }[];
+}
+
+export interface NodeMetrics extends Measured {
+  readonly kind: "NodeMetrics";
+  readonly metadata: MeasuredMeta;
+  readonly usage: Usage;
+}
+
+interface MeasuredMeta {
+  readonly name: string;
+  readonly creationTimestamp: string;
+  readonly labels: Readonly<Record<string, string>>;
+}

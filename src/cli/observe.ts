@@ -48,6 +48,7 @@ const refuse = (): never => {
 };
 const UNTOUCHED: PodNetwork = {
   start: refuse,
+  own: () => undefined,
   attach: refuse,
   detach: refuse,
   // Whether the network is whole is for the daemon to judge.

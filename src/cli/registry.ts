@@ -35,6 +35,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "What happened, oldest first",
     load: async () => (await import("./commands/events.ts")).events,
   },
+  top: {
+    group: LOOK,
+    summary: "How much CPU and memory pods and the node use",
+    load: async () => (await import("./commands/top.ts")).top,
+  },
   exec: {
     group: LOOK,
     summary: "Run a command in a container",

@@ -9,7 +9,12 @@ export function defaultConfig(paths: Paths): Config {
   return {
     manifests: [paths.manifests],
     node: { name: hostname().toLowerCase() },
-    network: { subnet: defaultSubnet(paths.rootId), mtu: 0 },
+    network: {
+      subnet: defaultSubnet(paths.rootId),
+      mtu: 0,
+      serviceSubnet: defaultServiceSubnet(paths.rootId),
+      domain: "cluster.local",
+    },
     runtime: { oci: "auto", handlers: {} },
     logs: { maxSizeBytes: 10 * 2 ** 20, maxFiles: 5 },
     backoff: { maxSeconds: 300 },
@@ -29,6 +34,22 @@ export function defaultConfig(paths: Paths): Config {
       minAgeSeconds: 120,
       maxAgeSeconds: 0,
       imported: false,
+    },
+    eviction: {
+      memoryAvailable: "100Mi",
+      nodefsAvailable: "10%",
+      nodefsInodesFree: "5%",
+      imagefsAvailable: "15%",
+      imagefsInodesFree: "5%",
+      minimumReclaim: {
+        memoryAvailable: "0",
+        nodefsAvailable: "0",
+        nodefsInodesFree: "0",
+        imagefsAvailable: "0",
+        imagefsInodesFree: "0",
+      },
+      pressureTransitionPeriodSeconds: 300,
+      intervalSeconds: 10,
     },
     microvm: {
       machine: "auto",
@@ -51,4 +72,14 @@ export function defaultSubnet(rootId: string, step = 0): string {
   if (rootId === "") return "10.77.0.0/16";
   const index = (Number.parseInt(rootId, 16) + step) % 2048;
   return formatCidr({ base: 10 * 2 ** 24 + 128 * 2 ** 16 + index * 4096, prefix: 20 });
+}
+
+/**
+ * The range of the Services' addresses of a root: 10.79.0.0/16 for the system's own. Another root gets one of the
+ * 2,048 /23 ranges of 10.80.0.0/12, as with `defaultSubnet`.
+ */
+export function defaultServiceSubnet(rootId: string, step = 0): string {
+  if (rootId === "") return `10.${79 + step}.0.0/16`;
+  const index = (Number.parseInt(rootId, 16) + step) % 2048;
+  return formatCidr({ base: 10 * 2 ** 24 + 80 * 2 ** 16 + index * 512, prefix: 23 });
 }

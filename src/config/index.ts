@@ -1,5 +1,5 @@
 /** The configuration: /etc/gantry/config.yaml, GANTRY_… variables and flags. */
-export { defaultConfig, defaultSubnet } from "./defaults.ts";
+export { defaultConfig, defaultServiceSubnet, defaultSubnet } from "./defaults.ts";
 export {
   type ConfigSources,
   type EffectiveConfig,

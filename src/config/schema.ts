@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { cidrProblem } from "./cidr.ts";
+import { amountOf } from "../eviction/thresholds.ts";
+import { cidrOverlaps, cidrProblem, parseCidr } from "./cidr.ts";
 
 /**
  * Every setting of /etc/gantry/config.yaml. The `describe` texts are what `gantry config` prints beside each value;
@@ -62,7 +63,28 @@ const network = z.strictObject({
     .describe(
       "CNI network to use: a path, or the name of a network in cni/net.d. Default: the first file there, else Gantry's own.",
     ),
+  serviceSubnet: cidr.describe(
+    "IPv4 range that Services get their addresses from; they lead somewhere on this host only.",
+  ),
+  domain: z
+    .string()
+    .refine(isDnsSubdomain, "must be a DNS name (lower-case letters, digits, '-' and '.')")
+    .describe("Domain of the names of Services and pods: NAME.NAMESPACE.svc.DOMAIN."),
 });
+
+/** Of two addresses that are the same, one would never be reached. */
+function rangesDiffer({
+  subnet,
+  serviceSubnet,
+}: {
+  readonly subnet?: string | undefined;
+  readonly serviceSubnet?: string | undefined;
+}): boolean {
+  const [pods, services] = [parseCidr(subnet ?? ""), parseCidr(serviceSubnet ?? "")];
+  return pods === undefined || services === undefined || !cidrOverlaps(pods, services);
+}
+
+const SAME_RANGE = { path: ["serviceSubnet"], message: "overlaps network.subnet" };
 
 const runtimeSection = z.strictObject({
   oci: z
@@ -123,6 +145,36 @@ const gc = z.strictObject({
     .min(0)
     .describe("What was not used for this long is removed, however much room there is; 0: never for its age."),
   imported: z.boolean().describe("Whether imported images may be removed, too: they can't be pulled again."),
+});
+
+/** Bytes or inodes, a quantity, or a share of all there is; kept as text. */
+const amount = z
+  .union([z.int().min(0), z.string()])
+  .transform(String)
+  .refine((text) => amountOf(text, 0) !== undefined, "must be a quantity such as 100Mi, or a share such as 10%");
+
+const minimumReclaim = z.strictObject({
+  memoryAvailable: amount.describe("Memory beyond its threshold that is to be free before evictions end."),
+  nodefsAvailable: amount.describe("The same of the disk of volumes, layers and logs."),
+  nodefsInodesFree: amount.describe("The same of its inodes."),
+  imagefsAvailable: amount.describe("The same of the disk of images."),
+  imagefsInodesFree: amount.describe("The same of its inodes."),
+});
+
+/** Names as the kubelet has them in evictionHard. */
+const eviction = z.strictObject({
+  memoryAvailable: amount.describe("With less memory to be had, pods are evicted; 0: never for this reason."),
+  nodefsAvailable: amount.describe("The same for the disk of volumes, writable layers and logs."),
+  nodefsInodesFree: amount.describe("The same for its inodes."),
+  imagefsAvailable: amount.describe("The same for the disk of images; unused images go first."),
+  imagefsInodesFree: amount.describe("The same for its inodes."),
+  minimumReclaim,
+  pressureTransitionPeriodSeconds: z
+    .int()
+    .min(0)
+    .max(86_400)
+    .describe("How long the node counts as under pressure, and takes no new pods, after the last reason for it."),
+  intervalSeconds: z.int().min(1).max(3600).describe("Time between two looks at the node's memory and disks."),
 });
 
 const update = z.strictObject({
@@ -272,7 +324,7 @@ const seccomp = z.strictObject({
 export const configSchema = z.strictObject({
   manifests,
   node,
-  network,
+  network: network.refine(rangesDiffer, SAME_RANGE),
   runtime: runtimeSection,
   logs,
   backoff,
@@ -287,6 +339,7 @@ export const configSchema = z.strictObject({
     path: ["lowPercent"],
     message: "must not be above gc.highPercent",
   }),
+  eviction,
   update,
   volumes,
   microvm: microvm.refine(machineFits, MISFIT),
@@ -297,7 +350,7 @@ export type Config = Readonly<z.infer<typeof configSchema>>;
 export const layerSchema = z.strictObject({
   manifests: manifests.optional(),
   node: node.partial().optional(),
-  network: network.partial().optional(),
+  network: network.partial().refine(rangesDiffer, SAME_RANGE).optional(),
   runtime: runtimeSection.partial().optional(),
   logs: logs.partial().optional(),
   backoff: backoff.partial().optional(),
@@ -309,6 +362,7 @@ export const layerSchema = z.strictObject({
   images: images.partial().optional(),
   trust: trust.partial().optional(),
   gc: gc.partial().optional(),
+  eviction: eviction.partial().extend({ minimumReclaim: minimumReclaim.partial().optional() }).optional(),
   update: update.partial().optional(),
   volumes: volumes.partial().optional(),
   microvm: microvm

@@ -3,13 +3,13 @@
  * that a manifest has are given from outside; those that controllers make are kept in the state store, so that they
  * have the same names after a restart of the daemon.
  */
-import type { LoadedObject, Pod, Problem } from "../manifest/index.ts";
+import type { LoadedObject, Pod, Problem, Service } from "../manifest/index.ts";
 import type { PodState } from "../pod/contract.ts";
 import type { NewEvent, StateStore } from "../store/contract.ts";
 import type { Clock, TimerHandle } from "../system/clock.ts";
 import type { Logger } from "../system/log.ts";
 import type { Child, Claim, Deed, Live, Memory, Outcome, Scene } from "./contract.ts";
-import { Entries, type Entry, idOf, isWorkload, type Kept, keyOf, sameSpec } from "./entries.ts";
+import { Entries, type Entry, idOf, isLive, isWorkload, type Kept, keyOf, sameSpec } from "./entries.ts";
 import { historyOf, type Version } from "./history.ts";
 import { controllerOf, suffixOf } from "./names.ts";
 import { PodManifests } from "./pod-manifests.ts";
@@ -45,6 +45,10 @@ export interface Controllers {
   /** The claims that StatefulSets made. */
   claims(): readonly Claim[];
   problems(): readonly Problem[];
+  /** The Services, oldest first. */
+  services(): readonly ServiceEntry[];
+  /** Keeps what a Service was given. */
+  rememberService(key: string, memory: Memory): void;
   /** Everything that is kept, pods apart. */
   objects(): readonly Live<Kept>[];
   /** Where an object of a manifest is written: "web.yaml:1". */
@@ -60,6 +64,12 @@ export interface Controllers {
   /** Whether the owner of a pod is there, and so decides about it. */
   keeps(pod: Pod): boolean;
   close(): void;
+}
+
+export interface ServiceEntry {
+  readonly live: Live<Service>;
+  /** Undefined until the manifests were read. */
+  readonly loaded: LoadedObject | undefined;
 }
 
 /** What follows from one look may ask for the next; more than this in a row is a fault of ours. */
@@ -152,6 +162,22 @@ class Manager implements Controllers {
 
   problems(): readonly Problem[] {
     return this.#problems;
+  }
+
+  services(): readonly ServiceEntry[] {
+    const found = this.#entries
+      .list()
+      .flatMap(([, entry]) => (isLive(entry, "Service") ? [{ live: entry, loaded: entry.loaded }] : []));
+    return found.sort(
+      (a, b) => a.live.createdAt - b.live.createdAt || (idOf(a.live.object) < idOf(b.live.object) ? -1 : 1),
+    );
+  }
+
+  rememberService(key: string, memory: Memory): void {
+    const entry = this.#entries.get(`Service ${key}`);
+    if (entry === undefined) return;
+    this.#entries.save(`Service ${key}`, { ...entry, memory }, entry.loaded);
+    this.#settle();
   }
 
   objects(): readonly Live<Kept>[] {

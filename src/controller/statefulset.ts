@@ -115,8 +115,9 @@ function makePod(me: Live<StatefulSet>, ordinal: number, template: PodTemplate, 
     persistentVolumeClaim: { claimName: claimName(volume, name) },
   }));
   const volumes = templates.length === 0 ? {} : { volumes: [...own, ...claimed] };
-  // The name is the identity: apps find each other by it.
-  return { ...pod, spec: { ...pod.spec, hostname: template.spec.hostname ?? name, ...volumes } };
+  // The name is the identity: apps find each other by it, as <pod>.<service>.
+  const subdomain = spec.serviceName ? { subdomain: spec.serviceName } : {};
+  return { ...pod, spec: { ...pod.spec, hostname: name, ...subdomain, ...volumes } };
 }
 
 function claimName(template: string, pod: string): string {

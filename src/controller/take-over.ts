@@ -20,8 +20,9 @@ export function takeOver(
   const key = idOf(object);
   const before = entries.get(key);
   if (object.kind === "Service") {
-    const { uid, createdAt } = before ?? { uid: newUid(), createdAt: now };
-    entries.save(key, { object, uid, createdAt, generation: 1, status: { loadBalancer: {} }, memory: {} }, loaded);
+    // What it was given, address and ports, it keeps: see service/addresses.ts.
+    const { uid, createdAt, memory } = before ?? { uid: newUid(), createdAt: now, memory: {} };
+    entries.save(key, { object, uid, createdAt, generation: 1, status: { loadBalancer: {} }, memory }, loaded);
     return undefined;
   }
   const memory = memoryOf(loaded, before?.memory ?? {});

@@ -3,14 +3,17 @@ import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
 import type { Version } from "../controller/history.ts";
 import { keyOf } from "../desired.ts";
+import type { Pressure } from "../eviction/thresholds.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
 import { formatProblem, type Problem, parseManifest } from "../manifest/index.ts";
+import type { Metrics } from "../metrics/meter.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
 import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
+import type { ServiceKeeper } from "../service/index.ts";
 import type { ManifestWriter } from "../source/index.ts";
 import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
@@ -29,6 +32,7 @@ export interface BackendParts {
   readonly workloads: WorkloadObjects;
   readonly images: ImageStore;
   readonly volumes: ClaimVolumes;
+  readonly services: Pick<ServiceKeeper, "problems" | "troubles">;
   /** Claims that ask for what can't be. */
   readonly claimProblems: () => readonly Problem[];
   readonly store: StateStore;
@@ -36,6 +40,8 @@ export interface BackendParts {
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
   readonly collectGarbage: (dryRun: boolean) => Promise<GcReport>;
   readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
+  readonly metrics: () => Promise<Metrics>;
+  readonly pressure: () => Pressure;
   readonly node: NodeFacts;
   readonly info: DaemonInfo;
   readonly paths: Paths;
@@ -89,12 +95,14 @@ export function createBackend(parts: BackendParts): ApiBackend {
       await reconciler.lookAtSources();
     },
     secrets: () => [...reconciler.desired().secrets.values()],
-    node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version),
+    node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version, parts.pressure()),
+    metrics: parts.metrics,
     events: () => store.events.list(),
     watchEvents: parts.watchEvents,
     problems() {
       const { problems, held } = reconciler.problems();
-      return { problems: [...problems, ...parts.claimProblems()], held };
+      const all = [...problems, ...parts.claimProblems(), ...parts.services.problems()];
+      return { problems: all, held, troubles: parts.services.troubles() };
     },
     plan: reconciler.plan,
     async apply(text, fileName) {

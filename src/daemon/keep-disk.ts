@@ -24,6 +24,8 @@ export interface DiskKeeperParts {
 export interface DiskKeeper {
   /** One round now. Rounds never overlap. */
   collect(dryRun: boolean): Promise<GcReport>;
+  /** All that nobody needs now, however much room there is: the node is short of it. */
+  collectAll(): Promise<GcReport>;
   end(): void;
 }
 
@@ -34,13 +36,13 @@ export function keepDisk(parts: DiskKeeperParts, signal: AbortSignal): DiskKeepe
   let last: Promise<unknown> = Promise.resolve();
   let complained = false;
 
-  const round = async (dryRun: boolean): Promise<GcReport> => {
-    const { images, needs, settings, podLogs } = parts;
+  const round = async (dryRun: boolean, settings: GcSettings): Promise<GcReport> => {
+    const { images, needs, podLogs } = parts;
     const report = await collectGarbage({ images, needs, settings, podLogs, dryRun, now: clock.now(), log });
-    if (!dryRun) tell(report);
+    if (!dryRun) tell(report, settings === parts.settings);
     return report;
   };
-  const tell = (report: GcReport): void => {
+  const tell = (report: GcReport, asSet: boolean): void => {
     const say = (type: NewEvent["type"], reason: string, message: string): void =>
       parts.event({ object: `Node/${parts.node}`, podUid: undefined, type, reason, message, at: clock.now() });
     const names = report.removed.map(({ names, digest }) => names[0] ?? digest);
@@ -51,6 +53,7 @@ export function keepDisk(parts: DiskKeeperParts, signal: AbortSignal): DiskKeepe
         `Removed ${shortList(names)}, which nothing used: ${mebibytes(report.freedBytes)} MiB`,
       );
     if (report.logs.length > 0) say("Normal", "LogsRemoved", `Removed ${report.logs.length} rotated log files`);
+    if (!asSet) return; // of a whole disk there is never enough to be freed
     const short = report.wantedBytes > report.freedBytes;
     // As the kubelet words it; once, until there is room again.
     if (short && !complained)
@@ -61,8 +64,8 @@ export function keepDisk(parts: DiskKeeperParts, signal: AbortSignal): DiskKeepe
       );
     complained = short;
   };
-  const collect = (dryRun: boolean): Promise<GcReport> => {
-    const mine = last.then(() => round(dryRun));
+  const collect = (dryRun: boolean, settings = parts.settings): Promise<GcReport> => {
+    const mine = last.then(() => round(dryRun, settings));
     last = mine.catch(() => undefined);
     return mine;
   };
@@ -77,7 +80,11 @@ export function keepDisk(parts: DiskKeeperParts, signal: AbortSignal): DiskKeepe
     }, parts.intervalMs);
   };
   later();
-  return { collect, end: () => clock.clearTimeout(timer) };
+  return {
+    collect: (dryRun) => collect(dryRun),
+    collectAll: () => collect(false, { ...parts.settings, highPercent: 0, lowPercent: 0, minAgeMs: 0 }),
+    end: () => clock.clearTimeout(timer),
+  };
 }
 
 const MAX_SHOWN = 10;

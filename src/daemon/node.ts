@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
 import type { NodeObject } from "../api/contract.ts";
+import type { Condition, Pressure } from "../eviction/thresholds.ts";
 import type { NodeFacts } from "../pod/contract.ts";
 
 /** What this host is, for cgroup shares, status.hostIP and `GET nodes`. */
@@ -18,7 +19,7 @@ function ownAddress(): string {
 }
 
 /** A v1 Node. @param startedAt ms since the epoch, when the daemon became ready */
-export function nodeObject(facts: NodeFacts, startedAt: number, version: string): NodeObject {
+export function nodeObject(facts: NodeFacts, startedAt: number, version: string, pressure: Pressure): NodeObject {
   const since = new Date(startedAt).toISOString();
   const resources = { cpu: String(facts.cpus), memory: `${Math.floor(facts.memoryBytes / 1024)}Ki`, pods: "1000" };
   return {
@@ -52,10 +53,25 @@ export function nodeObject(facts: NodeFacts, startedAt: number, version: string)
         osImage: osName(),
       },
       conditions: [
+        pressureCondition("MemoryPressure", pressure.memory, [
+          ["GantryHasSufficientMemory", "there is enough memory"],
+          ["GantryHasInsufficientMemory", "there is too little memory"],
+        ]),
+        pressureCondition("DiskPressure", pressure.disk, [
+          ["GantryHasNoDiskPressure", "there is enough room on the disks"],
+          ["GantryHasDiskPressure", "there is too little room on a disk"],
+        ]),
         { type: "Ready", status: "True", reason: "GantryReady", message: "the daemon runs", lastTransitionTime: since },
       ],
     },
   };
+}
+
+type Said = readonly [reason: string, message: string];
+
+function pressureCondition(type: string, { holds, since }: Condition, [no, yes]: readonly [Said, Said]) {
+  const [reason, message] = holds ? yes : no;
+  return { type, status: holds ? "True" : "False", reason, message, lastTransitionTime: new Date(since).toISOString() };
 }
 
 function architecture(): string {

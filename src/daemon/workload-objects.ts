@@ -1,7 +1,8 @@
 import type { ObjectWatchEvent, ServedObject } from "../api/contract.ts";
-import type { Live } from "../controller/contract.ts";
+import type { Live, Memory } from "../controller/contract.ts";
 import type { Kept } from "../controller/entries.ts";
 import type { Controllers } from "../controller/manager.ts";
+import { portKey } from "../service/contract.ts";
 import type { Clock } from "../system/clock.ts";
 
 export interface WorkloadObjects {
@@ -9,9 +10,18 @@ export interface WorkloadObjects {
   watch(listener: (change: ObjectWatchEvent) => void): () => void;
 }
 
-/** Deployments, Jobs … as the API serves them; one is rendered again when it changed, and gets a new resourceVersion. */
+/** What is derived from others, such as EndpointSlices; it gets its resourceVersion here. */
+export type Derived = Omit<ServedObject, "metadata"> & {
+  readonly metadata: Omit<ServedObject["metadata"], "resourceVersion">;
+};
+
+/**
+ * Deployments, Jobs … as the API serves them; one is rendered again when it changed, and gets a new resourceVersion.
+ * @param watch calls back when something may have changed
+ */
 export function createWorkloadObjects(
   controllers: Controllers,
+  derived: () => readonly Derived[],
   watch: (listener: () => void) => () => void,
   clock: Clock,
 ): WorkloadObjects {
@@ -23,15 +33,16 @@ export function createWorkloadObjects(
   };
   const refresh = (): void => {
     const there = new Set<string>();
-    for (const live of controllers.objects()) {
-      const rendered = render(live, "", controllers.originOf(live));
-      there.add(live.uid);
+    const all = [...controllers.objects().map((live) => render(live, controllers.originOf(live))), ...derived()];
+    for (const rendered of all) {
+      const { uid } = rendered.metadata;
+      there.add(uid);
       const text = JSON.stringify(rendered);
-      const before = served.get(live.uid);
+      const before = served.get(uid);
       if (before?.text === text) continue;
       const metadata = { ...rendered.metadata, resourceVersion: String(++version) };
       const object = { ...rendered, metadata };
-      served.set(live.uid, { text, object });
+      served.set(uid, { text, object });
       announce(before === undefined ? "ADDED" : "MODIFIED", object);
     }
     for (const [uid, { object }] of [...served]) {
@@ -51,7 +62,7 @@ export function createWorkloadObjects(
   };
 }
 
-function render(live: Live<Kept>, resourceVersion: string, origin: string | undefined): ServedObject {
+function render(live: Live<Kept>, origin: string | undefined): Derived {
   const { object, uid, createdAt, generation, status } = live;
   const { name, namespace, labels, annotations, ownerReferences } = object.metadata;
   const shown = { ...annotations, ...(origin !== undefined && { "gantry.dev/manifest": origin }) };
@@ -64,15 +75,32 @@ function render(live: Live<Kept>, resourceVersion: string, origin: string | unde
       name,
       namespace,
       uid,
-      resourceVersion,
       creationTimestamp: `${new Date(createdAt).toISOString().slice(0, 19)}Z`,
       generation,
       ...(labels !== undefined && { labels }),
       ...(Object.keys(shown).length > 0 && { annotations: shown }),
       ...(ownerReferences !== undefined && { ownerReferences }),
     },
-    ...("spec" in object && isRecord(object.spec) && { spec: object.spec }),
+    ...("spec" in object && isRecord(object.spec) && { spec: specOf(object, live.memory) }),
     ...(status !== undefined && { status }),
+  };
+}
+
+/** A Service shows the address and the ports that it was given. */
+function specOf(object: Kept, memory: Memory): Readonly<Record<string, unknown>> {
+  const spec: unknown = "spec" in object ? object.spec : undefined;
+  if (!isRecord(spec)) return {};
+  if (object.kind !== "Service") return spec;
+  const { clusterIP, nodePorts } = memory;
+  const ports = object.spec.ports?.map((port) => {
+    const nodePort = isRecord(nodePorts) ? nodePorts[portKey(port)] : undefined;
+    return { ...port, targetPort: port.targetPort ?? port.port, ...(nodePort !== undefined && { nodePort }) };
+  });
+  return {
+    ...spec,
+    ...(ports !== undefined && { ports }),
+    ...(typeof clusterIP === "string" && { clusterIP, clusterIPs: [clusterIP] }),
+    sessionAffinity: object.spec.sessionAffinity ?? "None",
   };
 }
 

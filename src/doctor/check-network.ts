@@ -2,7 +2,23 @@ import { type Check, fail, ok, warn } from "./check.ts";
 import type { HostFacts } from "./facts.ts";
 
 export function checkNetwork({ network, uid }: HostFacts): Check[] {
-  return [checkPlugins(network), checkConflist(network), checkForwarding(network, uid), ...checkRange(network)];
+  return [
+    checkPlugins(network),
+    checkConflist(network),
+    checkForwarding(network, uid),
+    ...checkRange(network),
+    ...checkServices(network),
+  ];
+}
+
+function checkServices({ services, dnsObstacle }: HostFacts["network"]): Check[] {
+  const range =
+    "range" in services
+      ? ok("Service addresses", services.range)
+      : warn("Service addresses", services.trouble, "Set network.serviceSubnet in config.yaml, e.g. to 10.97.0.0/16.");
+  if (dnsObstacle === undefined) return [range];
+  const mend = "Let that program listen on other addresses only (for another dnsmasq: bind-interfaces).";
+  return [range, warn("names", `pods can't resolve names of Services and pods: ${dnsObstacle}`, mend)];
 }
 
 function checkPlugins({ needed, plugins, pluginFolders }: HostFacts["network"]): Check {
@@ -47,7 +63,17 @@ function checkRange({ subnet, conflictingRoute, conflist }: HostFacts["network"]
 }
 
 export function checkDaemon({ daemon }: HostFacts): Check[] {
-  if (daemon.answers) return [ok("daemon", `runs${daemon.pid === undefined ? "" : ` (pid ${daemon.pid})`}`)];
+  const runs = ok("daemon", `runs${daemon.pid === undefined ? "" : ` (pid ${daemon.pid})`}`);
+  if (daemon.answers && daemon.pressure.length === 0) return [runs];
+  if (daemon.answers)
+    return [
+      runs,
+      warn(
+        "pressure",
+        `the node has ${daemon.pressure.join(" and ")}: no pods start, and pods may be evicted`,
+        "Free memory or disk space, remove pods, or change the thresholds (eviction.* in 'gantry config').",
+      ),
+    ];
   if (daemon.pid !== undefined)
     return [
       warn(

@@ -13,6 +13,7 @@ const OPTIONAL: Readonly<Record<string, string>> = {
   xz: "images that are compressed with it can't be imported",
   bzip2: "images that are compressed with it can't be imported",
   modprobe: "kernel modules are not loaded when they are needed",
+  dnsmasq: "pods can't resolve names of Services and pods",
   conntrack: "UDP clients of a host port may lose their pod when it is replaced",
 };
 

@@ -110,6 +110,10 @@ export interface NetworkFacts {
   readonly subnet: string;
   /** A route of the host in the pods' range: "10.77.0.0/16 dev tun0". */
   readonly conflictingRoute: string | undefined;
+  /** Where Services get their addresses from, or why they get none. */
+  readonly services: { readonly range: string } | { readonly trouble: string };
+  /** What keeps the name server from its port. */
+  readonly dnsObstacle: string | undefined;
 }
 
 export interface KvmFacts {
@@ -143,6 +147,8 @@ export interface MicrovmFacts {
 export interface DaemonFacts {
   readonly pid: number | undefined;
   readonly answers: boolean;
+  /** Conditions of the node that say it is short of something: "DiskPressure". */
+  readonly pressure: readonly string[];
   /** What is on this host although no daemon runs. */
   readonly leftovers: readonly string[];
 }

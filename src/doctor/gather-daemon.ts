@@ -1,9 +1,11 @@
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { createApiClient } from "../api/client.ts";
 import { interfaceExists } from "../network/bridge.ts";
 import { bridgeName, networkName } from "../network/own-conflist.ts";
 import { mountsBelow } from "../sandbox/namespace/mounts.ts";
+import { namesFolder } from "../service/dns-server.ts";
 import { errnoOf } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import type { DaemonFacts } from "./facts.ts";
@@ -14,7 +16,8 @@ const ANSWER_MS = 2000;
 export async function gatherDaemon(paths: Paths, root: boolean, signal: AbortSignal): Promise<DaemonFacts> {
   const [pid, answers] = await Promise.all([daemonPid(paths.lockFile), answersAt(paths.socket)]);
   const runs = answers || pid !== undefined;
-  return { pid, answers, leftovers: runs ? [] : await findLeftovers(paths, root, signal) };
+  const pressure = answers && root ? await pressureAt(paths.socket) : [];
+  return { pid, answers, pressure, leftovers: runs ? [] : await findLeftovers(paths, root, signal) };
 }
 
 /** The process that the lock file names, if it lives and may be a daemon: ids are used again. */
@@ -43,6 +46,15 @@ function answersAt(socket: string): Promise<boolean> {
   });
 }
 
+async function pressureAt(socketPath: string): Promise<string[]> {
+  const nodes = await createApiClient({ socketPath })
+    .listNodes()
+    .catch(() => ({ items: [] }));
+  return nodes.items.flatMap(({ status: { conditions } }) =>
+    conditions.flatMap(({ type, status }) => (status === "True" && type.endsWith("Pressure") ? [type] : [])),
+  );
+}
+
 async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): Promise<string[]> {
   const bridge = bridgeName(paths.rootId);
   const table = networkName(paths.rootId);
@@ -59,5 +71,6 @@ async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): 
     ...(mounts > 0 ? [`${mounts} mounts under ${paths.run}`] : []),
     ...((await interfaceExists(bridge)) ? [`bridge ${bridge}`] : []),
     ...(hasTable ? [`nftables table ${table}`] : []),
+    ...((await count(namesFolder(paths))) > 0 ? ["a name server (dnsmasq)"] : []),
   ];
 }

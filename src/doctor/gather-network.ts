@@ -1,10 +1,13 @@
 import { readdir } from "node:fs/promises";
 import { z } from "zod";
 import type { Config } from "../config/index.ts";
+import { interfaceExists } from "../network/bridge.ts";
 import { chooseConflist, type FoundConflist } from "../network/conflist.ts";
 import { bridgeName, conflistFolder, pluginFolders } from "../network/index.ts";
 import { networkOf } from "../network/own-conflist.ts";
 import { conflictingRoute, readRoutes } from "../network/routes.ts";
+import { DnsServer } from "../service/dns-server.ts";
+import { chooseRange } from "../service/range.ts";
 import { messageOf } from "../system/errors.ts";
 import { exec } from "../system/exec.ts";
 import type { Paths } from "../system/paths.ts";
@@ -23,9 +26,13 @@ export async function gatherNetwork(
   const folders = pluginFolders();
   const plugins = (await Promise.all(folders.map((folder) => readdir(folder).catch(() => [])))).flat();
   const { found, error } = await findConflist(paths, config);
-  const subnet = (found?.own ? networkOf(found.conflist)?.subnet : undefined) ?? config.network.subnet;
+  const own = found?.own ? networkOf(found.conflist) : undefined;
+  const subnet = own?.subnet ?? config.network.subnet;
   const routes = await readRoutes(exec, signal).catch(() => []);
-  const conflict = conflictingRoute(subnet, routes, bridgeName(paths.rootId));
+  const { rootId } = paths;
+  const bridge = bridgeName(rootId);
+  const conflict = conflictingRoute(subnet, routes, bridge);
+  const isUp = root && own !== undefined && (await interfaceExists(bridge));
   return {
     pluginFolders: folders,
     plugins: [...new Set(plugins)].sort(),
@@ -37,6 +44,8 @@ export async function gatherNetwork(
     subnet,
     conflictingRoute:
       conflict === undefined ? undefined : `${conflict.dst}${conflict.dev === undefined ? "" : ` dev ${conflict.dev}`}`,
+    services: chooseRange({ rootId, configured: config.network.serviceSubnet, podSubnet: subnet, routes, bridge }),
+    dnsObstacle: isUp ? await new DnsServer(paths).obstacle(own.gateway) : undefined,
   };
 }
 

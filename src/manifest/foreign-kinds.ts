@@ -62,7 +62,9 @@ const FOREIGN: Readonly<Record<string, ForeignKind>> = {
   Lease: serversOwn,
   LimitRange: { hint: "set resources in each pod" },
   MutatingWebhookConfiguration: noGate,
-  NetworkPolicy: { hint: "pods would be open that it should close: remove it only if that is what you want" },
+  NetworkPolicy: {
+    hint: "every pod of this host reaches every other, also what it should close: remove it only if that is what you want",
+  },
   Node: { ...serversOwn, ofCluster: true },
   PersistentVolume: {
     hint: "write a PersistentVolumeClaim, whose volume is made by itself; for a directory of this host use hostPath",

@@ -2,7 +2,7 @@
 import type { ManifestObject, Place } from "./contract.ts";
 import { type FieldPath, fieldName } from "./issue.ts";
 import { DEPENDS_ON_ANNOTATION } from "./pod-annotations.ts";
-import type { Container, Pod, PodSecurityContext, SecurityContext } from "./schema/index.ts";
+import type { Container, Pod, PodSecurityContext, SecurityContext, Service } from "./schema/index.ts";
 import { describedPod } from "./templates.ts";
 import { vmRefusals } from "./vm-refusals.ts";
 
@@ -23,8 +23,16 @@ function fieldsOf(object: ManifestObject): FieldPath[] {
   if (object.kind === "PersistentVolumeClaim") return [name, ["spec", "resources", "requests", "storage"]];
   const described = describedPod(object);
   const own: FieldPath[] = object.kind === "Pod" ? [name] : [name, ["spec", "selector"]];
+  if (object.kind === "Service") return [name, ...fieldsOfService(object)];
   if (described === undefined) return [name];
   return [...own, ...fieldsOfPod(described.pod).map((path) => [...described.path, ...path])];
+}
+
+function fieldsOfService({ spec }: Service): FieldPath[] {
+  const ports = (spec.ports ?? []).flatMap(({ nodePort }, at): FieldPath[] =>
+    nodePort === undefined ? [] : [["spec", "ports", at, "nodePort"]],
+  );
+  return [["spec"], ...(spec.clusterIP === undefined ? [] : [["spec", "clusterIP"]]), ...ports];
 }
 
 function fieldsOfPod(pod: Pod): FieldPath[] {

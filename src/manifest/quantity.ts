@@ -42,3 +42,10 @@ export function parseBytes(text: string): number | undefined {
   const value = parseQuantity(text);
   return value === undefined ? undefined : Math.ceil(value);
 }
+
+/** Bytes as Kubernetes writes them: in the largest binary unit that divides them. */
+export function quantityText(bytes: number): string {
+  for (const [unit, size] of Object.entries(BINARY).reverse())
+    if (bytes >= Number(size) && bytes % Number(size) === 0) return `${bytes / Number(size)}${unit}`;
+  return String(bytes);
+}

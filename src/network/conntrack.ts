@@ -9,9 +9,33 @@ import type { Exec } from "./plugin.ts";
  */
 export async function forgetUdpFlows(exec: Exec, mappings: readonly PortMapping[], signal: AbortSignal): Promise<void> {
   const ports = mappings.filter((mapping) => mapping.protocol === "UDP").map((mapping) => mapping.hostPort);
-  for (const port of ports) {
+  await forget(
+    exec,
+    ports.map((port) => ["--orig-port-dst", String(port)]),
+    signal,
+  );
+}
+
+/** Where packets to an address (undefined: any of the host's) and port were sent on to. */
+export interface UdpTarget {
+  readonly address: string | undefined;
+  readonly port: number;
+  readonly pod: string;
+}
+
+/** The same for flows to one pod of several. */
+export async function forgetUdpTargets(exec: Exec, targets: readonly UdpTarget[], signal: AbortSignal): Promise<void> {
+  const filters = targets.map(({ address, port, pod }) => {
+    const to = address === undefined ? [] : ["--orig-dst", address];
+    return [...to, "--orig-port-dst", String(port), "--reply-src", pod];
+  });
+  await forget(exec, filters, signal);
+}
+
+async function forget(exec: Exec, filters: readonly (readonly string[])[], signal: AbortSignal): Promise<void> {
+  for (const filter of filters) {
     try {
-      await exec("conntrack", ["-D", "-p", "udp", "--orig-port-dst", String(port)], { signal, okCodes: "any" });
+      await exec("conntrack", ["-D", "-p", "udp", ...filter], { signal, okCodes: "any" });
     } catch (error) {
       if (isGantryError(error, "command-missing")) return;
       throw error;

@@ -1,9 +1,12 @@
 import type { PortMapping } from "../sandbox/driver.ts";
+import type { OwnNetwork } from "./own-conflist.ts";
 
 /** The network of a pod: what every driver that needs one calls. */
 export interface PodNetwork {
   /** Readies the host: conflist, forwarding, masquerade. Safe to repeat. @throws network-failed, command-missing */
   start(signal: AbortSignal): Promise<void>;
+  /** The network that Gantry made itself; undefined before `start`, and with a conflist of the user's. */
+  own(): OwnNetwork | undefined;
   /** Gives `netns` an interface. Attaching again gives back the same result. @throws network-failed, port-in-use */
   attach(request: AttachRequest, signal: AbortSignal): Promise<NetworkResult>;
   /** Takes it away again, also when attach was cut short or the netns is gone. An unknown id is fine. */

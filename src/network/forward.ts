@@ -35,6 +35,19 @@ function forwardRules(bridge: string): string[][] {
   ];
 }
 
+/** Questions of pods to the name server, which the host's own firewall may drop (ufw does), as `iptables -S` prints them. */
+function questionRules({ bridge, gateway }: OwnNetwork): string[][] {
+  return ["udp", "tcp"].map((protocol) =>
+    ["-d", `${gateway}/32`, "-i", bridge, "-p", protocol, "-m", protocol].concat("--dport", "53"),
+  );
+}
+
+/** The rules for questions that are there. */
+function presentQuestionRules(listing: string, network: OwnNetwork): string[][] {
+  const lines = listing.split("\n");
+  return questionRules(network).filter((rule) => lines.includes(`-A INPUT ${rule.join(" ")} -j ACCEPT`));
+}
+
 const matches = (line: string, rule: readonly string[]): boolean =>
   line.includes(` ${rule.join(" ")} `) && line.endsWith("-j ACCEPT");
 
@@ -51,6 +64,9 @@ export async function acceptForwarding(
     if (rules?.needed && !rules.present) {
       for (const rule of forwardRules(network.bridge))
         await iptables(exec, ["-I", "FORWARD", ...rule, "-j", "ACCEPT"], signal);
+    }
+    if (listing?.split("\n").includes("-P INPUT DROP") && presentQuestionRules(listing, network).length === 0) {
+      for (const rule of questionRules(network)) await iptables(exec, ["-I", "INPUT", ...rule, "-j", "ACCEPT"], signal);
     }
     if (await firewalldRuns(exec, signal)) await firewalld(exec, "--add-source", network, signal);
   } catch (error) {
@@ -69,6 +85,8 @@ export async function withdrawForwarding(exec: Exec, network: OwnNetwork, signal
     for (const rule of forwardRules(network.bridge))
       await iptables(exec, ["-D", "FORWARD", ...rule, "-j", "ACCEPT"], signal);
   }
+  for (const rule of listing === undefined ? [] : presentQuestionRules(listing, network))
+    await iptables(exec, ["-D", "INPUT", ...rule, "-j", "ACCEPT"], signal);
   if (await firewalldRuns(exec, signal)) await firewalld(exec, "--remove-source", network, signal);
 }
 

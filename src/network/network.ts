@@ -13,7 +13,7 @@ import { hasHostEnds, rejoinBridge } from "./mend.ts";
 import { hasAddresses, isNetns } from "./netns.ts";
 import type { NodeNetwork, NodeOptions } from "./node.ts";
 import { buildNode, builtNode, removeNode } from "./node-setup.ts";
-import { bridgeName, leaseFolder, networkName } from "./own-conflist.ts";
+import { bridgeName, leaseFolder, networkName, type OwnNetwork } from "./own-conflist.ts";
 import { checkAgainstHost, checkAgainstPods } from "./port-check.ts";
 import { portRules } from "./port-rules.ts";
 import { PortTable } from "./port-table.ts";
@@ -38,6 +38,7 @@ export class CniPodNetwork implements PodNetwork {
   readonly #ports: PortTable;
   readonly #node = new KeyedLock();
   readonly #sandboxes = new KeyedLock();
+  #own: OwnNetwork | undefined;
   /** When this process attached a sandbox, in ms of the monotonic clock. */
   readonly #attachedAt = new Map<string, number>();
 
@@ -53,6 +54,10 @@ export class CniPodNetwork implements PodNetwork {
 
   async start(signal: AbortSignal): Promise<void> {
     await this.#build(signal);
+  }
+
+  own(): OwnNetwork | undefined {
+    return this.#own;
   }
 
   attach(request: AttachRequest, signal: AbortSignal): Promise<NetworkResult> {
@@ -135,7 +140,9 @@ export class CniPodNetwork implements PodNetwork {
   #build(signal: AbortSignal): Promise<NodeNetwork> {
     return this.#node.run(NODE, async () => {
       await this.#records.load();
-      return buildNode(this.#options, this.#ports, this.#records.all().length > 0, signal);
+      const built = await buildNode(this.#options, this.#ports, this.#records.all().length > 0, signal);
+      this.#own = built.own;
+      return built;
     });
   }
 

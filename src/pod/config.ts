@@ -16,7 +16,7 @@ import {
 } from "./labels.ts";
 import { hookAction, hookLabel } from "./rules/actions.ts";
 import { argvOf } from "./rules/argv.ts";
-import { dnsOf, hostnameOf, type Resolv } from "./rules/dns.ts";
+import { type ClusterNames, dnsOf, hostNamesOf, hostnameOf, NO_CLUSTER, type Resolv } from "./rules/dns.ts";
 import { type EnvEntry, manifestEnv, mergeEnv } from "./rules/env.ts";
 import { expand } from "./rules/expand.ts";
 import { containerNamed, fieldValue, resourceValue } from "./rules/fields.ts";
@@ -33,9 +33,13 @@ export interface SandboxInput {
   readonly node: NodeFacts;
   /** The host's resolv.conf; only used when the pod adds to it. */
   readonly resolv: Resolv;
+  /** Default: a cluster without a name server. */
+  readonly cluster?: ClusterNames;
 }
 
-export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: SandboxInput): SandboxConfig {
+/** @throws invalid-manifest for a host name that no kernel takes */
+export function sandboxConfig(input: SandboxInput): SandboxConfig {
+  const { desired, uid, attempt, volumes, node, resolv, cluster = NO_CLUSTER } = input;
   const { metadata, spec } = desired.pod;
   const vm = vmOptions(metadata.annotations);
   const mounted = volumes.flatMap(({ imageDigest }) => imageDigest ?? []);
@@ -48,14 +52,15 @@ export function sandboxConfig({ desired, uid, attempt, volumes, node, resolv }: 
       ...(mounted.length > 0 && { [VOLUME_IMAGES_LABEL]: mounted.join(" ") }),
     },
     ...(desired.runtimeHandler === undefined ? {} : { runtimeHandler: desired.runtimeHandler }),
-    hostname: hostnameOf(desired.pod, node.name),
+    hostname: hostnameOf(desired.pod, node.name, cluster),
+    hostNames: hostNamesOf(desired.pod, cluster),
     hostNetwork: spec.hostNetwork ?? false,
     hostPID: spec.hostPID ?? false,
     hostIPC: spec.hostIPC ?? false,
     hostUsers: spec.hostUsers ?? true,
     shareProcessNamespace: spec.shareProcessNamespace ?? false,
     portMappings: portMappings(desired.pod),
-    dns: dnsOf(desired.pod, resolv),
+    dns: dnsOf(desired.pod, resolv, cluster),
     hostAliases: (spec.hostAliases ?? []).map(({ ip, hostnames }) => ({ ip, hostnames: hostnames ?? [] })),
     sysctls: Object.fromEntries((spec.securityContext.sysctls ?? []).map(({ name, value }) => [name, value])),
     resources: podResources(desired.pod),
@@ -85,6 +90,10 @@ export interface ContainerInput {
   readonly image: Image;
   readonly node: NodeFacts;
   readonly podLogs: string;
+  /** Default: a cluster without a name server. */
+  readonly cluster?: ClusterNames;
+  /** What the environment tells of the Services of its namespace; a name that is set otherwise stays as it is set. */
+  readonly links?: readonly EnvEntry[];
   /** What the host has for `confinementWish`. */
   readonly confinement: Confinement;
   configMap(name: string): ConfigMap | undefined;
@@ -100,15 +109,17 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
   const { spec } = slot;
   const id = containerId(input.sandboxId, slot.name, attempt);
   const ips = pod.spec.hostNetwork === true ? [node.ip] : input.ips;
+  const links = pod.spec.enableServiceLinks === false ? [] : (input.links ?? []);
   const asked = manifestEnv(spec, {
     configMap: (name) => input.configMap(name),
     secret: (name) => input.secret(name),
+    links,
     field: (path) => fieldValue(path, { pod, uid, node, ips }),
-    resource: (name, resource, divisor) => resourceValue(containerOf(pod, name, spec), resource, divisor, node),
+    resource: (name, resource, divisor) => resourceValue(pod, containerOf(pod, name, spec), resource, divisor, node),
   });
   const basis = [
     { name: "PATH", value: DEFAULT_PATH },
-    { name: "HOSTNAME", value: hostnameOf(pod, node.name) },
+    { name: "HOSTNAME", value: hostnameOf(pod, node.name, input.cluster) },
   ];
   const signers = signersOf(image, spec.image);
   const stopSignal = spec.lifecycle?.stopSignal ?? image.config.stopSignal;
@@ -127,7 +138,7 @@ export function containerConfig(input: ContainerInput): ContainerConfig {
     imageName: spec.image,
     argv: argvOf(spec, image.config, asked),
     workingDir: spec.workingDir || image.config.workingDir || "/",
-    env: mergeEnv(mergeEnv(basis, image.config.env), asked),
+    env: mergeEnv(mergeEnv(mergeEnv(basis, image.config.env), links), asked),
     mounts: (spec.volumeMounts ?? []).map((mount) => mountOf(pod, mount, asked)),
     user: userOf(pod, spec, image.config.user),
     security: securityOf(pod, spec, input.confinement),

@@ -5,8 +5,12 @@ import type { Prober } from "../probe/contract.ts";
 import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
 import type { StateStore } from "../store/contract.ts";
 import type { Clock } from "../system/clock.ts";
+import type { DiskUnit } from "../system/disk-usage.ts";
 import type { Logger } from "../system/log.ts";
 import type { VolumeManager } from "../volume/contract.ts";
+import type { ClusterNames } from "./rules/dns.ts";
+import type { EnvEntry } from "./rules/env.ts";
+import type { EphemeralUsage } from "./rules/ephemeral.ts";
 
 /** A pod as its manifest wants it: defaulted, validated, hashed. Made by src/desired.ts. */
 export interface DesiredPod {
@@ -40,6 +44,12 @@ export interface PodSupervisor {
   remove(uid: string, graceMs?: number): void;
   /** Kills and starts again all its containers, or one; counts as a restart without backoff. */
   restart(uid: string, container?: string): void;
+  /** Ends it for good, without grace, because the node needs what it takes; `message` says so. */
+  evict(uid: string, message: string): void;
+  /** What it has on the node's disk. */
+  diskUsage(uid: string, unit: DiskUnit): Promise<EphemeralUsage>;
+  /** The node is under pressure no more: what waited for that goes on. */
+  pressureEnded(): void;
   /** What the drivers report, after every look. Sandboxes of one pod uid; none when it has none. */
   observe(uid: string, observed: readonly ObservedSandbox[]): void;
   /** Configuration it refers to has changed: refresh its volumes, retry what waited for it. */
@@ -73,6 +83,8 @@ export interface PodState {
   readonly problem: { readonly reason: string; readonly message: string } | undefined;
   readonly failure: { readonly reason: string; readonly message: string } | undefined;
   readonly deletionDeadline: number | undefined;
+  /** Evicted, and what it had on disk is gone. */
+  readonly released?: boolean;
   readonly sandbox:
     | {
         readonly id: string;
@@ -147,8 +159,14 @@ export interface PodPorts {
   configMap(namespace: string, name: string): ConfigMap | undefined;
   secret(namespace: string, name: string): Secret | undefined;
   claim(namespace: string, name: string): PersistentVolumeClaim | undefined;
+  /** Names of the cluster; absent: there is no server for them. */
+  clusterNames?(): ClusterNames;
+  /** What the environment of containers tells of the Services of a namespace. */
+  serviceLinks?(namespace: string): readonly EnvEntry[];
   /** The image, by its digest, that a container runs though its name means another one by now: after a roll-back. */
   pinnedImage?(key: string, container: string, image: string): string | undefined;
+  /** Why no new pod can be taken now, as a sentence. */
+  nodePressure?(pod: Pod): string | undefined;
   /** Records an event about a pod. */
   event(pod: Pod, uid: string, type: "Normal" | "Warning", reason: string, message: string): void;
 }

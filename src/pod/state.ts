@@ -38,6 +38,7 @@ export function podState(context: PodContext, state: MachineState, now: number):
     problem: context.problem ?? sandboxProblem(context, sandbox),
     failure: context.pod.failure,
     deletionDeadline: context.pod.deletionDeadline,
+    ...(context.released ? { released: true } : {}),
     sandbox: sandbox && { id: sandbox.id, createdAt: sandbox.createdAt, ips: sandbox.ips, detail: sandbox.detail },
     containers: containerStates({
       podName: `${metadata.name}_${metadata.namespace}(${context.pod.uid})`,

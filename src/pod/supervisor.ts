@@ -7,10 +7,11 @@ import { messageOf } from "../system/errors.ts";
 import { createLimiter } from "../system/limiter.ts";
 import { eventsBetween } from "./changes.ts";
 import type { DesiredPod, PodChange, PodPorts, PodState, PodSupervisor } from "./contract.ts";
+import { ephemeralUsage } from "./effects/disk-usage.ts";
 import { FactsWriter } from "./effects/facts-writer.ts";
 import { ensureImage } from "./effects/image.ts";
 import { createPodEnv, type PodScope } from "./effects/index.ts";
-import { WAITING } from "./effects/sandboxes.ts";
+import { UNDER_PRESSURE, WAITING } from "./effects/sandboxes.ts";
 import { tell } from "./effects/scope.ts";
 import { Tracker } from "./effects/tracker.ts";
 import { MAX_BACKOFF_ANNOTATION } from "./labels.ts";
@@ -19,6 +20,7 @@ import { initialContext } from "./machine/initial.ts";
 import { podMachine } from "./machine/machine.ts";
 import { BACKOFF_MAX_MS, maxBackoff } from "./rules/backoff.ts";
 import { conditionsOf } from "./rules/conditions.ts";
+import { diskVolumes } from "./rules/ephemeral.ts";
 import { isSame } from "./rules/observation.ts";
 import { phaseOf } from "./rules/phase.ts";
 import { machineState, podState } from "./state.ts";
@@ -196,6 +198,17 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
     },
     remove: (uid, graceMs) => entries.get(uid)?.actor.send({ type: "remove", graceMs }),
     restart: (uid, container) => entries.get(uid)?.actor.send({ type: "restart", container }),
+    evict: (uid, message) => entries.get(uid)?.actor.send({ type: "evict", message }),
+    async diskUsage(uid, unit) {
+      const entry = entries.get(uid);
+      if (entry === undefined) return { containers: {}, volumes: {} };
+      const all = { containers: true, volumes: diskVolumes(entry.context.desired.pod) };
+      return await ephemeralUsage(entry.scope, entry.context, all, unit);
+    },
+    pressureEnded() {
+      for (const { actor, context } of [...entries.values()])
+        if (context.problem?.reason === UNDER_PRESSURE) actor.send({ type: "config" });
+    },
     observe(uid, observed) {
       const entry = entries.get(uid);
       // Most looks, at most pods, find nothing new.

@@ -1,5 +1,6 @@
 import type { Readable, Writable } from "node:stream";
 import type { SeccompProfile } from "../confine/seccomp-profile.ts";
+import type { DiskUnit } from "../system/disk-usage.ts";
 
 /**
  * The contract between the pod machine and whatever isolates a pod, in CRI's terms.
@@ -43,8 +44,10 @@ export interface SandboxDriver {
   /** After its log file was renamed: go on in a new one at the same path, losing no line. */
   reopenLog(sandboxId: string, containerId: string): Promise<void>;
   stats(sandboxId: string, containerId: string): Promise<ContainerStats>;
-  /** Bytes in the emptyDirs of a sandbox that are not below their path on the host, by the name of the volume. */
-  volumeUsage(sandboxId: string): Promise<ReadonlyMap<string, number>>;
+  /** What the sandbox as a whole takes of the host: of a virtual machine all of it. @throws not-found (it does not run) */
+  podStats(sandboxId: string): Promise<ContainerStats>;
+  /** What a sandbox has on disk, as far as that can be told now. */
+  diskUsage(sandboxId: string, unit: DiskUnit): Promise<SandboxDiskUsage>;
 
   /**
    * Every sandbox that exists in any state, half-built and stale ones too. Cheap: called every few seconds.
@@ -81,6 +84,8 @@ export interface SandboxConfig {
   /** The OCI runtime that a RuntimeClass's handler names (crun, runc, or an absolute path); absent: the driver's choice. */
   readonly runtimeHandler?: string;
   readonly hostname: string;
+  /** Names of the pod's addresses in /etc/hosts. Default: the hostname. */
+  readonly hostNames?: readonly string[];
   readonly hostNetwork: boolean;
   readonly hostPID: boolean;
   readonly hostIPC: boolean;
@@ -105,9 +110,9 @@ export interface SandboxConfig {
   readonly begin?: readonly ContainerConfig[];
 }
 
-/** `open`: some container has neither limit nor request. */
+/** `open`: some container has neither limit nor request. `limitBytes`: the pod itself says that it may have no more. */
 export interface PodDemand {
-  readonly memory: { readonly bytes: number; readonly open: boolean };
+  readonly memory: { readonly bytes: number; readonly open: boolean; readonly limitBytes?: number };
   readonly cpu: { readonly milli: number; readonly open: boolean };
 }
 
@@ -286,6 +291,14 @@ export interface ContainerStats {
   readonly cpuUsageNs: number;
   readonly memoryBytes: number;
   readonly processes: number;
+}
+
+/** Bytes or inodes. */
+export interface SandboxDiskUsage {
+  /** In emptyDirs that are not below their path on the host, by the name of the volume. */
+  readonly volumes: ReadonlyMap<string, number>;
+  /** In the writable layers of containers, by their ids. */
+  readonly containers: ReadonlyMap<string, number>;
 }
 
 export interface ObservationHint {

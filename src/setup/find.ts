@@ -1,6 +1,6 @@
 import { accessSync, closeSync, constants, openSync, readSync, statSync } from "node:fs";
 import { join } from "node:path";
-import type { Requirement } from "./requirements.ts";
+import { REQUIREMENTS, type Requirement } from "./requirements.ts";
 
 /** Administrators' tools are often not in a plain user's PATH. */
 const ALWAYS_SEARCHED = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
@@ -15,6 +15,12 @@ export function findMissing(requirements: readonly Requirement[], searchPath: st
     const mode = requirement.isData === true ? constants.R_OK : constants.X_OK;
     return !places.some((place) => isFile(place, mode) && (requirement.mustBeStatic !== true || isStatic(place)));
   });
+}
+
+/** Whether a tool of the list is on this machine. */
+export function hasTool(tool: string): boolean {
+  const requirements = REQUIREMENTS.filter((requirement) => requirement.tool === tool);
+  return findMissing(requirements, process.env["PATH"] ?? "").length === 0;
 }
 
 function isFile(path: string, mode: number): boolean {

@@ -73,6 +73,12 @@ export const REQUIREMENTS: readonly Requirement[] = [
     packages: everywhere("nftables"),
   },
   {
+    tool: "dnsmasq",
+    purpose: "resolves the names of Services and pods",
+    version: "2.90",
+    packages: { ...everywhere("dnsmasq"), debian: "dnsmasq-base" },
+  },
+  {
     tool: "ip",
     purpose: "handles network namespaces and links",
     version: "6.1",

@@ -1,5 +1,6 @@
 import type { ConfigMap, PersistentVolumeClaim, Pod, Secret } from "../manifest/index.ts";
 import type { PreparedVolume } from "../sandbox/driver.ts";
+import type { DiskUnit } from "../system/disk-usage.ts";
 import type { ClaimVolumes } from "./claim/contract.ts";
 
 /** Makes a pod's volumes ready on the host and takes them away again. */
@@ -18,14 +19,15 @@ export interface VolumeManager {
   /** uids that have volumes on disk, for garbage collection. */
   list(): Promise<string[]>;
   /**
-   * emptyDirs on disk that are over their sizeLimit.
-   * @param elsewhere bytes in those that are not on this host's disk, by name: see SandboxDriver.volumeUsage
+   * What emptyDirs have on disk, by name.
+   * @param elsewhere those that are not on this host's disk: see SandboxDriver.diskUsage
    */
-  overLimit(
-    pod: Pod,
+  usage(
     uid: string,
+    volumes: readonly string[],
+    unit: DiskUnit,
     elsewhere?: ReadonlyMap<string, number>,
-  ): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]>;
+  ): Promise<Readonly<Record<string, number>>>;
 }
 
 /** Finds what the files of volumes are made of: objects that pods refer to, in a pod's own namespace, and the pod's own fields. */

@@ -4,7 +4,6 @@ import type { Pod } from "../manifest/index.ts";
 import { parseBytes } from "../manifest/quantity.ts";
 import type { PreparedVolume } from "../sandbox/driver.ts";
 import { errnoOf, GantryError } from "../system/errors.ts";
-import { exec } from "../system/exec.ts";
 import { ensureTmpfs } from "./tmpfs.ts";
 
 type EmptyDirSource = NonNullable<NonNullable<Pod["spec"]["volumes"]>[number]["emptyDir"]>;
@@ -94,14 +93,4 @@ async function exists(path: string): Promise<boolean> {
     if (errnoOf(error) === "ENOENT") return false;
     throw error;
   }
-}
-
-/** Bytes that the files below `dir` take on its disk; what vanishes meanwhile does not count. 0 when it is not there. */
-export async function diskUsage(dir: string): Promise<number> {
-  if (!(await exists(dir))) return 0;
-  const { stdout } = await exec("du", ["--summarize", "--block-size=1", "--one-file-system", "--", dir], {
-    okCodes: [0, 1],
-  });
-  const bytes = Number.parseInt(stdout, 10);
-  return Number.isNaN(bytes) ? 0 : bytes;
 }

@@ -4,6 +4,7 @@ import { isReadOnly, requestedBytes } from "../manifest/claim.ts";
 import type { Pod } from "../manifest/index.ts";
 import type { PreparedVolume } from "../sandbox/driver.ts";
 import type { Clock } from "../system/clock.ts";
+import { type DiskUnit, diskUsage } from "../system/disk-usage.ts";
 import { errnoOf, GantryError, isGantryError, toGantryError } from "../system/errors.ts";
 import { KeyedMutex } from "../system/keyed-mutex.ts";
 import type { Logger } from "../system/log.ts";
@@ -12,7 +13,7 @@ import { isWritten, writeAtomically } from "./atomic-writer.ts";
 import { imageBytes, makeImage, mountImage, sizeOf } from "./claim/image.ts";
 import { ClaimStore } from "./claim/volumes.ts";
 import type { ConfigLookup, VolumeManager } from "./contract.ts";
-import { diskUsage, prepareEmptyDir, sizeLimitOf } from "./empty-dir.ts";
+import { prepareEmptyDir } from "./empty-dir.ts";
 import { fsGroupOf, giveDirectory, giveToGroup, readableByGroup } from "./fs-group.ts";
 import { prepareHostPath } from "./host-path.ts";
 import { namesIn } from "./names-in.ts";
@@ -112,20 +113,20 @@ class LocalVolumeManager implements VolumeManager {
     return [...uids].sort();
   }
 
-  async overLimit(
-    pod: Pod,
+  async usage(
     uid: string,
+    volumes: readonly string[],
+    unit: DiskUnit,
     elsewhere: ReadonlyMap<string, number> = new Map(),
-  ): Promise<{ volume: string; usedBytes: number; limitBytes: number }[]> {
-    const over = [];
-    for (const { name, emptyDir } of pod.spec.volumes ?? []) {
-      // A tmpfs is held to its limit by the kernel.
-      const limitBytes = emptyDir === undefined || emptyDir.medium === "Memory" ? undefined : sizeLimitOf(emptyDir);
-      if (limitBytes === undefined) continue;
-      const usedBytes = elsewhere.get(name) ?? (await diskUsage(this.#volumeDir(uid, "emptyDir", name)));
-      if (usedBytes > limitBytes) over.push({ volume: name, usedBytes, limitBytes });
-    }
-    return over;
+  ): Promise<Readonly<Record<string, number>>> {
+    const here = new Map(
+      volumes.flatMap((name) => (elsewhere.has(name) ? [] : [[this.#volumeDir(uid, "emptyDir", name), name]])),
+    );
+    const used = await diskUsage([...here.keys()], unit);
+    return Object.fromEntries([
+      ...volumes.flatMap((name) => (elsewhere.has(name) ? [[name, elsewhere.get(name) ?? 0]] : [])),
+      ...[...used].map(([dir, amount]) => [here.get(dir) ?? "", amount]),
+    ]);
   }
 
   async #prepareOne(

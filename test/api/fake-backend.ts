@@ -17,6 +17,7 @@ import type { Image, VerifyResult } from "../../src/image/contract.ts";
 import type { PullStep } from "../../src/image/pull/steps.ts";
 import { configMap, secret } from "../../src/manifest/schema/config.ts";
 import { pod } from "../../src/manifest/schema/pod.ts";
+import type { Metrics } from "../../src/metrics/meter.ts";
 import type { PlanStep } from "../../src/plan.ts";
 import type { AttachRequest, ExecRequest, ExecSession } from "../../src/sandbox/driver.ts";
 import type { PodStatus } from "../../src/status.ts";
@@ -86,6 +87,12 @@ export class FakeBackend implements ApiBackend {
     const metadata = { name: "host", uid: "n-1", creationTimestamp: "2026-01-01T00:00:00Z", labels: {} };
     const status = { capacity: {}, allocatable: {}, addresses: [], nodeInfo: {}, conditions: [] };
     return { apiVersion: "v1", kind: "Node", metadata, status };
+  }
+  async metrics(): Promise<Metrics> {
+    const usage = { cpuNano: 250_000_000, memoryBytes: 64 * 2 ** 20 };
+    const containers = [{ name: "app", ...usage }];
+    const pods = [{ namespace: "default", name: "web", labels: { app: "web" }, containers }];
+    return { at: 1_700_000_000_000, windowMs: 1002, node: { name: "host", ...usage }, pods };
   }
   events(): PodEvent[] {
     return this.eventList;

@@ -131,6 +131,17 @@ describe.skipIf(!existsSync("/usr/bin/kubectl"))("kubectl", () => {
     );
   });
 
+  test("top", async () => {
+    const pods = await kubectl("top", "pods");
+    expect([pods.out.split("\n")[1]?.split(/ +/), pods.err]).toEqual([["web", "250m", "64Mi", ""], ""]);
+    expect((await kubectl("top", "pod", "web", "--containers", "--no-headers")).out).toMatch(/^web +app +250m +64Mi/);
+    expect((await kubectl("top", "pods", "-A", "-l", "app=none")).err).toMatch(/No resources found/);
+    expect((await kubectl("top", "pod", "none")).err).toMatch(/NotFound/);
+    expect((await kubectl("get", "podmetrics,nodemetrics", "-o", "name")).out).toBe(
+      "podmetrics.metrics.k8s.io/web\nnodemetrics.metrics.k8s.io/host\n",
+    );
+  });
+
   test("logs, attach, exec, delete", async () => {
     served.backend.logPath = join(served.directory, "0.log");
     await writeFile(served.backend.logPath, "2026-01-01T00:00:00Z stdout F one\n");

@@ -489,3 +489,37 @@ test("wait gives up in time even when the daemon does not answer", async () => {
     await rm(directory, { recursive: true, force: true });
   }
 });
+
+describe("top", () => {
+  test("pods and containers, of one pod, and of the node", async () => {
+    backend.set({ name: "web" });
+    const pods = await gantry("top");
+    expect([pods.code, pods.stderr]).toEqual([0, ""]);
+    expect(pods.stdout).toBe("NAME   CPU(cores)   MEMORY(bytes)\nweb    250m         64Mi\n");
+    const each = await gantry("top", "pod", "web", "--containers", "--sort-by", "memory");
+    expect(each.stdout).toBe("POD   NAME   CPU(cores)   MEMORY(bytes)\nweb   app    250m         64Mi\n");
+    expect((await gantry("top", "node")).stdout).toMatch(/^NAME .*\nhost +250m +- +64Mi +-\n$/);
+    expect(JSON.parse((await gantry("top", "web", "-o", "json")).stdout)).toMatchObject({
+      kind: "PodMetricsList",
+      apiVersion: "metrics.k8s.io/v1beta1",
+      items: [{ window: "1.002s", containers: [{ name: "app", usage: { cpu: "250000000n", memory: "65536Ki" } }] }],
+    });
+  });
+
+  test("what can't be measured", async () => {
+    backend.set({ name: "idle" });
+    const cases: [string[], number, RegExp][] = [
+      [["top", "nobody"], 3, /there is no pod 'nobody'/],
+      [["top", "pods", "idle"], 3, /pod default\/idle has no container that runs/],
+      [["top", "node", "other"], 3, /there is no node 'other'/],
+      [["top", "web", "db"], 2, /'web' is nothing that can be measured/],
+      [["top", "node", "--containers"], 2, /--containers is for pods/],
+      [["top", "--sort-by", "size"], 2, /--sort-by 'size' is not known/],
+    ];
+    for (const [args, code, message] of cases) {
+      const result = await gantry(...args);
+      expect([result.code, result.stderr], args.join(" ")).toEqual([code, expect.stringMatching(message)]);
+    }
+    expect((await gantry("top", "-n", "empty")).stderr).toMatch(/No pod runs/);
+  });
+});

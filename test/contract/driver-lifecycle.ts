@@ -154,5 +154,9 @@ export function lifecycle(bench: Bench): void {
     expect(stats.processes).toBeGreaterThanOrEqual(1);
     expect(stats.memoryBytes).toBeGreaterThan(0);
     expect(stats.cpuUsageNs).toBeGreaterThanOrEqual(0);
+    const whole = await bench.driver.podStats(id);
+    expect(whole.memoryBytes).toBeGreaterThan(0);
+    expect(whole.processes).toBeGreaterThanOrEqual(1);
+    await expect(bench.driver.podStats("nothing")).rejects.toMatchObject({ code: "not-found" });
   });
 }

@@ -120,9 +120,18 @@ const changes: readonly (readonly [string, Partial<HostFacts>, readonly string[]
   ["too old for micro-VMs only", { kernelRelease: "5.10.0-28-amd64" }, ["warn kernel for micro-VMs"]],
   ["a small /dev/shm", { microvm: { ...microvm, templateBytes: 2 ** 26 } }, ["warn micro-VM templates"]],
   ["another processor", { machine: "arm64" }, ["warn micro-VMs"]],
-  ["daemon runs", { daemon: { pid: 7, answers: true, leftovers: [] } }, []],
-  ["daemon hangs", { daemon: { pid: 7, answers: false, leftovers: [] } }, ["warn daemon"]],
-  ["daemon died", { daemon: { pid: undefined, answers: false, leftovers: ["bridge gantry0"] } }, ["warn daemon"]],
+  ["daemon runs", { daemon: { pid: 7, answers: true, pressure: [], leftovers: [] } }, []],
+  [
+    "node under pressure",
+    { daemon: { pid: 7, answers: true, pressure: ["DiskPressure"], leftovers: [] } },
+    ["warn pressure"],
+  ],
+  ["daemon hangs", { daemon: { pid: 7, answers: false, pressure: [], leftovers: [] } }, ["warn daemon"]],
+  [
+    "daemon died",
+    { daemon: { pid: undefined, answers: false, pressure: [], leftovers: ["bridge gantry0"] } },
+    ["warn daemon"],
+  ],
 ];
 
 test.each(changes)("%s", (_, change, expected) => expect(problems({ ...healthy, ...change })).toEqual(expected));

@@ -47,6 +47,8 @@ export const healthy: HostFacts = {
     droppingTables: [],
     subnet: "10.77.0.0/16",
     conflictingRoute: undefined,
+    services: { range: "10.79.0.0/16" },
+    dnsObstacle: undefined,
   },
   kvm: { device: "usable", cpuFlag: "vmx", modules: ["kvm", "kvm_intel"], virtual: false },
   microvm: {
@@ -60,7 +62,7 @@ export const healthy: HostFacts = {
     redirect: "yes",
     templateBytes: 2 ** 33,
   },
-  daemon: { pid: undefined, answers: false, leftovers: [] },
+  daemon: { pid: undefined, answers: false, pressure: [], leftovers: [] },
 };
 
 /** A container-like machine, as recorded: v1 hierarchies beside v2, hugetlb in none of them, no CAP_SYS_RESOURCE. */

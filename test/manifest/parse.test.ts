@@ -136,6 +136,26 @@ describe("places", () => {
       "9:51: error: spec.containers[0].resources.requests.cpu: the request 2 is larger than the limit 1 (lower the request or raise the limit)",
     ],
     [
+      "a whole pod that requests less than its containers",
+      `${POD}    resources: {requests: {cpu: "2", memory: 1Gi}}\n  resources: {requests: {cpu: "1"}, limits: {memory: 2Gi}}\n`,
+      "10:31: error: spec.resources.requests.cpu: 1 is less than what the containers request together, 2 (raise it, or lower the containers' requests)",
+    ],
+    [
+      "a whole pod whose limit its containers exceed",
+      `${POD}    resources: {requests: {memory: 2Gi}}\n  resources: {limits: {memory: 1Gi}}\n`,
+      "10:32: error: spec.resources.limits.memory: 1Gi is less than what the containers request together, 2Gi (raise it, or lower the containers' requests)",
+    ],
+    [
+      "a container that may have more than its pod",
+      `${POD}    resources: {requests: {memory: 1Gi}, limits: {memory: 3Gi}}\n  resources: {limits: {memory: 2Gi}}\n`,
+      "9:59: error: spec.containers[0].resources.limits.memory: 3Gi is more than the limit of the whole pod, 2Gi (lower it, or raise spec.resources.limits)",
+    ],
+    [
+      "a resource that a whole pod can't have",
+      `${POD}  resources: {limits: {hugepages-2Mi: 2Mi}}\n`,
+      "9:24: error: spec.resources.limits.hugepages-2Mi: the resource hugepages-2Mi is not supported here; cpu and memory are (remove it)",
+    ],
+    [
       "a port out of range",
       `${POD}    ports: [{containerPort: 70000}]\n`,
       "9:29: error: spec.containers[0].ports[0].containerPort: 70000 is too large: the most is 65535",

@@ -3,19 +3,19 @@ import { exec } from "../../src/system/exec.ts";
 import { freePort, Lab, signal } from "./lab.ts";
 
 const chains = process.argv.slice(2);
-const forwardRules = async (): Promise<string> => (await exec("iptables", ["-S", "FORWARD"])).stdout;
+const filterRules = async (): Promise<string> => (await exec("iptables", ["-S"])).stdout;
 
 await exec("ip", ["link", "set", "lo", "up"]);
 for (const rule of chains) await exec("iptables", rule.split(" "));
 const lab = await Lab.open();
 try {
-  const before = await forwardRules();
+  const before = await filterRules();
   const machine = await lab.neighbour();
   lab.serve(machine.netns, 99);
   const network = lab.network();
   await network.start(signal());
   await network.start(signal());
-  const during = await forwardRules();
+  const during = await filterRules();
   const [netns, port] = [await lab.netns(), await freePort()];
   await lab.attach(network, "pod", netns, [{ hostPort: port, containerPort: 80, protocol: "TCP" }]);
   lab.serve(netns, 80);
@@ -29,7 +29,7 @@ try {
       added: during.split("\n").filter((line) => line.includes(lab.bridge)).length,
       reachesOut: out === machine.hostIP,
       isReached: inward === machine.ip,
-      restored: (await forwardRules()) === before,
+      restored: (await filterRules()) === before,
       traces,
     }),
   );

@@ -33,3 +33,11 @@ test("so does Docker's", async () =>
   expect(
     await onHost("-P FORWARD DROP", "-N DOCKER-USER", "-A FORWARD -j DOCKER-USER", "-A DOCKER-USER -j RETURN"),
   ).toEqual({ ...fine, added: 2 }));
+test("one that drops what comes to the host lets questions for names through", async () =>
+  expect(
+    await onHost(
+      "-A INPUT -p tcp --dport 1:65535 -j ACCEPT",
+      "-A INPUT -m state --state ESTABLISHED -j ACCEPT",
+      "-P INPUT DROP",
+    ),
+  ).toEqual({ ...fine, added: 2 }));

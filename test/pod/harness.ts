@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { expect, vi } from "vitest";
 import { hashedPod } from "../../src/desired.ts";
 import type { Image, ImageStore, PullOptions } from "../../src/image/contract.ts";
-import type { ConfigMap, Secret } from "../../src/manifest/index.ts";
+import type { ConfigMap, Pod, Secret } from "../../src/manifest/index.ts";
 import { configMap, pod as podSchema, secret } from "../../src/manifest/schema/index.ts";
 import type { ContainerState, DesiredPod, PodChange, PodState, PodSupervisor } from "../../src/pod/index.ts";
 import { createPodSupervisor } from "../../src/pod/index.ts";
@@ -49,7 +49,10 @@ export class Harness {
   readonly logs = mkdtempSync(join(tmpdir(), "gantry-pod-"));
   readonly volumesOf = new Set<string>();
   readonly prober = new FakeProber(this.clock);
-  overLimit: { volume: string; usedBytes: number; limitBytes: number }[] = [];
+  volumeUsage: Record<string, number> = {};
+  /** Why a pod may not start. */
+  pressure: (pod: Pod) => string | undefined = () => undefined;
+  onEvicted: () => void = () => {};
   volumeErrors: Error[] = [];
   behave: (config: ContainerConfig) => AppBehaviour = () => ({});
   driver: MemoryDriver;
@@ -95,7 +98,12 @@ export class Harness {
         configMap: (namespace, name) => this.configMaps.get(`${namespace}/${name}`),
         secret: (namespace, name) => this.secrets.get(`${namespace}/${name}`),
         claim: () => undefined,
-        event: (_pod, _uid, type, reason, message) => reached.alive && this.events.push({ type, reason, message }),
+        nodePressure: (pod) => this.pressure(pod),
+        event: (_pod, _uid, type, reason, message) => {
+          if (!reached.alive) return;
+          this.events.push({ type, reason, message });
+          if (reason === "Evicted") this.onEvicted();
+        },
       },
       { concurrency: 4 },
     );
@@ -166,7 +174,7 @@ export class Harness {
       refresh: async () => {},
       remove: async (uid) => void this.volumesOf.delete(uid),
       list: async () => [...this.volumesOf],
-      overLimit: async () => this.overLimit,
+      usage: async () => this.volumeUsage,
     };
   }
 

@@ -168,10 +168,58 @@ describe("decisions about the whole pod", () => {
 
   it("an emptyDir over its limit evicts it", async () => {
     await h.ensure(desiredPod({ volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }] }));
-    h.overLimit = [{ volume: "v", usedBytes: 2 ** 21, limitBytes: 2 ** 20 }];
+    h.volumeUsage = { v: 2 ** 21 };
     await h.pass(12_000);
     expect(h.pod()).toMatchObject({ stage: "completed", failure: { reason: "Evicted" } });
     expect(h.reasons()).toContain("Evicted");
+  });
+
+  it("what it may have on disk: emptyDirs, and what its containers wrote", async () => {
+    const limits = { resources: { limits: { "ephemeral-storage": "1Mi" } } };
+    await h.ensure(desiredPod({ containers: [app(limits)], volumes: [{ name: "v", emptyDir: {} }] }));
+    await h.pass(12_000);
+    expect(h.pod().stage).toBe("running");
+    h.volumeUsage = { v: 2 ** 20 + 1 };
+    await h.pass(12_000);
+    expect(h.pod()).toMatchObject({
+      stage: "completed",
+      released: true,
+      failure: {
+        reason: "Evicted",
+        message: "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi.",
+      },
+    });
+    expect(h.container("app").state).toMatchObject({ type: "terminated" });
+    expect(h.volumesOf.size).toBe(0);
+    await h.crash(h.pod().desired);
+    expect(h.pod()).toMatchObject({ stage: "completed", failure: { reason: "Evicted" } });
+  });
+
+  it("an evicted pod has no grace, and no hook; one that has ended is not evicted", async () => {
+    const hooked = app({ lifecycle: { preStop: { exec: { command: ["bye"] } } } });
+    await h.ensure(desiredPod({ containers: [hooked], terminationGracePeriodSeconds: 600 }));
+    h.supervisor.evict(UID, "The node was low on resource: memory.");
+    await h.settle();
+    expect(h.pod()).toMatchObject({ stage: "completed", failure: { reason: "Evicted" } });
+    await h.ensure(desiredPod({ restartPolicy: "Never" }, { name: "done" }), "uid-done");
+    h.supervisor.remove("uid-done");
+    h.supervisor.evict("uid-done", "The node was low on resource: memory.");
+    await h.settle();
+    expect(h.supervisor.get("uid-done")?.failure).toBeUndefined();
+  });
+
+  it("a node under pressure takes no new pods, but keeps those that it took", async () => {
+    await h.ensure(desiredPod());
+    h.pressure = () => "The node had condition: [DiskPressure].";
+    await h.ensure(desiredPod({}, { name: "new" }), "uid-new");
+    expect(h.supervisor.get("uid-new")).toMatchObject({ stage: "preparing", problem: { reason: "NodeUnderPressure" } });
+    h.driver.breakSandbox((await h.observed())[0]?.id ?? "");
+    await h.pass(5000);
+    expect(h.pod()).toMatchObject({ stage: "running", problem: undefined });
+    h.pressure = () => undefined;
+    h.supervisor.pressureEnded();
+    await h.settle();
+    expect(h.supervisor.get("uid-new")?.stage).toBe("running");
   });
 
   it("a restart that was asked for counts, waits for nothing, and comes under any policy", async () => {

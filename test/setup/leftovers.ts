@@ -7,8 +7,8 @@ import { readMounts } from "../../src/system/mounts.ts";
 /** What there is on this host of the kinds of things that Gantry makes, each in words that name it. */
 export type Inventory = ReadonlySet<string>;
 
-/** Programs that hold pods; one of them left running is a leak. */
-const HOLDERS = new Set(["conmon", "catatonit", "crun", "runc", "skopeo", "umoci"]);
+/** Programs that hold pods, or serve them; one of them left running is a leak. */
+const HOLDERS = new Set(["conmon", "catatonit", "crun", "runc", "skopeo", "umoci", "dnsmasq"]);
 
 export async function takeInventory(): Promise<Inventory> {
   const asked = await Promise.all([mounts(), networkLinks(), nftTables()]);

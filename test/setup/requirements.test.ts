@@ -51,7 +51,7 @@ test("an unknown distribution gets no command, but every name", () => {
 /** Commands of packages that every Debian has (priority "required"). */
 const ALWAYS_THERE = new Set(
   (
-    "bash cat chmod chown chroot cp dd dpkg-deb du env find findmnt flock sync getconf mkdir mkfifo mv nsenter rm sh sleep stat stty " +
+    "bash cat chcon chmod chown chroot cp dd dpkg-deb du env find findmnt flock sync getconf mkdir mkfifo mv nsenter rm sh sleep stat stty " +
     "tar truncate umount apt-get base64 setpriv"
   ).split(" "),
 );
@@ -65,8 +65,8 @@ const COME_ALONG = new Map([
   ["resize2fs", "mkfs.ext4"],
   ["losetup", "mount"],
 ]);
-/** Asked only where they are installed, or come with Node.js. */
-const OPTIONAL = new Set(["npm", "podman", "firewall-cmd"]);
+/** Asked only where they are installed or where the host has what they are for, or come with Node.js. */
+const OPTIONAL = new Set(["npm", "podman", "firewall-cmd", "apparmor_parser"]);
 
 /** What `directory` runs by a name that stands in its text. */
 function commandsIn(directory: string): string[] {

@@ -72,20 +72,20 @@ describe("emptyDir", () => {
     expect(await mountsBelow(root)).toEqual([volume.hostPath]);
   });
 
-  test("over its limit is told", async () => {
+  test("what it has on disk is told, or what is known of it elsewhere", async () => {
     const pod = podWith([
-      { name: "small", emptyDir: { sizeLimit: "100Ki" } },
-      { name: "free", emptyDir: {} },
-      { name: "ram", emptyDir: { medium: "Memory", sizeLimit: "1Mi" } },
+      { name: "here", emptyDir: { sizeLimit: "100Ki" } },
+      { name: "there", emptyDir: {} },
     ]);
-    expect(await manager.overLimit(pod, UID)).toEqual([]);
-    const [small, free] = await manager.prepare(pod, UID, nothing, signal);
-    await writeFile(join(free?.hostPath ?? "", "x"), Buffer.alloc(1 << 20));
-    expect(await manager.overLimit(pod, UID)).toEqual([]);
-    await writeFile(join(small?.hostPath ?? "", "x"), Buffer.alloc(200 << 10));
-    expect(await manager.overLimit(pod, UID)).toEqual([
-      { volume: "small", usedBytes: expect.any(Number), limitBytes: 100 << 10 },
-    ]);
+    const names = ["here", "there"];
+    expect(await manager.usage(UID, names, "bytes")).toEqual({ here: 0, there: 0 });
+    const [here] = await manager.prepare(pod, UID, nothing, signal);
+    const before = (await manager.usage(UID, names, "bytes"))["here"] ?? 0;
+    await writeFile(join(here?.hostPath ?? "", "x"), Buffer.alloc(200 << 10));
+    const used = await manager.usage(UID, names, "bytes", new Map([["there", 7]]));
+    expect(used["here"]).toBeGreaterThanOrEqual(before + (200 << 10));
+    expect(used["there"]).toBe(7);
+    expect(await manager.usage(UID, ["here"], "inodes")).toEqual({ here: 2 });
   });
 
   test("of another medium is refused", async () => {

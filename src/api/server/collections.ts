@@ -4,6 +4,7 @@ import type { ApiBackend, PodObject, ServedObject } from "../contract.ts";
 import type { EventObject } from "../wire.ts";
 import { describe, serveDiscovery } from "./discovery.ts";
 import { eventObject } from "./event-object.ts";
+import { serveMetrics } from "./metrics.ts";
 import { servePods } from "./pods.ts";
 import { type ApiObject, type Resource, serveResource } from "./resources.ts";
 import type { Streams } from "./streaming.ts";
@@ -70,6 +71,7 @@ export function serveCollections(
     describe(eventResource),
     ...[configMaps, secrets, claims, nodes].map(describe),
     ...objects.resources.map(describe),
+    ...serveMetrics(app, backend, streams),
   ];
   serveDiscovery(app, backend, described);
   return () => {
@@ -89,6 +91,7 @@ const OBJECT_KINDS = [
   ["batch", "jobs", "Job", ""],
   ["batch", "cronjobs", "CronJob", "cj"],
   ["", "services", "Service", "svc"],
+  ["discovery.k8s.io", "endpointslices", "EndpointSlice", ""],
 ] as const;
 
 function objectResources(backend: ApiBackend, capacity: number) {

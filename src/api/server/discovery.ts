@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { KUBERNETES } from "../../system/version.ts";
 import type { ApiBackend } from "../contract.ts";
 import type { VersionInfo } from "../wire.ts";
-import type { ApiObject, Resource, ResourceNames } from "./resources.ts";
+import { type ApiObject, groupVersion, type Resource, type ResourceNames } from "./resources.ts";
 import { route } from "./routing.ts";
 
 /** What kubectl asks for before it asks for anything: versions, groups, resources. */
@@ -17,10 +17,11 @@ export function serveDiscovery(
   route(app, "/apis", {
     GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: [GROUP, ...NAMED.map(groupOf)] }),
   });
-  for (const name of NAMED) {
-    route(app, `/apis/${name}`, { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...groupOf(name) }) });
-    const inside = resources.filter(({ group }) => group === name).flatMap(apiResources);
-    route(app, `/apis/${name}/v1`, { GET: () => resourceList(`${name}/v1`, inside) });
+  for (const named of NAMED) {
+    const { group, version } = named;
+    route(app, `/apis/${group}`, { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...groupOf(named) }) });
+    const inside = resources.filter((resource) => resource.group === group).flatMap(apiResources);
+    route(app, `/apis/${group}/${version}`, { GET: () => resourceList(groupVersion(named), inside) });
   }
   route(app, "/apis/gantry.dev", { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...GROUP }) });
   const core = resources.filter(({ group = "" }) => group === "").flatMap(apiResources);
@@ -32,12 +33,17 @@ export function serveDiscovery(
 const VERSION = { groupVersion: "gantry.dev/v1", version: "v1" } as const;
 const GROUP = { name: "gantry.dev", versions: [VERSION], preferredVersion: VERSION } as const;
 
-/** The groups of objects that keep pods. */
-const NAMED = ["apps", "batch"] as const;
+/** The groups of objects that keep pods, and of what pods use and are reached by. */
+const NAMED = [
+  { group: "apps", version: "v1" },
+  { group: "batch", version: "v1" },
+  { group: "discovery.k8s.io", version: "v1" },
+  { group: "metrics.k8s.io", version: "v1beta1" },
+] as const;
 
-function groupOf(name: string): object {
-  const version = { groupVersion: `${name}/v1`, version: "v1" };
-  return { name, versions: [version], preferredVersion: version };
+function groupOf(named: (typeof NAMED)[number]): object {
+  const version = { groupVersion: groupVersion(named), version: named.version };
+  return { name: named.group, versions: [version], preferredVersion: version };
 }
 
 function versionInfo(gantryVersion: string): VersionInfo {

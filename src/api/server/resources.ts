@@ -23,6 +23,8 @@ export interface ApiObject {
 export interface ResourceNames {
   /** "apps"; "" for the core. */
   readonly group?: string;
+  /** Default: "v1". */
+  readonly version?: string;
   /** "pods" */
   readonly plural: string;
   /** "Pod" */
@@ -72,11 +74,11 @@ export function serveResource<T extends ApiObject>(
 }
 
 /** "v1", "apps/v1" */
-export function groupVersion({ group = "" }: Pick<ResourceNames, "group">): string {
-  return group === "" ? "v1" : `${group}/v1`;
+export function groupVersion({ group = "", version = "v1" }: Pick<ResourceNames, "group" | "version">): string {
+  return group === "" ? version : `${group}/${version}`;
 }
 
-export function basePath(names: Pick<ResourceNames, "group">): string {
+export function basePath(names: Pick<ResourceNames, "group" | "version">): string {
   return names.group === undefined || names.group === "" ? "/api/v1" : `/apis/${groupVersion(names)}`;
 }
 
@@ -99,7 +101,8 @@ function someNames(objects: readonly ApiObject[]): string {
   return names.length === 0 ? "none" : names.slice(0, 5).join(", ") + (names.length > 5 ? " …" : "");
 }
 
-function listOrWatch<T extends ApiObject>(
+/** Answers a request for a collection. */
+export function listOrWatch<T extends ApiObject>(
   call: Call,
   resource: Resource<T>,
   streams: Streams,

@@ -1,4 +1,5 @@
 import type { ApiClient } from "../../api/client.ts";
+import type { ServedObject } from "../../api/contract.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { Context } from "../context.ts";
 import { describeObject } from "../describe/object.ts";
@@ -87,6 +88,7 @@ async function describeObjects(client: ApiClient, context: Context, refs: readon
         pods: pods.filter(owns(uids)),
         events: events.items,
         problems: problems.filter((one) => one.object === `${kind} ${metadata.namespace}/${metadata.name}`),
+        ...(kind === "Service" && { endpoints: await endpointsOf(client, metadata) }),
       };
     }),
   );
@@ -96,6 +98,18 @@ async function describeObjects(client: ApiClient, context: Context, refs: readon
   }
   out.write(reports.map((report) => describeObject(report, out.colors, context.now())).join("\n\n"));
   return undefined;
+}
+
+/** Where a Service leads: "10.77.0.2:8080" */
+async function endpointsOf(client: ApiClient, { namespace, name }: ServedObject["metadata"]): Promise<string[]> {
+  const labelSelector = `kubernetes.io/service-name=${name}`;
+  const { items } = await client.listObjects("discovery.k8s.io/endpointslices", { namespace, labelSelector });
+  return items.flatMap(({ ports = [], endpoints = [] }) => {
+    const addresses = endpoints.flatMap((endpoint) => endpoint.addresses);
+    return ports.length === 0
+      ? addresses
+      : addresses.flatMap((address) => ports.map(({ port }) => `${address}:${port}`));
+  });
 }
 
 interface Owned {

@@ -7,6 +7,7 @@ import { ALL_NAMESPACES, listedNamespace } from "../namespaces.ts";
 import { listObjects } from "../objects.ts";
 import { isShown, objectTable } from "../output/object-table.ts";
 import { podTable, sortPods } from "../output/pod-table.ts";
+import { pressureSection } from "../output/pressure.ts";
 import { problemSection } from "../output/problems.ts";
 import { withProgress } from "../output/progress.ts";
 import { count } from "../output/text.ts";
@@ -86,10 +87,13 @@ async function printStatus(
   if (pods.length === 0) await noteNoPods(context, client);
   else out.write(podTable(pods, out, context.now()));
   const reasons = out.format === "wide" ? acceleratorReasons(pods) : [];
-  const objects = pods.length === 1 && args.length > 0 ? [] : await shownObjects(client, context);
+  const one = pods.length === 1 && args.length > 0;
+  const conditions = one ? [] : await nodePressure(client);
+  const objects = one ? [] : await shownObjects(client, context);
   const sections = [
     objects.length === 0 ? [] : objectTable(objects, out.colors, context.now()).trimEnd().split("\n"),
     reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
+    pressureSection(conditions, out.colors),
     waitingSection(pods, out.colors),
     updateSection(pods, out.colors),
     problemSection(report, out.colors),
@@ -97,6 +101,14 @@ async function printStatus(
   for (const [index, lines] of sections.filter((section) => section.length > 0).entries()) {
     out.write(`${pods.length > 0 || index > 0 ? "\n" : ""}${lines.join("\n")}\n`);
   }
+}
+
+/** Conditions of the node that keep pods from it. */
+async function nodePressure(client: ApiClient): Promise<string[]> {
+  const { items } = await client.listNodes();
+  return items.flatMap(({ status: { conditions } }) =>
+    conditions.flatMap(({ type, status: holds }) => (holds === "True" && type.endsWith("Pressure") ? [type] : [])),
+  );
 }
 
 /** Deployments and their like; a daemon that does not know them yet has none. */

@@ -19,11 +19,13 @@ export interface ObjectReport {
   readonly pods: readonly PodObject[];
   readonly events: readonly EventObject[];
   readonly problems: readonly Problem[];
+  /** Of a Service: "10.77.0.2:8080" */
+  readonly endpoints?: readonly string[];
 }
 
 /** Everything about a Deployment, Job …, in the manner of `kubectl describe`. */
 export function describeObject(
-  { object, children, pods, events, problems }: ObjectReport,
+  { object, children, pods, events, problems, endpoints }: ObjectReport,
   colors: Colors,
   now: number,
 ): string {
@@ -45,6 +47,7 @@ export function describeObject(
     ["Annotations", pairs(annotations)],
     ["Ready", summary.ready],
     ["Status", summary.status],
+    ...(endpoints === undefined ? [] : [["Endpoints", endpoints.join(", ") || "none is ready"] satisfies Field]),
     ...numbers.map(([name, value]): Field => [name, String(value)]),
   ];
   const conditions = conditionsOf(object).map(({ type, status: is, reason, message }) => [

@@ -78,6 +78,8 @@ function headOf(pod: PodObject, now: number): Field[] {
     ["Host Network", spec.hostNetwork === true ? "true" : undefined],
     ["Hostname", spec.hostname],
     ["QoS Class", status.qosClass],
+    ["Resources", spec.resources === undefined ? undefined : amountsOf(spec.resources)],
+    ["Overhead", spec.overhead === undefined ? undefined : pairs(spec.overhead)],
     ["Restart Policy", spec.restartPolicy],
     ["Grace Period", `${spec.terminationGracePeriodSeconds}s`],
     ["Sandbox", sandboxOf(pod)],
@@ -139,4 +141,11 @@ function indented(table: string): string[] {
     .trimEnd()
     .split("\n")
     .map((line) => `  ${line}`);
+}
+
+/** What the pod asks for as a whole. */
+function amountsOf({ requests, limits }: NonNullable<PodObject["spec"]["resources"]>): string[] {
+  return Object.entries({ requests, limits }).flatMap(([list, amounts]) =>
+    amounts === undefined ? [] : [`${list}: ${pairs(amounts).join(", ")}`],
+  );
 }

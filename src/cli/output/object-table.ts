@@ -49,7 +49,7 @@ export function objectSummary(object: ServedObject): ObjectSummary {
       return columns(NONE, NONE, NONE, typeof last === "string" ? `${word}, last ${last}` : word);
     }
     default:
-      return columns(NONE, NONE, NONE, portsOf(spec));
+      return columns(NONE, NONE, NONE, addressOf(spec));
   }
 }
 
@@ -57,13 +57,24 @@ function columns(ready: string, upToDate: number | string, available: number | s
   return { ready, upToDate: String(upToDate), available: String(available), status };
 }
 
+/** "10.79.1.2 80:30080/TCP", as in kubectl's columns CLUSTER-IP and PORT(S). */
+function addressOf(spec: ServedObject["spec"]): string {
+  const address = spec?.["clusterIP"];
+  const ports = portsOf(spec);
+  const shown = address === "None" ? "headless" : address;
+  return [...(typeof shown === "string" ? [shown] : []), ...(ports === NONE ? [] : [ports])].join(" ") || NONE;
+}
+
 function portsOf(spec: ServedObject["spec"]): string {
   const ports: unknown = spec?.["ports"];
   if (!Array.isArray(ports)) return NONE;
-  const texts = ports.map((port: unknown) =>
-    typeof port === "object" && port !== null ? `${Reflect.get(port, "port")}/${Reflect.get(port, "protocol")}` : "",
-  );
+  const texts = ports.map((port: unknown) => (typeof port === "object" && port !== null ? portText(port) : ""));
   return texts.join(", ") || NONE;
+}
+
+function portText(port: object): string {
+  const nodePort: unknown = Reflect.get(port, "nodePort");
+  return `${Reflect.get(port, "port")}${nodePort === undefined ? "" : `:${nodePort}`}/${Reflect.get(port, "protocol")}`;
 }
 
 /** Children of a Deployment speak for themselves only in `describe`. */

@@ -48,6 +48,10 @@ export function problemSection(report: ProblemReport, colors: Colors): string[] 
   if (report.held.length > 0) {
     sections.push([colors.bold("Held as it is:"), ...report.held.map((text) => `  ${colors.yellow(oneLine(text))}`)]);
   }
+  const troubles = report.troubles ?? [];
+  if (troubles.length > 0) {
+    sections.push([colors.bold("On this host:"), ...troubles.map((text) => `  ${colors.yellow(oneLine(text))}`)]);
+  }
   if (warnings > 0)
     sections.push([`${count(warnings, "warning")}: 'gantry validate' shows them, 'gantry describe' those of a pod.`]);
   return sections.flatMap((section, index) => (index === 0 ? section : ["", ...section]));

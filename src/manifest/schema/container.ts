@@ -21,16 +21,17 @@ import {
 import { lifecycle, probe } from "./probe.ts";
 import { securityContext } from "./security.ts";
 
+/** Of a pod as a whole: what is left out there hangs on its containers. */
+export const podResourceRequirements = z.strictObject({
+  claims: z.array(z.strictObject({ name: someText, request: maybeText })).optional(),
+  limits: maybeQuantities,
+  requests: maybeQuantities,
+});
+
 /** Requests that are not given are the limits. */
-export const resourceRequirements = z
-  .strictObject({
-    claims: z.array(z.strictObject({ name: someText, request: maybeText })).optional(),
-    limits: maybeQuantities,
-    requests: maybeQuantities,
-  })
-  .transform((value) =>
-    value.limits === undefined ? value : { ...value, requests: { ...value.limits, ...value.requests } },
-  );
+export const resourceRequirements = podResourceRequirements.transform((value) =>
+  value.limits === undefined ? value : { ...value, requests: { ...value.limits, ...value.requests } },
+);
 
 const containerPort = z.strictObject({
   containerPort: port,

@@ -1,6 +1,6 @@
 /** The v1 Pod. */
 import { z } from "zod";
-import { container, ephemeralContainer, resourceRequirements } from "./container.ts";
+import { container, ephemeralContainer, podResourceRequirements } from "./container.ts";
 import {
   flag,
   ipAddress,
@@ -53,7 +53,7 @@ export const podSpec = z.strictObject({
   resourceClaims: z
     .array(z.strictObject({ name: someText, resourceClaimName: maybeText, resourceClaimTemplateName: maybeText }))
     .optional(),
-  resources: resourceRequirements.optional(),
+  resources: podResourceRequirements.optional(),
   restartPolicy: z.enum(["Always", "OnFailure", "Never"]).default("Always"),
   runtimeClassName: maybeName,
   schedulerName: maybeText,

@@ -2,15 +2,18 @@
 import type { Container, Lifecycle, ResourceRequirements, SecurityContext } from "../schema/index.ts";
 import { type ByKey, type Fields, later, noEffect, only, type Rule, type Verdict } from "./rules.ts";
 
-const resourceKeys: ByKey = {
-  keys: ["cpu", "memory"],
-  otherwise: (key) => ({ refused: `the resource ${key} is not supported yet; cpu and memory are` }),
-};
+/** Amounts of these, and of nothing else. */
+export function resourceKeys(...keys: readonly string[]): ByKey {
+  const known = `${keys.slice(0, -1).join(", ")} and ${keys.at(-1)}`;
+  return { keys, otherwise: (key) => ({ refused: `the resource ${key} is not supported here; ${known} are` }) };
+}
+
+const amounts = resourceKeys("cpu", "memory", "ephemeral-storage");
 
 const resources: Fields<ResourceRequirements> = {
   claims: later("resource claims"),
-  limits: resourceKeys,
-  requests: resourceKeys,
+  limits: amounts,
+  requests: amounts,
 };
 
 export const windowsOptions: Verdict = { refused: "Gantry runs Linux containers only" };

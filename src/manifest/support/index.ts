@@ -4,6 +4,7 @@ import type { FieldPath, Issue } from "../issue.ts";
 import type { ConfigMap, PersistentVolumeClaim, RuntimeClass, Secret } from "../schema/index.ts";
 import { isRecord } from "../yaml/plain.ts";
 import { claimSpecRules } from "./claim.ts";
+import { resourceKeys } from "./container.ts";
 import { metadataRules, podRules } from "./pod.ts";
 import { type AnyRule, type Fields, noEffect, oneNode, type Verdict } from "./rules.ts";
 import {
@@ -49,7 +50,7 @@ const runtimeClassRules: Fields<RuntimeClass> = {
   handler: "supported",
   kind: "supported",
   metadata: { fields: metadataRules },
-  overhead: noEffect("overhead is not counted yet"),
+  overhead: { fields: { podFixed: resourceKeys("cpu", "memory") } },
   scheduling: oneNode,
 };
 

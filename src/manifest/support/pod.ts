@@ -1,7 +1,7 @@
 /** What Gantry does with the fields of a pod, outside its containers. */
 import type { ObjectMeta, Pod, PodSecurityContext, PodSpec, TemplateMeta, Volume } from "../schema/index.ts";
 import { claimSpecRules } from "./claim.ts";
-import { containerRules, windowsOptions } from "./container.ts";
+import { containerRules, resourceKeys, windowsOptions } from "./container.ts";
 import { type ByPattern, type Fields, later, noApiServer, noEffect, oneNode, only } from "./rules.ts";
 
 export const serverWrites = noEffect("Gantry sets it itself");
@@ -131,19 +131,28 @@ export const podSpecRules: Fields<PodSpec> = {
   hostPID: "supported",
   hostUsers: "supported",
   hostname: "supported",
-  hostnameOverride: { refused: "hostnameOverride is not supported yet; use hostname" },
+  hostnameOverride: "supported",
   imagePullSecrets: "supported",
   initContainers: { fields: containerRules("supported") },
   nodeName: oneNode,
   nodeSelector: oneNode,
   os: { fields: { name: only(["linux"], "Gantry runs Linux containers only") } },
-  overhead: { refused: "overhead is not supported yet" },
+  overhead: resourceKeys("cpu", "memory"),
   preemptionPolicy: { values: ["PreemptLowerPriority"], otherwise: oneNode },
-  priority: { values: [0], otherwise: oneNode },
-  priorityClassName: oneNode,
+  priority: "supported",
+  priorityClassName: {
+    values: ["system-cluster-critical", "system-node-critical"],
+    otherwise: noEffect("PriorityClasses are not looked at; spec.priority says who is evicted first"),
+  },
   readinessGates: noApiServer,
   resourceClaims: later("resource claims"),
-  resources: { refused: "resources of a whole pod are not supported yet; set them in the containers" },
+  resources: {
+    fields: {
+      claims: later("resource claims"),
+      limits: resourceKeys("cpu", "memory"),
+      requests: resourceKeys("cpu", "memory"),
+    },
+  },
   restartPolicy: "supported",
   runtimeClassName: "supported",
   schedulerName: { values: ["default-scheduler"], otherwise: oneNode },
@@ -152,9 +161,9 @@ export const podSpecRules: Fields<PodSpec> = {
   securityContext: { fields: securityContext },
   serviceAccount: { values: ["default"], otherwise: noApiServer },
   serviceAccountName: { values: ["default"], otherwise: noApiServer },
-  setHostnameAsFQDN: { refused: "setHostnameAsFQDN is not supported yet" },
+  setHostnameAsFQDN: "supported",
   shareProcessNamespace: "supported",
-  subdomain: { refused: "subdomain is not supported yet" },
+  subdomain: "supported",
   terminationGracePeriodSeconds: "supported",
   tolerations: oneNode,
   topologySpreadConstraints: oneNode,

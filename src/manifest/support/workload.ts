@@ -136,33 +136,33 @@ export const cronJobRules: Fields<CronJob> = {
   },
 };
 
-const hostPortInstead = {
-  refused: "Gantry publishes ports of pods with hostPort; a Service is for the pods of this host",
-};
-const nameOnly = noEffect("a Service here is a name for its ready pods, without an address of its own");
+const noBalancer = noEffect(
+  "there is no load balancer; publish ports with type: NodePort, or with hostPort in the pods",
+);
+const ipv4Only = "pods here have IPv4 addresses only";
 
 export const serviceRules: Fields<Service> = {
   ...head,
   spec: {
     fields: {
-      allocateLoadBalancerNodePorts: hostPortInstead,
-      clusterIP: { values: ["None"], otherwise: nameOnly },
-      clusterIPs: { values: ["None"], otherwise: nameOnly },
-      externalIPs: hostPortInstead,
+      allocateLoadBalancerNodePorts: noBalancer,
+      clusterIP: "supported",
+      clusterIPs: "supported",
+      externalIPs: { refused: "a Service has no addresses of other hosts; publish its ports with type: NodePort" },
       externalName: { refused: "names of other hosts are for the DNS of this network, or for hostAliases" },
-      externalTrafficPolicy: hostPortInstead,
-      healthCheckNodePort: hostPortInstead,
+      externalTrafficPolicy: "supported",
+      healthCheckNodePort: noBalancer,
       internalTrafficPolicy: "supported",
-      ipFamilies: "supported",
-      ipFamilyPolicy: "supported",
-      loadBalancerClass: hostPortInstead,
-      loadBalancerIP: hostPortInstead,
-      loadBalancerSourceRanges: hostPortInstead,
+      ipFamilies: only(["IPv4"], ipv4Only),
+      ipFamilyPolicy: only(["SingleStack", "PreferDualStack"], ipv4Only),
+      loadBalancerClass: noBalancer,
+      loadBalancerIP: noBalancer,
+      loadBalancerSourceRanges: noBalancer,
       ports: {
         fields: {
           appProtocol: "supported",
           name: "supported",
-          nodePort: hostPortInstead,
+          nodePort: "supported",
           port: "supported",
           protocol: "supported",
           targetPort: "supported",
@@ -170,10 +170,14 @@ export const serviceRules: Fields<Service> = {
       },
       publishNotReadyAddresses: "supported",
       selector: "supported",
-      sessionAffinity: only(["None"], "a Service without an address of its own can't keep clients to one pod"),
-      sessionAffinityConfig: noEffect("sessionAffinity is None"),
+      sessionAffinity: "supported",
+      sessionAffinityConfig: noEffect("a client stays with its pod for as long as that is ready"),
       trafficDistribution: noEffect("there is only this node"),
-      type: only(["ClusterIP"], "only Services of type ClusterIP are supported; publish ports of pods with hostPort"),
+      // ExternalName is refused by its name: validate/service.ts.
+      type: {
+        values: ["ClusterIP", "NodePort", "ExternalName"],
+        otherwise: { warning: "is treated as ClusterIP: there is no load balancer here" },
+      },
     },
   },
 };

@@ -26,7 +26,7 @@ export function validateContainer(
 ): void {
   validatePorts(container, path, context, report);
   validateMounts(container, path, context, report);
-  validateResources(container, path, report);
+  validateResources(container.resources, path, report);
   validateProbes(container, path, context, report);
   if (context.kind === "init" && container.restartPolicy !== undefined && container.restartPolicy !== "Always") {
     report(
@@ -97,8 +97,10 @@ function validateMounts(container: Container, path: FieldPath, context: Containe
   }
 }
 
-function validateResources(container: Container, path: FieldPath, report: Report): void {
-  const { limits, requests } = container.resources;
+type Resources = Pick<Container["resources"], "limits" | "requests">;
+
+/** What containers and pods ask for: amounts of what there is, and no request beyond its limit. */
+export function validateResources({ limits, requests }: Resources, path: FieldPath, report: Report): void {
   for (const [list, quantities] of [
     ["limits", limits],
     ["requests", requests],

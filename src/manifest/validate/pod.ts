@@ -1,9 +1,12 @@
 /** Checks across the fields of a pod (k8s.io/kubernetes/pkg/apis/core/validation). */
+
 import { annotationProblems } from "../../update/annotations.ts";
 import type { FieldPath } from "../issue.ts";
 import { podAnnotationProblems } from "../pod-annotations.ts";
+import { containersNeed, wholeResources } from "../pod-resources.ts";
+import { parseQuantity, quantityText } from "../quantity.ts";
 import type { Pod, PodSpec } from "../schema/index.ts";
-import { type ContainerKind, validateContainer } from "./container.ts";
+import { type ContainerKind, validateContainer, validateResources } from "./container.ts";
 import { validateEnv } from "./env.ts";
 import type { Report } from "./index.ts";
 import { validateSecurity } from "./security.ts";
@@ -17,6 +20,7 @@ export function validatePod(pod: Pod, report: Report): void {
   for (const { annotation, message, hint } of podAnnotationProblems(pod.metadata.annotations))
     report(["metadata", "annotations", annotation], message, hint);
   validateContainerNames(spec, report);
+  validateWhole(pod, report);
   validateHostPorts(spec, report);
   validateDns(spec, report);
   validateHostNamespaces(spec, report);
@@ -34,6 +38,40 @@ export function validatePod(pod: Pod, report: Report): void {
         report,
       );
       validateEnv(container, path, report);
+    }
+  }
+}
+
+/** k8s.io/kubernetes/pkg/apis/core/validation, validatePodResourceConsistency. */
+function validateWhole(pod: Pod, report: Report): void {
+  const { resources } = pod.spec;
+  if (resources === undefined) return;
+  validateResources(resources, ["spec"], report);
+  const whole = wholeResources(pod);
+  for (const name of ["cpu", "memory"] as const) {
+    const amount = (text: string | undefined): number | undefined =>
+      text === undefined ? undefined : (parseQuantity(text) ?? 0);
+    const [request, limit] = [amount(resources.requests?.[name]), amount(resources.limits?.[name])];
+    const together = containersNeed(pod, name, "requests");
+    const least = resources.requests?.[name] ?? resources.limits?.[name];
+    if (together > (request ?? limit ?? Number.POSITIVE_INFINITY)) {
+      const list = request === undefined ? "limits" : "requests";
+      report(
+        ["spec", "resources", list, name],
+        `${least} is less than what the containers request together, ${name === "cpu" ? together : quantityText(together)}`,
+        "raise it, or lower the containers' requests",
+      );
+    }
+    for (const [list] of LISTS) {
+      for (const [index, container] of (pod.spec[list] ?? []).entries()) {
+        const own = container.resources.limits?.[name];
+        if (limit === undefined || own === undefined || (amount(own) ?? 0) <= limit) continue;
+        report(
+          ["spec", list, index, "resources", "limits", name],
+          `${own} is more than the limit of the whole pod, ${whole?.limits[name]}`,
+          "lower it, or raise spec.resources.limits",
+        );
+      }
     }
   }
 }
@@ -95,6 +133,13 @@ function validateDns(spec: PodSpec, report: Report): void {
     ) {
       report([...base, "searches", index], `${JSON.stringify(domain)} is no domain name`);
     }
+  }
+  if (spec.hostnameOverride !== undefined) {
+    const path: FieldPath = ["spec", "hostnameOverride"];
+    if (spec.hostnameOverride.length > 64)
+      report(path, `has ${spec.hostnameOverride.length} characters; the most is 64`);
+    if (spec.hostNetwork === true) report(path, "can't be together with hostNetwork", "remove one of them");
+    if (spec.setHostnameAsFQDN === true) report(path, "can't be together with setHostnameAsFQDN", "remove one of them");
   }
   for (const [index, alias] of (spec.hostAliases ?? []).entries()) {
     for (const [hostIndex, host] of (alias.hostnames ?? []).entries()) {

@@ -1,7 +1,10 @@
 /** The jobs that keep a pod tidy. */
 import { join } from "node:path";
 import type { Job, JobResult, PodView } from "../machine/env.ts";
+import { ephemeralExcess, toMeasure } from "../rules/ephemeral.ts";
+import { ephemeralUsage } from "./disk-usage.ts";
 import { pruneLogs, readLogTail } from "./logs.ts";
+import { removeSandboxes } from "./sandboxes.ts";
 import { driverOf, logsOf, lookupOf, type PodScope } from "./scope.ts";
 
 type Of<T extends Job["type"]> = Extract<Job, { readonly type: T }>;
@@ -27,13 +30,17 @@ export async function refresh(scope: PodScope, { desired }: PodView, signal: Abo
 }
 
 export async function measure(scope: PodScope, { desired, known }: PodView): Promise<JobResult> {
-  const sandbox = known.find(({ state }) => state === "ready");
-  const elsewhere = sandbox && (await driverOf(scope, desired).volumeUsage(sandbox.id));
-  const [first] = await scope.ports.volumes.overLimit(desired.pod, scope.uid, elsewhere);
-  const over =
-    first &&
-    `Usage of EmptyDir volume "${first.volume}" exceeds the limit: ${first.usedBytes} of ${first.limitBytes} bytes.`;
-  return { type: "measured", over };
+  const measured = toMeasure(desired.pod);
+  if (measured === undefined) return { type: "measured", over: undefined };
+  const usage = await ephemeralUsage(scope, { desired, known }, measured, "bytes");
+  return { type: "measured", over: ephemeralExcess(desired.pod, usage) };
+}
+
+/** Of a pod that was sent away for what it took: its layers and volumes go, so that there is room; its logs stay. */
+export async function release(scope: PodScope, view: PodView, signal: AbortSignal): Promise<JobResult> {
+  await removeSandboxes(scope, view, signal);
+  await scope.ports.volumes.remove(scope.uid, signal);
+  return { type: "released" };
 }
 
 export async function tail(job: Of<"tail">): Promise<JobResult> {

@@ -5,6 +5,7 @@ import { isGantryError } from "../../system/errors.ts";
 import { containerConfig } from "../config.ts";
 import { STOP_SIGNAL_LABEL } from "../labels.ts";
 import type { Job, JobResult, PodView } from "../machine/env.ts";
+import { NO_CLUSTER } from "../rules/dns.ts";
 import { madeFacts } from "../rules/run-facts.ts";
 import { confinementWish } from "../rules/security.ts";
 import type { Slot } from "../rules/slots.ts";
@@ -161,6 +162,7 @@ export async function configOf(
   const image = await requireImage(scope, desired, slot.spec, signal);
   const { node, podLogs, confiner } = scope.ports;
   const lookup = lookupOf(scope, desired);
+  const { namespace } = desired.pod.metadata;
   return as("CreateContainerConfigError", async () =>
     containerConfig({
       desired,
@@ -172,6 +174,8 @@ export async function configOf(
       image,
       node,
       podLogs,
+      cluster: scope.ports.clusterNames?.() ?? NO_CLUSTER,
+      links: scope.ports.serviceLinks?.(namespace) ?? [],
       confinement: await confiner.find(confinementWish(desired.pod, slot.spec), signal),
       ...lookup,
     }),
@@ -213,6 +217,7 @@ export function failureEvent(
     case "look":
     case "refresh":
     case "usage":
+    case "release":
     case "tail":
       return undefined;
   }

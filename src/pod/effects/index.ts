@@ -4,7 +4,7 @@ import { isGantryError } from "../../system/errors.ts";
 import type { CheckRunner, Job, JobResult, PodEnv } from "../machine/env.ts";
 import { backoffOf } from "../rules/backoff.ts";
 import { openChecks } from "./checks.ts";
-import { cleanup, measure, refresh, tail } from "./chores.ts";
+import { cleanup, measure, refresh, release, tail } from "./chores.ts";
 import { failureEvent, replace, resume, start, stop } from "./containers.ts";
 import { preStop } from "./pre-stop.ts";
 import { prepare, removeSandboxes, runSandbox, settle, stopSandboxes, teardown } from "./sandboxes.ts";
@@ -39,6 +39,8 @@ export function createPodEnv(scope: PodScope, maxBackoffMs: number): PodEnv {
         return refresh(scope, view, signal);
       case "usage":
         return measure(scope, view);
+      case "release":
+        return release(scope, view, signal);
       case "tail":
         return tail(job);
     }

@@ -2,11 +2,11 @@
 import { readFile } from "node:fs/promises";
 import type { ContainerConfig, ObservedSandbox, PreparedVolume } from "../../sandbox/driver.ts";
 import type { ContainerFacts } from "../../store/contract.ts";
-import { GantryError, isGantryError } from "../../system/errors.ts";
+import { errnoOf, GantryError, isGantryError } from "../../system/errors.ts";
 import { sandboxConfig } from "../config.ts";
 import type { PodEnv, PodView } from "../machine/env.ts";
 import { UNSCHEDULABLE } from "../rules/conditions.ts";
-import { needsHostResolv, parseResolvConf } from "../rules/dns.ts";
+import { NO_CLUSTER, needsHostResolv, parseResolvConf } from "../rules/dns.ts";
 import type { FactsByName } from "../rules/exits.ts";
 import { firstSlots } from "../rules/first-containers.ts";
 import { sandboxId } from "../rules/ids.ts";
@@ -21,6 +21,8 @@ import { as, explain, StepError } from "./step-error.ts";
 
 /** Pods that this one is to be started after are not Ready yet. */
 export const WAITING = "WaitingForDependencies";
+/** The node has too little memory or disk to take another pod. */
+export const UNDER_PRESSURE = "NodeUnderPressure";
 
 /** Images (found and mounted) and volumes, side by side. @throws StepError */
 export async function prepare(
@@ -29,6 +31,12 @@ export async function prepare(
   signal: AbortSignal,
 ): Promise<readonly PreparedVolume[]> {
   scope.writer.save(pod, facts);
+  // One that was taken once is not turned away again when it needs another sandbox.
+  const pressure = pod.sandboxAttempt === 0 ? scope.ports.nodePressure?.(desired.pod) : undefined;
+  if (pressure !== undefined) {
+    tell(scope, desired, "Warning", UNDER_PRESSURE, pressure);
+    throw new StepError(UNDER_PRESSURE, new GantryError("conflict", pressure));
+  }
   const [images, mounted, volumes] = await Promise.allSettled([
     prepareImages(scope, desired, signal),
     prepareImageVolumes(scope, desired, signal),
@@ -95,8 +103,10 @@ export async function runSandbox(
   const attempt = pod.sandboxAttempt - 1;
   try {
     scope.writer.savePod(pod);
-    const resolv = parseResolvConf(needsHostResolv(desired.pod) ? await readFile(scope.resolvConf, "utf8") : "");
-    const config = sandboxConfig({ desired, uid: scope.uid, attempt, volumes, node: scope.ports.node, resolv });
+    const { node } = scope.ports;
+    const cluster = scope.ports.clusterNames?.() ?? NO_CLUSTER;
+    const resolv = parseResolvConf(needsHostResolv(desired.pod, cluster) ? await hostResolv(scope) : "");
+    const config = sandboxConfig({ desired, uid: scope.uid, attempt, volumes, node, resolv, cluster });
     const driver = driverOf(scope, desired);
     const first = await firstContainers(scope, view, config.id, signal);
     const begin = first.map((one) => one.config);
@@ -112,6 +122,14 @@ export async function runSandbox(
     await removeFailed(scope, desired, sandboxId(scope.uid, attempt), signal);
     throw new StepError("FailedCreatePodSandBox", error);
   }
+}
+
+/** A host need not have the file. */
+async function hostResolv({ resolvConf }: PodScope): Promise<string> {
+  return readFile(resolvConf, "utf8").catch((error: unknown) => {
+    if (errnoOf(error) === "ENOENT") return "";
+    throw error;
+  });
 }
 
 interface FirstContainer {

@@ -45,7 +45,7 @@ export function lookupOf({ ports, uid }: PodScope, { pod }: DesiredPod): ConfigL
     secret: (name) => ports.secret(namespace, name),
     claim: (name) => ports.claim(namespace, name),
     field: (path) => volumeFieldValue(path, { pod, uid, node: ports.node, ips: [] }),
-    resource: (name, resource, divisor) => resourceValue(containerNamed(pod, name), resource, divisor, ports.node),
+    resource: (name, resource, divisor) => resourceValue(pod, containerNamed(pod, name), resource, divisor, ports.node),
   };
 }
 

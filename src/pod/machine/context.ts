@@ -3,6 +3,7 @@ import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { PodFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
 import type { Hold } from "../rules/container-state.ts";
+import { toMeasure } from "../rules/ephemeral.ts";
 import type { FactsByName } from "../rules/exits.ts";
 import { type Outlook, outlookOf } from "../rules/outlook.ts";
 import { type Slot, slotsOf } from "../rules/slots.ts";
@@ -58,11 +59,16 @@ export interface PodContext {
   /** Sandboxes in a row that were lost soon after they were made. */
   readonly losses: number;
   readonly usageCheckedAt: number;
+  /** Of an evicted pod: what it had on disk is gone. */
+  readonly released: boolean;
   /** By container name: the run whose log tail was read. */
   readonly tailed: Readonly<Record<string, number>>;
 }
 
-/** How often emptyDirs are measured against their sizeLimit, ms. */
+/** The reason of a pod that was sent away for what it took of the node. */
+export const EVICTED = "Evicted";
+
+/** How often what a pod has on disk is measured against its limits, ms. */
 export const USAGE_INTERVAL_MS = 10_000;
 
 export function slotsIn(context: PodContext): readonly Slot[] {
@@ -81,6 +87,11 @@ export function isBusy(context: PodContext, name: string): boolean {
 /** All containers are being stopped, for the pod's deletion or because it has ended. */
 export function isShuttingDown({ pod, shutdownDeadline }: PodContext): boolean {
   return pod.deletionDeadline !== undefined || shutdownDeadline !== undefined;
+}
+
+/** It was sent away: nothing of it has any grace. */
+export function isEvicted({ pod }: PodContext): boolean {
+  return pod.failure?.reason === EVICTED;
 }
 
 export type Route = "stopping" | "completing" | "completed" | "resetting" | "preparing" | "running";
@@ -118,9 +129,7 @@ export function wakeAt(context: PodContext, now: number): number | undefined {
   return times.length === 0 ? undefined : Math.min(...times.map(Number));
 }
 
-/** True when the pod has an emptyDir on disk with a limit, which only measuring can enforce. */
+/** True when the pod has a limit of what it may have on disk, which only measuring can enforce. */
 export function measuresUsage({ pod }: DesiredPod): boolean {
-  return (pod.spec.volumes ?? []).some(
-    ({ emptyDir }) => emptyDir?.sizeLimit !== undefined && emptyDir.medium !== "Memory",
-  );
+  return toMeasure(pod) !== undefined;
 }

@@ -9,7 +9,7 @@ import { type LiveContainer, shutdownOrder } from "../rules/shutdown.ts";
 import type { Slot } from "../rules/slots.ts";
 import { wantsLogTail } from "../rules/termination.ts";
 import { allContainers, currentSandbox, mayLive, type Placed } from "../rules/world.ts";
-import { isBusy, measuresUsage, outlookIn, type PodContext, slotsIn, USAGE_INTERVAL_MS } from "./context.ts";
+import { isBusy, isEvicted, measuresUsage, outlookIn, type PodContext, slotsIn, USAGE_INTERVAL_MS } from "./context.ts";
 import type { Job } from "./env.ts";
 
 /** For a pod that runs: whatever any of its containers needs, and the chores. */
@@ -27,7 +27,8 @@ export function jobsWhileRunning(context: PodContext, now: number): Job[] {
 
 /** For a pod that has ended: only what completes the picture. */
 export function jobsWhenCompleted(context: PodContext, now: number): Job[] {
-  return startable(context, now, chores(context));
+  const release: Job[] = isEvicted(context) && !context.released ? [{ type: "release", key: "release" }] : [];
+  return startable(context, now, [...chores(context), ...release]);
 }
 
 /** One job per key, none that is in flight or has to wait after a failure. */
@@ -248,6 +249,7 @@ export function begun(context: PodContext, jobs: readonly Job[]): PodContext {
       case "preStop":
       case "cleanup":
       case "usage":
+      case "release":
         break;
     }
   }

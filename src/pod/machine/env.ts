@@ -62,8 +62,10 @@ export type Job =
   | { readonly type: "look"; readonly key: string }
   /** Brings configMap and secret volumes up to date. */
   | { readonly type: "refresh"; readonly key: string }
-  /** Measures emptyDirs. */
+  /** Measures what the pod has on disk. */
   | { readonly type: "usage"; readonly key: string }
+  /** Removes what an evicted pod has on disk, but its logs. */
+  | { readonly type: "release"; readonly key: string }
   /** Reads the end of a log for a termination message. */
   | {
       readonly type: "tail";
@@ -85,8 +87,9 @@ export type JobResult =
   | { readonly type: "cleaned"; readonly ids: readonly string[]; readonly forgotten: readonly string[] }
   | { readonly type: "looked"; readonly sandboxes: readonly ObservedSandbox[] }
   | { readonly type: "refreshed" }
-  /** `over` says which volume is over its limit, if one is. */
+  /** `over` says which limit the pod is over, if it is. */
   | { readonly type: "measured"; readonly over: string | undefined }
+  | { readonly type: "released" }
   | { readonly type: "message"; readonly name: string; readonly attempt: number; readonly message: string };
 
 export interface JobFailure {

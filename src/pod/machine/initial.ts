@@ -48,6 +48,7 @@ export function initialContext({ env, desired, uid, stored, containers, observed
     killAtOnce: false,
     losses: 0,
     usageCheckedAt: now,
+    released: false,
     tailed: {},
   };
 }

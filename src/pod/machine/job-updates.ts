@@ -4,7 +4,7 @@ import { mergeLook, newlyEnded } from "../rules/observation.ts";
 import { recordExit } from "../rules/restart.ts";
 import { cutMessage } from "../rules/termination.ts";
 import { withContainer, withoutContainers } from "../rules/world.ts";
-import { isBusy, isShuttingDown, type PodContext, slotsIn } from "./context.ts";
+import { EVICTED, isBusy, isShuttingDown, type PodContext, slotsIn } from "./context.ts";
 import type { Job, JobFailure, JobResult } from "./env.ts";
 import { nextHold, without } from "./updates.ts";
 
@@ -68,8 +68,10 @@ export function jobDone(before: PodContext, job: Job, result: JobResult, now: nu
         usageCheckedAt: now,
         ...(result.over === undefined || context.pod.failure !== undefined
           ? {}
-          : { pod: { ...context.pod, failure: { reason: "Evicted", message: result.over } } }),
+          : { pod: { ...context.pod, failure: { reason: EVICTED, message: result.over } } }),
       };
+    case "released":
+      return { ...context, known: [], released: true };
     case "message": {
       const facts = context.facts[result.name];
       const exit = facts?.lastExit;
@@ -113,6 +115,8 @@ export function jobFailed(before: PodContext, job: Job, failure: JobFailure, now
       return { ...context, retries: again };
     case "preStop":
       return { ...context, hooked: [...context.hooked, job.placed.container.id] };
+    case "release":
+      return { ...context, retries: again };
     case "cleanup":
     case "refresh":
       return { ...context, retries: again, refreshWanted: context.refreshWanted || job.type === "refresh" };

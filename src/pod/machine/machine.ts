@@ -123,6 +123,9 @@ export const podMachine = podSetup.createMachine({
       ],
     },
     restart: { actions: [assign(({ context, event }) => update.restartAsked(context, event.container)), "digest"] },
+    evict: {
+      actions: [assign(({ context, event }) => update.evicted(context, event.message, now(context))), "digest"],
+    },
     config: { actions: [assign(() => update.configChanged()), "digest"] },
     // Only said: nothing follows from it.
     pulling: { actions: assign(({ context, event }) => update.pulling(context, event.container, event.text)) },

@@ -4,7 +4,7 @@ import type { ObservedSandbox } from "../../sandbox/driver.ts";
 import type { ContainerFacts } from "../../store/contract.ts";
 import type { DesiredPod } from "../contract.ts";
 import type { Finding } from "../rules/checks.ts";
-import { type PodContext, type Route, routeOf, wakeAt } from "./context.ts";
+import { isEvicted, type PodContext, type Route, routeOf, wakeAt } from "./context.ts";
 import { begun, jobsWhenCompleted, jobsWhileRunning, jobsWhileStopping, liveContainers } from "./decide.ts";
 import type { CheckTarget, Job, JobFailure, JobResult, PodEnv, PodView } from "./env.ts";
 import { checkTargets } from "./targets.ts";
@@ -16,6 +16,7 @@ export type PodEvent =
   | { readonly type: "remove"; readonly graceMs: number | undefined }
   | { readonly type: "restart"; readonly container: string | undefined }
   | { readonly type: "config" }
+  | { readonly type: "evict"; readonly message: string }
   | { readonly type: "pulling"; readonly container: string; readonly text: string | undefined }
   | { readonly type: "tick" }
   /** Something changed: act on what is known now. Every state that acts has its own answer. */
@@ -159,9 +160,11 @@ export const podSetup = setup({
       );
     }),
     startShutdown: assign(({ context }) => {
-      const graceMs = context.desired.pod.spec.terminationGracePeriodSeconds * 1000;
+      const evicted = isEvicted(context);
+      const graceMs = evicted ? 0 : context.desired.pod.spec.terminationGracePeriodSeconds * 1000;
       return {
         shutdownDeadline: context.env.now() + graceMs,
+        killAtOnce: context.killAtOnce || evicted,
         dead: [],
         problem: undefined,
         holds: {},

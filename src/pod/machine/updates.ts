@@ -9,7 +9,7 @@ import { noticeExits } from "../rules/exits.ts";
 import { isProgress, newlyEnded } from "../rules/observation.ts";
 import { pullReason } from "../rules/pull.ts";
 import { runOf } from "../rules/run.ts";
-import { activeDeadline, isBusy, outlookIn, type PodContext, slotsIn } from "./context.ts";
+import { activeDeadline, EVICTED, isBusy, outlookIn, type PodContext, slotsIn } from "./context.ts";
 import type { WorkFailure } from "./env.ts";
 
 type Change = Partial<PodContext>;
@@ -114,6 +114,13 @@ export function restartAsked(context: PodContext, container: string | undefined)
     .filter(({ name, kind }) => kind !== "init" && (container === undefined || name === container))
     .map(({ name }) => name);
   return { restartWanted: [...new Set([...context.restartWanted, ...names])], retry: undefined };
+}
+
+/** The node needs what the pod takes. One that is over, or on its way out, is left alone. */
+export function evicted(context: PodContext, message: string, now: number): Change {
+  const { pod } = context;
+  if (pod.failure !== undefined || pod.deletionDeadline !== undefined || outlookIn(context, now).complete) return {};
+  return { pod: { ...pod, failure: { reason: EVICTED, message } }, retry: undefined };
 }
 
 /** What waited for a ConfigMap, a Secret or an image may go on. */

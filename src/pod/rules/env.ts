@@ -7,6 +7,8 @@ export interface EnvSources {
   /** ConfigMaps and Secrets of the pod's namespace. */
   configMap(name: string): ConfigMap | undefined;
   secret(name: string): Secret | undefined;
+  /** What is set beside the manifest, for `$(VAR)`. */
+  readonly links: readonly EnvEntry[];
   /** The value of a field of the pod. @throws unsupported */
   field(path: string): string;
   /** The value of a resource of a container. @throws unsupported */
@@ -24,6 +26,7 @@ export interface EnvEntry {
  */
 export function manifestEnv(container: Container, sources: EnvSources): EnvEntry[] {
   const env = new Map<string, string>();
+  const links = new Map(sources.links.map(({ name, value }) => [name, value]));
   for (const { prefix = "", configMapRef, secretRef } of container.envFrom ?? []) {
     if (configMapRef !== undefined) {
       const map = sources.configMap(configMapRef.name);
@@ -38,7 +41,7 @@ export function manifestEnv(container: Container, sources: EnvSources): EnvEntry
     }
   }
   for (const entry of container.env ?? []) {
-    const value = entryValue(entry, sources, (name) => env.get(name));
+    const value = entryValue(entry, sources, (name) => env.get(name) ?? links.get(name));
     if (value === undefined) continue;
     env.delete(entry.name); // so that it stands where it was last set
     env.set(entry.name, value);

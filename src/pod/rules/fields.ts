@@ -75,9 +75,19 @@ export function containerNamed(pod: Pod, name: string): Container {
   );
 }
 
-/** Rounded up to whole divisors; a limit that is not set is the node's capacity. @throws unsupported */
-export function resourceValue(container: Container, resource: string, divisor: string, node: NodeFacts): string {
-  const { requests, limits } = container.resources;
+/**
+ * Rounded up to whole divisors; a limit that is not set is that of the whole pod, else the node's capacity.
+ * @throws unsupported
+ */
+export function resourceValue(
+  pod: Pod,
+  container: Container,
+  resource: string,
+  divisor: string,
+  node: NodeFacts,
+): string {
+  const { requests } = container.resources;
+  const limits = { ...pod.spec.resources?.limits, ...container.resources.limits };
   switch (resource) {
     case "limits.cpu":
     case "requests.cpu": {

@@ -1,5 +1,7 @@
 /** From requests and limits to cgroup numbers (k8s.io/kubernetes/pkg/kubelet/cm/helpers_linux.go, qos/policy.go). */
-import { type Container, type Pod, parseBytes, parseMilliCpu } from "../../manifest/index.ts";
+import type { Container, Pod } from "../../manifest/index.ts";
+import { containersNeed, wholeResources } from "../../manifest/pod-resources.ts";
+import { parseBytes, parseMilliCpu } from "../../manifest/quantity.ts"; // not through the index: the CLI would load every schema
 import type { ContainerResources, PodDemand } from "../../sandbox/driver.ts";
 import { type QosClass, qosClassOf } from "./qos.ts";
 
@@ -32,6 +34,8 @@ export function oomScoreAdj(qos: QosClass, memoryRequestBytes: number, nodeMemor
   }
 }
 
+type Amounts = Readonly<Record<string, string>>;
+
 interface Asked {
   readonly cpuRequest: number;
   readonly cpuLimit: number;
@@ -43,8 +47,8 @@ function asked({
   requests,
   limits,
 }: {
-  readonly requests?: Readonly<Record<string, string>> | undefined;
-  readonly limits?: Readonly<Record<string, string>> | undefined;
+  readonly requests?: Amounts | undefined;
+  readonly limits?: Amounts | undefined;
 }): Asked {
   return {
     cpuRequest: parseMilliCpu(requests?.["cpu"] ?? "0") ?? 0,
@@ -54,29 +58,48 @@ function asked({
   };
 }
 
+/** Where a container has no limit, that of the pod holds for it, too. */
 export function containerResources(pod: Pod, container: Container, nodeMemoryBytes: number): ContainerResources {
-  const { memoryRequest, ...rest } = asked(container.resources);
-  return {
-    ...numbers({ ...rest, memoryRequest }),
-    oomScoreAdj: oomScoreAdj(qosClassOf(pod), memoryRequest, nodeMemoryBytes),
-  };
+  const whole = wholeResources(pod);
+  const limits = { ...whole?.limits, ...container.resources.limits };
+  const own = asked({ requests: container.resources.requests, limits });
+  const share = whole === undefined ? 0 : unclaimedMemory(pod, asked(whole).memoryRequest);
+  return { ...numbers(own), oomScoreAdj: oomScoreAdj(qosClassOf(pod), own.memoryRequest + share, nodeMemoryBytes) };
 }
 
-/** The pod's own cgroup: what its containers ask for together; a limit only where every one of them has one. */
+/** What the pod requests beyond its containers is shared among them evenly (pkg/kubelet/qos/policy.go). */
+function unclaimedMemory(pod: Pod, requestBytes: number): number {
+  const left = requestBytes - containersNeed(pod, "memory", "requests");
+  return Math.max(0, left) / ((pod.spec.initContainers ?? []).length + pod.spec.containers.length);
+}
+
+/**
+ * The pod's own cgroup: what it asks for as a whole, else what its containers ask for together; a limit only where
+ * every one of them has one. Its overhead comes on top.
+ */
 export function podResources(pod: Pod): ContainerResources {
-  if (pod.spec.resources !== undefined && (pod.spec.resources.limits ?? pod.spec.resources.requests) !== undefined) {
-    return numbers(asked(pod.spec.resources));
-  }
-  const { together, alone } = containersOf(pod);
-  const need = (field: keyof Asked): number => most({ together, alone }, (one) => one[field]);
+  const own = wholeResources(pod);
+  const whole = asked(own ?? {});
+  const need = asked(togetherOf(pod));
+  const all = [...(pod.spec.initContainers ?? []), ...pod.spec.containers].map(({ resources }) => asked(resources));
   const limit = (field: "cpuLimit" | "memoryLimit"): number =>
-    [...together, ...alone].every((one) => one[field] > 0) ? need(field) : 0;
+    whole[field] || (all.every((one) => one[field] > 0) ? need[field] : 0);
+  const overhead = asked({ requests: pod.spec.overhead });
+  const more = (amount: number, extra: number): number => (amount > 0 ? amount + extra : 0);
   return numbers({
-    cpuRequest: need("cpuRequest"),
-    memoryRequest: need("memoryRequest"),
-    cpuLimit: limit("cpuLimit"),
-    memoryLimit: limit("memoryLimit"),
+    cpuRequest: (own === undefined ? need : whole).cpuRequest + overhead.cpuRequest,
+    memoryRequest: (own === undefined ? need : whole).memoryRequest + overhead.memoryRequest,
+    cpuLimit: more(limit("cpuLimit"), overhead.cpuRequest),
+    memoryLimit: more(limit("memoryLimit"), overhead.memoryRequest),
   });
+}
+
+function togetherOf(pod: Pod): { readonly requests: Amounts; readonly limits: Amounts } {
+  const of = (which: "requests" | "limits"): Amounts => ({
+    cpu: `${containersNeed(pod, "cpu", which)}`,
+    memory: `${containersNeed(pod, "memory", which)}`,
+  });
+  return { requests: of("requests"), limits: of("limits") };
 }
 
 /** What a virtual machine for this pod has to have room for. */
@@ -85,10 +108,36 @@ export function podDemand(pod: Pod): PodDemand {
   const each = [...all.together, ...all.alone];
   const memory = ({ memoryLimit, memoryRequest }: Asked): number => memoryLimit || memoryRequest;
   const cpu = ({ cpuLimit, cpuRequest }: Asked): number => cpuLimit || cpuRequest;
+  const whole = asked(wholeResources(pod) ?? {});
+  const room = (limit: number, request: number, need: (one: Asked) => number) => ({
+    amount: limit || Math.max(request, most(all, need)),
+    open: limit === 0 && request === 0 && each.some((one) => need(one) === 0),
+  });
+  const bytes = room(whole.memoryLimit, whole.memoryRequest, memory);
+  const milli = room(whole.cpuLimit, whole.cpuRequest, cpu);
   return {
-    memory: { bytes: most(all, memory), open: each.some((one) => memory(one) === 0) },
-    cpu: { milli: most(all, cpu), open: each.some((one) => cpu(one) === 0) },
+    memory: {
+      bytes: bytes.amount,
+      open: bytes.open,
+      ...(whole.memoryLimit > 0 ? { limitBytes: whole.memoryLimit } : {}),
+    },
+    cpu: { milli: milli.amount, open: milli.open },
   };
+}
+
+/** What the pod requests of a resource, in bytes; with its overhead. */
+export function podRequestBytes(pod: Pod, resource: "memory" | "ephemeral-storage"): number {
+  const bytes = (text: string | undefined): number => parseBytes(text ?? "0") ?? 0;
+  const whole = wholeResources(pod)?.requests[resource];
+  const own = whole === undefined ? containersNeed(pod, resource, "requests") : bytes(whole);
+  return own + bytes(pod.spec.overhead?.[resource]);
+}
+
+/** What the pod's containers may have of a resource together; undefined when none of them has a limit. */
+export function podLimitBytes(pod: Pod, resource: string): number | undefined {
+  const all = [...(pod.spec.initContainers ?? []), ...pod.spec.containers];
+  if (!all.some(({ resources }) => resources.limits?.[resource] !== undefined)) return undefined;
+  return Math.ceil(containersNeed(pod, resource, "limits"));
 }
 
 interface Running {

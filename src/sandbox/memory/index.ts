@@ -246,7 +246,14 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       return { timestamp: clock.now(), cpuUsageNs: ageMs * 1000, memoryBytes: 1_048_576, processes: 1 };
     },
 
-    volumeUsage: async () => new Map(), // all on the host
+    async podStats(sandboxId) {
+      await enter("podStats", [sandboxId]);
+      const sandbox = world.sandboxes.get(sandboxId);
+      if (sandbox === undefined) throw new GantryError("not-found", `sandbox ${sandboxId} is not running`);
+      return { timestamp: clock.now(), cpuUsageNs: 0, memoryBytes: 1_048_576, processes: 1 };
+    },
+
+    diskUsage: async () => ({ volumes: new Map(), containers: new Map() }),
 
     async list(wanted = () => true) {
       await enter("list", []);

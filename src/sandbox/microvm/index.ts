@@ -10,6 +10,7 @@ import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
 import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import { detectCgroups } from "../cgroup/host.ts";
+import { readStats as readCgroup } from "../cgroup/stats.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
 import { makeDirectory, namesIn } from "../namespace/files.ts";
@@ -27,7 +28,7 @@ import { abortable } from "./channel/guest.ts";
 import { beginContainers, createContainer, noSuchContainer, startContainer } from "./container.ts";
 import type { Context } from "./context.ts";
 import { endVm } from "./death.ts";
-import { containerFiles, driverDirs, sandboxFiles } from "./dirs.ts";
+import { cgroupOf, containerFiles, driverDirs, sandboxFiles } from "./dirs.ts";
 import { execInContainer } from "./exec.ts";
 import { collectGarbage } from "./garbage.ts";
 import { listSandboxes } from "./list.ts";
@@ -37,7 +38,7 @@ import { findQemu } from "./qemu/find.ts";
 import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
 import { reopenLog } from "./reopen.ts";
-import { runSandbox } from "./sandbox.ts";
+import { isRunning, runSandbox } from "./sandbox.ts";
 import { emptyScratch, SCRATCH_BYTES } from "./scratch.ts";
 import { createSeccompCompiler } from "./seccomp.ts";
 import { LEAST_MEMORY_MIB, type ShapeDefaults } from "./shape.ts";
@@ -263,9 +264,16 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       return await readStats(ctx, sandboxId, containerId);
     },
 
-    async volumeUsage(sandboxId) {
+    async podStats(sandboxId) {
       assertValidIds(sandboxId);
-      return await readUsage(ctx, sandboxId);
+      const record = await sandboxRecord(sandboxId);
+      if (!record || !isRunning(ctx, record)) throw new GantryError("not-found", `sandbox ${sandboxId} is not running`);
+      return readCgroup(ctx.cgroups, cgroupOf(dirs, record), clock.now());
+    },
+
+    async diskUsage(sandboxId, unit) {
+      assertValidIds(sandboxId);
+      return await readUsage(ctx, sandboxId, unit);
     },
 
     async list(wanted = () => true) {

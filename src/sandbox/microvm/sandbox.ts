@@ -129,7 +129,7 @@ async function attach(ctx: Context, files: SandboxFiles, config: SandboxConfig, 
 /** What must be there before any app runs: a clone has its template's otherwise. */
 async function configureGuest(
   ctx: Context,
-  { config: { id, hostname, sysctls }, shape }: SandboxRecord,
+  { config: { id, hostname, sysctls, demand }, shape }: SandboxRecord,
   network: GuestNetwork,
   signal: AbortSignal,
 ): Promise<void> {
@@ -141,6 +141,7 @@ async function configureGuest(
     network,
     sysctls,
     scratchDisk: shape.disks,
+    ...(demand?.memory.limitBytes === undefined ? {} : { memoryBytes: demand.memory.limitBytes }),
   };
   try {
     await ctx.machines.get(id).guest.request({ type: "configure", body }, signal);

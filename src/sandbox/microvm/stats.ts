@@ -1,5 +1,6 @@
+import type { DiskUnit } from "../../system/disk-usage.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
-import type { ContainerStats } from "../driver.ts";
+import type { ContainerStats, SandboxDiskUsage } from "../driver.ts";
 import { isRefusal } from "./channel/push.ts";
 import { noSuchContainer } from "./container.ts";
 import type { Context } from "./context.ts";
@@ -29,16 +30,18 @@ export async function readStats(ctx: Context, sandboxId: string, id: string): Pr
   };
 }
 
-/** See SandboxDriver.volumeUsage. A VM that cannot say is asked again the next time. */
-export async function readUsage(ctx: Context, sandboxId: string): Promise<ReadonlyMap<string, number>> {
+/** See SandboxDriver.diskUsage. A VM that cannot say is asked again the next time. */
+export async function readUsage(ctx: Context, sandboxId: string, unit: DiskUnit): Promise<SandboxDiskUsage> {
+  const nothing = { volumes: new Map(), containers: new Map() };
   const sandbox = await ctx.records.sandbox(sandboxFiles(ctx.dirs, sandboxId).record).catch(() => undefined);
-  if (!sandbox || !isRunning(ctx, sandbox) || ctx.machines.silent(sandboxId)) return new Map();
+  if (!sandbox || !isRunning(ctx, sandbox) || ctx.machines.silent(sandboxId)) return nothing;
   const { guest } = ctx.machines.get(sandboxId);
   try {
-    return parseUsage(await guest.request({ type: "usage", body: null }, AbortSignal.timeout(STATS_TIMEOUT_MS)));
+    const answer = await guest.request({ type: "usage", body: null }, AbortSignal.timeout(STATS_TIMEOUT_MS));
+    return parseUsage(answer, unit);
   } catch (error) {
     // An agent of an earlier version does not know the question.
-    if (isRefusal(error) || isGantryError(error)) return new Map();
+    if (isRefusal(error) || isGantryError(error)) return nothing;
     throw error;
   }
 }

@@ -1,7 +1,11 @@
 import type { DnsConfig, SandboxConfig } from "../driver.ts";
 
 /** /etc/hosts of a pod, as the kubelet writes it. */
-export function hostsFile(config: Pick<SandboxConfig, "hostname" | "hostAliases">, ips: readonly string[]): string {
+export function hostsFile(
+  config: Pick<SandboxConfig, "hostname" | "hostNames" | "hostAliases">,
+  ips: readonly string[],
+): string {
+  const names = config.hostNames ?? [config.hostname];
   const lines = [
     "# Kubernetes-managed hosts file.",
     "127.0.0.1\tlocalhost",
@@ -10,7 +14,7 @@ export function hostsFile(config: Pick<SandboxConfig, "hostname" | "hostAliases"
     "fe00::0\tip6-mcastprefix",
     "fe00::1\tip6-allnodes",
     "fe00::2\tip6-allrouters",
-    ...ips.map((ip) => `${ip}\t${config.hostname}`),
+    ...ips.map((ip) => [ip, ...names].join("\t")),
   ];
   return `${[...lines, ...aliases(config)].join("\n")}\n`;
 }

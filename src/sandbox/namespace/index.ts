@@ -1,11 +1,13 @@
 import type { ImageStore } from "../../image/contract.ts";
 import type { PodNetwork } from "../../network/contract.ts";
 import type { Clock } from "../../system/clock.ts";
+import { diskUsage } from "../../system/disk-usage.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
 import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import { detectCgroups } from "../cgroup/host.ts";
+import { readStats } from "../cgroup/stats.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
 import { attachToContainer } from "./attach.ts";
@@ -28,7 +30,6 @@ import { reopenLog } from "./reopen.ts";
 import { createRuntimeChooser, probeRuntimes as probe, type RuntimeFacts } from "./runtime.ts";
 import { runSandbox } from "./sandbox.ts";
 import { createSeccompCache } from "./seccomp-cache.ts";
-import { readStats } from "./stats.ts";
 import { stopContainer } from "./stop.ts";
 import { FIRST_HOST_ID } from "./userns.ts";
 
@@ -183,7 +184,21 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       return readStats(ctx.cgroups, `${podCgroup(dirs, record.config.pod.uid)}/${containerId}`, clock.now());
     },
 
-    volumeUsage: async () => new Map(), // all on the host
+    async podStats(sandboxId) {
+      assertValidIds(sandboxId);
+      const record = await sandboxRecord(sandboxId);
+      if (record?.phase !== "ready") throw new GantryError("not-found", `sandbox ${sandboxId} is not running`);
+      return readStats(ctx.cgroups, podCgroup(dirs, record.config.pod.uid), clock.now());
+    },
+
+    async diskUsage(sandboxId, unit) {
+      assertValidIds(sandboxId);
+      const names = (await namesIn(sandboxFiles(dirs, sandboxId).containers)).filter((name) => !name.startsWith("."));
+      const layers = new Map(names.map((name) => [containerFiles(dirs, sandboxId, name).layer, name]));
+      const used = await diskUsage([...layers.keys()], unit);
+      const containers = new Map([...used].map(([layer, amount]) => [layers.get(layer) ?? "", amount]));
+      return { volumes: new Map(), containers }; // the volumes are all on the host
+    },
 
     list: (wanted = () => true) => listSandboxes(ctx, wanted),
 

@@ -27,6 +27,7 @@ export const sandboxConfig = z.object({
   labels: strings,
   runtimeHandler: z.string().exactOptional(),
   hostname: z.string(),
+  hostNames: list(z.string()).exactOptional(),
   hostNetwork: z.boolean(),
   hostPID: z.boolean(),
   hostIPC: z.boolean(),
@@ -66,7 +67,7 @@ export const sandboxConfig = z.object({
   ),
   demand: z
     .object({
-      memory: z.object({ bytes: z.number(), open: z.boolean() }),
+      memory: z.object({ bytes: z.number(), open: z.boolean(), limitBytes: z.number().exactOptional() }),
       cpu: z.object({ milli: z.number(), open: z.boolean() }),
     })
     .exactOptional(),

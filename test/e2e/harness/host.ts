@@ -43,6 +43,8 @@ export interface DaemonOptions {
   readonly wait?: boolean;
 }
 
+const EVICTION = ["nodefsAvailable", "nodefsInodesFree", "imagefsAvailable", "imagefsInodesFree", "memoryAvailable"];
+
 /** One root with its manifest folder and at most one daemon at a time; everything a test needs to act as a user. */
 export class TestHost implements AsyncDisposable {
   readonly directory: string;
@@ -79,7 +81,9 @@ export class TestHost implements AsyncDisposable {
   async startDaemon(options: DaemonOptions = {}): Promise<DaemonProcess> {
     this.#shareTemplates();
     const standby = ["--set", `microvm.standby.keep=${this.#standby}`];
-    const args = ["--root", this.root, "--manifests", this.manifests, ...standby, ...(options.args ?? [])];
+    // How full the disk of whoever runs the tests is, is none of their business.
+    const calm = EVICTION.flatMap((signal) => ["--set", `eviction.${signal}=0`]);
+    const args = ["--root", this.root, "--manifests", this.manifests, ...standby, ...calm, ...(options.args ?? [])];
     const daemon = spawnDaemon(args, join(this.directory, "daemon.log"), {
       env: options.env ?? {},
       launcher: this.launcher,

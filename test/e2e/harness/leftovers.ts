@@ -28,6 +28,7 @@ async function look(paths: Paths): Promise<string[]> {
     ...tables.filter((table) => table.includes(rootId)),
     ...filesOfPods(paths),
     ...rowsOfPods(paths),
+    ...entriesOf(`/run/gantry-names-${rootId}`),
     ...entriesOf("/dev/shm").filter((path) => path.endsWith(`gantry-templates-${rootId}`)),
   ];
 }

@@ -1,10 +1,18 @@
 import { describe, expect, it } from "vitest";
 import type { Image, ImageConfig } from "../../../src/image/contract.ts";
 import { containerConfig, sandboxConfig } from "../../../src/pod/config.ts";
-import { dnsOf, hostnameOf, parseResolvConf } from "../../../src/pod/rules/dns.ts";
+import { dnsOf, hostNamesOf, hostnameOf, parseResolvConf } from "../../../src/pod/rules/dns.ts";
 import { expand } from "../../../src/pod/rules/expand.ts";
 import { qosClassOf } from "../../../src/pod/rules/qos.ts";
-import { cpuQuota, cpuShares, oomScoreAdj, podResources } from "../../../src/pod/rules/resources.ts";
+import {
+  containerResources,
+  cpuQuota,
+  cpuShares,
+  oomScoreAdj,
+  podDemand,
+  podRequestBytes,
+  podResources,
+} from "../../../src/pod/rules/resources.ts";
 import { slotsOf } from "../../../src/pod/rules/slots.ts";
 import type { ContainerConfig } from "../../../src/sandbox/driver.ts";
 import { configMapOf, desiredPod, secretOf } from "../harness.ts";
@@ -307,6 +315,43 @@ describe("a sandbox's config", () => {
     });
   });
 
+  it.each<[string, object, object]>([
+    [
+      "ClusterFirst asks the cluster's server, its domains first",
+      {},
+      {
+        nameservers: ["10.77.0.1"],
+        searches: ["default.svc.example", "svc.example", "example", "lan"],
+        options: ["ndots:5"],
+      },
+    ],
+    ["with the host's network only where it says so", { hostNetwork: true }, { policy: "host" }],
+    [
+      "with the host's network only where it says so",
+      { hostNetwork: true, dnsPolicy: "ClusterFirstWithHostNet" },
+      { nameservers: ["10.77.0.1"] },
+    ],
+    ["Default is the host's", { dnsPolicy: "Default" }, { policy: "host" }],
+    [
+      "dnsConfig wins over the cluster's options",
+      { dnsConfig: { options: [{ name: "ndots", value: "2" }], searches: ["corp"] } },
+      { options: ["ndots:2"], searches: ["default.svc.example", "svc.example", "example", "lan", "corp"] },
+    ],
+  ])("cluster dns: %s", (_, spec, expected) => {
+    const cluster = { domain: "example", server: "10.77.0.1" };
+    expect(dnsOf(desiredPod(spec).pod, resolv, cluster)).toMatchObject(expected);
+  });
+
+  it("host names: with a domain only where a subdomain gives one; no longer than a kernel takes", () => {
+    const { pod } = desiredPod({ hostname: "db-0", subdomain: "db", setHostnameAsFQDN: true });
+    expect(hostnameOf(pod, "n")).toBe("db-0.db.default.svc.cluster.local");
+    expect(hostNamesOf(pod)).toEqual(["db-0.db.default.svc.cluster.local", "db-0"]);
+    expect(hostnameOf(desiredPod({ setHostnameAsFQDN: true }).pod, "n")).toBe("web");
+    expect(hostNamesOf(desiredPod({ hostnameOverride: "a.b", subdomain: "db" }).pod)).toEqual(["a.b"]);
+    const long = desiredPod({ hostname: "h".repeat(50), subdomain: "db", setHostnameAsFQDN: true }).pod;
+    expect(() => hostnameOf(long, "n")).toThrow("has 79 characters; the most is 64");
+  });
+
   it("cuts long host names", () => {
     expect(hostnameOf(desiredPod({}, { name: `${"a".repeat(62)}.b` }).pod, "n")).toBe("a".repeat(62));
   });
@@ -366,5 +411,53 @@ describe("resources", () => {
     expect(podResources(desiredPod({ containers: [...containers, { name: "c", image: "i" }] }).pod)).toEqual({
       cpuShares: 2048,
     });
+  });
+
+  const each = { requests: { cpu: "100m", memory: "256Mi" } };
+  const whole = { limits: { cpu: "2", memory: "2Gi" }, requests: { memory: "1Gi" } };
+  it("of a whole pod are as it says, and hold for containers without limits", () => {
+    const containers = [
+      { name: "a", image: "i", resources: each },
+      { name: "b", image: "i" },
+    ];
+    const { pod } = desiredPod({ containers, resources: whole });
+    // The CPU is not requested as a whole, but by a container.
+    expect(podResources(pod)).toEqual({
+      cpuShares: cpuShares(100),
+      cpuQuotaUs: 200_000,
+      cpuPeriodUs: 100_000,
+      memoryLimitBytes: 2 * GiB,
+    });
+    const [a, b] = pod.spec.containers.map((one) => containerResources(pod, one, 4 * GiB));
+    expect(a).toMatchObject({ cpuShares: cpuShares(100), cpuQuotaUs: 200_000, memoryLimitBytes: 2 * GiB });
+    // What is left of the pod's request, 768Mi, is shared by two.
+    expect([a?.oomScoreAdj, b?.oomScoreAdj]).toEqual([1000 - 156, 1000 - 93]);
+    expect(podDemand(pod)).toEqual({
+      memory: { bytes: 2 * GiB, open: false, limitBytes: 2 * GiB },
+      cpu: { milli: 2000, open: false },
+    });
+    expect(podRequestBytes(pod, "memory")).toBe(GiB);
+  });
+
+  it.each<[string, object, object[], string]>([
+    ["limits alone", { limits: { cpu: "1", memory: "1Gi" } }, [{}], "Guaranteed"],
+    ["requests below limits", whole, [{}], "Burstable"],
+    ["the containers' do not count beside them", { requests: { cpu: "1" } }, [{ resources: full }], "Burstable"],
+    ["nothing", {}, [{ resources: full }], "Guaranteed"],
+  ])("QoS of a whole pod: %s", (_, resources, containers, qos) => {
+    const named = containers.map((one, i) => ({ name: `c${i}`, image: "app", ...one }));
+    expect(qosClassOf(desiredPod({ resources, containers: named }).pod)).toBe(qos);
+  });
+
+  it("of the pod have its overhead on top, limits where there are any", () => {
+    const overhead = { cpu: "250m", memory: "64Mi" };
+    const limited = [{ name: "a", image: "i", resources: full }];
+    expect(podResources(desiredPod({ containers: limited, overhead }).pod)).toEqual({
+      cpuShares: cpuShares(1250),
+      cpuQuotaUs: 125_000,
+      cpuPeriodUs: 100_000,
+      memoryLimitBytes: GiB + 64 * 2 ** 20,
+    });
+    expect(podResources(desiredPod({ overhead }).pod)).toEqual({ cpuShares: cpuShares(250) });
   });
 });

@@ -68,10 +68,17 @@ describe("volumes of a micro-VM", () => {
     const full = Number((await bench.exec(id, a, ["sh", "-c", fill])).stdout);
     expect(full).toBeGreaterThan(1 << 20);
     expect(full).toBeLessThanOrEqual(17 << 20);
-    const used = await bench.driver.volumeUsage(id);
-    expect([...used.keys()]).toEqual(["data"]);
-    expect(used.get("data")).toBeGreaterThanOrEqual(full);
-    expect(await bench.driver.volumeUsage("no-such-sandbox")).toEqual(new Map());
+    const used = await bench.driver.diskUsage(id, "bytes");
+    expect([...used.volumes.keys()]).toEqual(["data"]);
+    expect(used.volumes.get("data")).toBeGreaterThanOrEqual(full);
+    await bench.exec(id, b, ["sh", "-c", "mkdir -p /w; cd /w; for i in 1 2 3 4 5; do echo x > $i; done"]);
+    await bench.exec(id, b, ["sh", "-c", "head -c 3000000 /dev/zero > /w/big"]);
+    const bytes = (await bench.driver.diskUsage(id, "bytes")).containers;
+    expect(bytes.get(b)).toBeGreaterThanOrEqual(3_000_000);
+    expect(bytes.get(a)).toBeLessThan(1_000_000);
+    const inodes = (await bench.driver.diskUsage(id, "inodes")).containers;
+    expect(inodes.get(b)).toBeGreaterThanOrEqual((inodes.get(a) ?? 0) + 5);
+    expect((await bench.driver.diskUsage("no-such-sandbox", "bytes")).containers.size).toBe(0);
   });
 
   test("a mount of a volume that the pod does not have is refused", async () => {

@@ -67,7 +67,8 @@ bool forget_blocks(const char *device);
 
 /* volume.c */
 bool volume_create(struct fields f);
-void volume_usage(uint32_t id);
+void disk_usage(uint32_t id);
+int count_directory(const char *path, uint64_t limit); /* on the scratch disk; -1 and errno */
 int volume_open(const char *name, int flags); /* its root directory; -1 and errno */
 bool push_begin(uint32_t id, struct fields f);
 bool push_file(uint32_t id, struct fields f);

@@ -173,6 +173,8 @@ bool container_create(uint32_t id)
 	snprintf(child.directory, sizeof child.directory, RUN "/containers/%s", c->id);
 	mkdir(child.directory, 0700);
 	char path[300];
+	snprintf(path, sizeof path, RUN "/scratch/containers/%s", c->id);
+	if (mkdir(path, 0700) == 0) count_directory(path, 0);
 	snprintf(path, sizeof path, "%s/termination", child.directory);
 	int termination = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
 	bool fine = termination >= 0 && fchmod(termination, 0666) == 0;

@@ -59,7 +59,7 @@ static bool handle(struct frame frame, struct fields f, enum answer *answer)
 	case REMOVE: return read_name(f, "container", &name) && container_remove(id, name);
 	case LIST: container_list(id); return true;
 	case STATS: container_stats(id); return true;
-	case USAGE: volume_usage(id); return true;
+	case USAGE: disk_usage(id); return true;
 	case LOG: return read_name(f, "container", &name) && number(f, "log-port", 63, &n) && container_log(id, name, n);
 	case EXEC: return parse_spec(f, true) && exec_start(id);
 	case ATTACH: *answer = NOW; return attach_start(id, f);

@@ -26,6 +26,7 @@
  *   PING        → (nothing)
  *   CONFIGURE   all optional, done in this order, may be repeated: wall-clock-ns= entropy=HEX hostname= mac= mtu=
  *               address=IP/PREFIX… (the old ones go) route=DST/PREFIX[ GATEWAY]… ("default" is a DST) sysctl=NAME=VALUE…
+ *               memory-bytes=N (of all containers together; more than there is changes nothing)
  *               scratch-disk=N (an ext4 with project quotas, for writable layers and emptyDirs)
  *               CREATE is refused before CONFIGURE has brought entropy and a scratch disk.
  *   VOLUME      name= type=tmpfs|scratch|files|disk|virtiofs size-bytes= mode= uid= gid= disk=N fs=ext4|erofs tag= ro=
@@ -54,7 +55,7 @@
  *   LIST        → for each: container= state=creating|created|running|exited pid= created-ns= started-ns= finished-ns=
  *               exit-code= (128+n for a signal) oom= log-port= message=(termination message, ≤ 4096 bytes)
  *   STATS       → for each running: container= cpu-ns= memory-bytes= processes=
- *   USAGE       → for each scratch volume with a quota: volume= bytes=
+ *   USAGE       → for each scratch volume and each writable layer: volume= or container=, bytes= inodes=
  *   LOG         container= log-port=N  ; later lines go to port N; answered when all earlier ones are written
  *   EXEC        container= argv=… env=… cwd= uid= gid= group=… caps= no-new-privs= seccomp= tty= stdin= columns= rows=
  *               credit=BYTES (of output that the agent may send) → (nothing) once execve worked. Its id is the session's.

@@ -219,6 +219,17 @@ static bool mount_scratch(const char *text)
 	return true;
 }
 
+static bool limit_apps(const char *bytes)
+{
+	char text[32];
+	uint64_t now, wanted;
+	if (!parse_u64(bytes, 10, INT64_MAX, &wanted)) return false;
+	if (read_text(APPS "/memory.max", text, sizeof text) < 0) return fail("failed", errno, "memory");
+	text[strcspn(text, "\n")] = 0;
+	if (parse_u64(text, 10, INT64_MAX, &now) && now <= wanted) return true;
+	return write_text(APPS "/memory.max", bytes) == 0 || fail("failed", errno, "memory");
+}
+
 void power_off(void)
 {
 	containers_kill_all();
@@ -234,6 +245,7 @@ static bool add_entropy(const char *hex)
 }
 static bool set_clock(const char *text) { uint64_t ns; return parse_u64(text, 10, INT64_MAX, &ns); }
 static bool set_sysctl(char *text) { return strchr(text, '=') != NULL || fail("invalid", 0, "sysctl"); }
+static bool limit_apps(const char *bytes) { uint64_t wanted; return parse_u64(bytes, 10, INT64_MAX, &wanted); }
 static bool mount_scratch(const char *text) { uint32_t disk; return parse_u32(text, 10, 25, &disk) && disk_path(disk, scratch_disk); }
 void power_off(void) {}
 #endif
@@ -254,6 +266,7 @@ bool configure(struct fields f)
 		else if (strcmp(key, "route") == 0 && n_routes < MAX_LIST) routes[n_routes++] = value;
 		else if (strcmp(key, "sysctl") == 0) fine = set_sysctl((char *)(uintptr_t)value);
 		else if (strcmp(key, "scratch-disk") == 0) fine = mount_scratch(value);
+		else if (strcmp(key, "memory-bytes") == 0) fine = limit_apps(value);
 		else fine = fail("invalid", 0, "configure knows no %.40s, or too many", key);
 		if (!fine) return false;
 	}

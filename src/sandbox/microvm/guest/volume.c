@@ -25,8 +25,8 @@ struct volume_request {
 };
 
 #ifndef AGENT_TEST
-/* A project of its own, with a quota: the file system counts all that is below. */
-static int limit_directory(const char *path, uint64_t bytes)
+/* A project of its own: the file system counts all that is below, and ends it at a limit; 0: there is none. */
+int count_directory(const char *path, uint64_t bytes)
 {
 	static uint32_t last_project;
 	struct fsxattr attributes;
@@ -36,7 +36,7 @@ static int limit_directory(const char *path, uint64_t bytes)
 		attributes.fsx_xflags |= FS_XFLAG_PROJINHERIT;
 		struct if_dqblk quota = { .dqb_bhardlimit = (bytes + QIF_DQBLKSIZE - 1) / QIF_DQBLKSIZE, .dqb_valid = QIF_BLIMITS };
 		result = ioctl(fd, FS_IOC_FSSETXATTR, &attributes);
-		if (result == 0) result = (int)syscall(SYS_quotactl, QCMD(Q_SETQUOTA, PRJQUOTA), scratch_disk, last_project, &quota);
+		if (result == 0 && bytes > 0) result = (int)syscall(SYS_quotactl, QCMD(Q_SETQUOTA, PRJQUOTA), scratch_disk, last_project, &quota);
 	}
 	int error = errno;
 	if (fd >= 0) close(fd);
@@ -57,7 +57,7 @@ static bool mount_volume(const struct volume_request *v, const char *path)
 	if (strcmp(v->type, "scratch") == 0) {
 		char source[300];
 		snprintf(source, sizeof source, RUN "/scratch/volumes/%s", v->name);
-		if ((mkdir(source, 0755) != 0 && errno != EEXIST) || (v->size > 0 && limit_directory(source, v->size) != 0))
+		if ((mkdir(source, 0755) != 0 && errno != EEXIST) || (count_directory(source, v->size) != 0 && v->size > 0))
 			return fail("failed", errno, "volume %s", v->name);
 		return mount(source, path, NULL, MS_BIND, NULL) == 0 || fail("failed", errno, "volume %s", v->name);
 	}
@@ -71,6 +71,7 @@ static bool mount_volume(const struct volume_request *v, const char *path)
 	return fail("invalid", 0, "volume %s: no type %.20s, or something is missing for it", v->name, v->type);
 }
 #else
+int count_directory(const char *path, uint64_t bytes) { return path == NULL && bytes > 0; }
 static bool mount_volume(const struct volume_request *v, const char *path) { return (v->type != NULL && path != NULL) || fail("invalid", 0, "type"); }
 #endif
 
@@ -111,23 +112,31 @@ bool volume_create(struct fields f)
 	return true;
 }
 
-void volume_usage(uint32_t id)
+/* What was counted in each directory below one. */
+static void report_usage(const char *path, const char *key)
 {
-	DIR *volumes = opendir(RUN "/scratch/volumes");
+	DIR *directory = opendir(path);
 	struct fsxattr attributes;
 	struct if_dqblk quota;
-	out_begin();
-	for (struct dirent *e; volumes != NULL && (e = readdir(volumes)) != NULL;) {
-		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(volumes), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	for (struct dirent *e; directory != NULL && (e = readdir(directory)) != NULL;) {
+		int fd = e->d_name[0] == '.' ? -1 : openat(dirfd(directory), e->d_name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 		if (fd < 0) continue;
 		if (ioctl(fd, FS_IOC_FSGETXATTR, &attributes) == 0 && attributes.fsx_projid != 0 &&
 		    syscall(SYS_quotactl, QCMD(Q_GETQUOTA, PRJQUOTA), scratch_disk, attributes.fsx_projid, &quota) == 0) {
-			out_field("volume", "%s", e->d_name);
+			out_field(key, "%s", e->d_name);
 			out_field("bytes", "%llu", (unsigned long long)quota.dqb_curspace);
+			out_field("inodes", "%llu", (unsigned long long)quota.dqb_curinodes);
 		}
 		close(fd);
 	}
-	if (volumes != NULL) closedir(volumes);
+	if (directory != NULL) closedir(directory);
+}
+
+void disk_usage(uint32_t id)
+{
+	out_begin();
+	report_usage(RUN "/scratch/volumes", "volume");
+	report_usage(RUN "/scratch/containers", "container");
 	out_send(OK, id);
 }
 

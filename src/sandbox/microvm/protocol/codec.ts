@@ -1,5 +1,7 @@
 import type { ZodType, z } from "zod";
+import type { DiskUnit } from "../../../system/disk-usage.ts";
 import { GantryError } from "../../../system/errors.ts";
+import type { SandboxDiskUsage } from "../../driver.ts";
 import { encodeFrame, type Frame, FrameReader } from "./frames.ts";
 import {
   type AgentMessage,
@@ -104,17 +106,19 @@ export function parseStats(fields: readonly Field[]): GuestStats[] {
   return groups(fields).map((group) => parseFields(guestStats, group));
 }
 
-/** The answer to `usage`: bytes by volume. @throws GantryError runtime-failed */
-export function parseUsage(fields: readonly Field[]): ReadonlyMap<string, number> {
-  const all = groups(fields, "volume").map((group) => parseFields(guestUsage, group));
-  return new Map(all.map(({ volume, bytes }) => [volume, bytes]));
+/** The answer to `usage`. @throws GantryError runtime-failed */
+export function parseUsage(fields: readonly Field[], unit: DiskUnit): SandboxDiskUsage {
+  const all = groups(fields, ["volume", "container"]).map((group) => parseFields(guestUsage, group));
+  const by = (key: "volume" | "container"): Map<string, number> =>
+    new Map(all.flatMap((one) => (one[key] === undefined ? [] : [[one[key], one[unit]]])));
+  return { volumes: by("volume"), containers: by("container") };
 }
 
-/** Each field called `first` begins a group. */
-function groups(fields: readonly Field[], first = "container"): Field[][] {
+/** Each field called one of `first` begins a group. */
+function groups(fields: readonly Field[], first: readonly string[] = ["container"]): Field[][] {
   const all: Field[][] = [];
   for (const field of fields) {
-    if (field[0] === first) all.push([]);
+    if (first.includes(field[0])) all.push([]);
     const last = all.at(-1);
     if (last === undefined || all.length > MAX_GROUPS) throw broken("a list that begins with no name, or never ends");
     last.push(field);

@@ -129,7 +129,13 @@ export const guestStats = z.object({
 export type GuestStats = z.infer<typeof guestStats>;
 
 /** A volume on the scratch disk, and what is in it. */
-export const guestUsage = z.object({ volume: guestName, bytes: count });
+/** An agent of an earlier version counts no inodes. */
+export const guestUsage = z.object({
+  volume: guestName.optional(),
+  container: guestName.optional(),
+  bytes: count,
+  inodes: count.default(0),
+});
 
 export const creditFields = z.object({ bytes: count.pipe(z.number().max(MAX_MESSAGE)) });
 export const execExitFields = z.object({ "exit-code": count.pipe(z.number().max(255)) });

@@ -13,6 +13,8 @@ export interface ConfigureRequest {
   readonly sysctls?: Readonly<Record<string, string>>;
   /** Index of an ext4 disk with project quotas, for writable layers and emptyDirs. */
   readonly scratchDisk?: number;
+  /** What all containers may use together, where that is less than the VM has for them. */
+  readonly memoryBytes?: number;
 }
 
 export interface GuestNetwork {
@@ -201,6 +203,7 @@ function configureFields(request: ConfigureRequest): Field[] {
     ...(network === undefined ? [] : networkFields(network)),
     ...Object.entries(request.sysctls ?? {}).map(([name, value]): Field => ["sysctl", `${name}=${value}`]),
     ...optional("scratch-disk", request.scratchDisk),
+    ...optional("memory-bytes", request.memoryBytes),
   ];
 }
 

@@ -272,20 +272,16 @@ test("stats are numbers of known size or nothing", () => {
   expect(() => parseStats(many)).toThrow("never ends");
 });
 
-test("what volumes take is a number by a name, or nothing", () => {
-  expect(
-    parseUsage([
-      ["volume", "v.1"],
-      ["bytes", "7"],
-      ["volume", "w"],
-      ["bytes", "0"],
-    ]),
-  ).toEqual(
-    new Map([
-      ["v.1", 7],
-      ["w", 0],
-    ]),
-  );
+test("what is on disk is a number by a name, or nothing", () => {
+  const fields: [string, string][] = [
+    ["volume", "v.1"],
+    ["bytes", "7"],
+    ["container", "c"],
+    ["bytes", "0"],
+    ["inodes", "3"],
+  ];
+  expect(parseUsage(fields, "bytes")).toEqual({ volumes: new Map([["v.1", 7]]), containers: new Map([["c", 0]]) });
+  expect(parseUsage(fields, "inodes")).toEqual({ volumes: new Map([["v.1", 0]]), containers: new Map([["c", 3]]) });
   const bad: [string, string][][] = [
     [["bytes", "7"]],
     [
@@ -303,7 +299,7 @@ test("what volumes take is a number by a name, or nothing", () => {
       ["bytes", "8"],
     ],
   ];
-  for (const fields of bad) expect(() => parseUsage(fields), JSON.stringify(fields)).toThrow();
+  for (const fields of bad) expect(() => parseUsage(fields, "bytes"), JSON.stringify(fields)).toThrow();
 });
 
 test("a peer that reads nothing is given up before it fills our memory", async () => {

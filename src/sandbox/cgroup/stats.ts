@@ -1,12 +1,12 @@
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
-import { processesIn } from "../cgroup/cgroup.ts";
-import type { CgroupHost } from "../cgroup/host.ts";
 import type { ContainerStats } from "../driver.ts";
-import { isAbsent } from "./files.ts";
+import { isAbsent } from "../namespace/files.ts";
+import { processesIn } from "./cgroup.ts";
+import type { CgroupHost } from "./host.ts";
 
 /**
- * What a container uses. Memory is the working set as the kubelet counts it: usage without the file cache that
+ * What a cgroup uses, a container's or a pod's. Memory is the working set as the kubelet counts it: usage without the file cache that
  * the kernel would drop first.
  */
 export function readStats(host: CgroupHost, cgroup: string, now: number): ContainerStats {
