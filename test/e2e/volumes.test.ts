@@ -3,9 +3,8 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
-import { SAMPLE_IMAGE } from "../../src/image/sample.ts";
 import { readMounts } from "../../src/system/mounts.ts";
-import { FOREVER, objectText, podOf, podText } from "./harness/sketch.ts";
+import { objectText, podOf, podText } from "./harness/sketch.ts";
 import { eventually, type PodView, RUNTIME_CLASSES, runOf, type TestHost, testHost } from "./harness.ts";
 
 /** What goes with its claim goes soon. */
@@ -35,61 +34,6 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     host.remove(`${name}.yaml`);
     await host.waitGone(name);
   }
-
-  describe("emptyDir", () => {
-    test("is shared by the containers of a pod, outlives them, and goes with the pod", async () => {
-      const volumeMounts = [
-        { name: "disk", mountPath: "/disk" },
-        { name: "memory", mountPath: "/memory" },
-      ];
-      const text = podOf(
-        "empty",
-        [
-          { name: "app", volumeMounts },
-          { name: "other", volumeMounts: [{ name: "disk", mountPath: "/seen", readOnly: true }] },
-        ],
-        {
-          volumes: [
-            { name: "disk", emptyDir: {} },
-            { name: "memory", emptyDir: { medium: "Memory", sizeLimit: "8Mi" } },
-          ],
-        },
-      );
-      host.write("empty.yaml", text);
-      const before = runOf(await host.waitReady("empty"), "app");
-      await inside("empty", "echo disk > /disk/file; echo memory > /memory/file; chmod 1777 /disk");
-      expect(await inside("empty", "cat /seen/file; touch /seen/x 2>&1 || true", "other")).toMatch(
-        /^disk\n.*Read-only file system/,
-      );
-      expect(await inside("empty", "grep ' /memory ' /proc/mounts; df -k /memory | tail -1")).toMatch(
-        /^tmpfs \/memory tmpfs .*size=8192k.*\n\S+\s+8192\s/,
-      );
-      expect(await inside("empty", "dd if=/dev/zero of=/memory/big bs=1M count=9 2>&1 || true")).toContain(
-        "No space left",
-      );
-      const restarted = await host.gantry("restart", "empty");
-      expect(restarted.code).toBe(0);
-      expect(runOf(await host.waitReady("empty"), "app")).not.toEqual(before);
-      expect(await inside("empty", "cat /disk/file /memory/file")).toBe("disk\nmemory\n");
-      await remove("empty");
-    });
-
-    test("more than its sizeLimit: the pod is evicted", async () => {
-      const container = {
-        command: ["sh", "-c", `dd if=/dev/zero of=/v/big bs=1M count=4; ${FOREVER[2]}`],
-        volumeMounts: [{ name: "v", mountPath: "/v" }],
-      };
-      host.write(
-        "evicted.yaml",
-        podText("evicted", container, { volumes: [{ name: "v", emptyDir: { sizeLimit: "1Mi" } }] }),
-      );
-      const { status } = await host.waitFor("evicted", (pod) => pod.status.phase === "Failed", "evicted", 60_000);
-      expect(status.reason).toBe("Evicted");
-      expect(status.message).toContain('EmptyDir volume "v" exceeds the limit');
-      expect((await host.gantry("status")).stdout).toMatch(/evicted\s+0\/1\s+Evicted/);
-      await remove("evicted");
-    });
-  });
 
   describe("a part of a volume (subPath)", () => {
     test("is made where there is nothing, and can't lead out of the volume", async () => {
@@ -131,33 +75,6 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       expect(held.status.containerStatuses[0]?.state.waiting?.message).toMatch(/subPath "of\/parts" of .* lead/);
       await remove("parts");
     });
-  });
-
-  test("an image is a volume that nobody can write to", async () => {
-    const text = podOf(
-      "image",
-      [
-        {
-          name: "app",
-          volumeMounts: [
-            { name: "i", mountPath: "/image" },
-            { name: "i", mountPath: "/programs", subPath: "bin" },
-          ],
-        },
-      ],
-      { volumes: [{ name: "i", image: { reference: SAMPLE_IMAGE, pullPolicy: "Never" } }] },
-    );
-    host.write("image.yaml", text);
-    await host.waitReady("image");
-    expect(await inside("image", "test -e /image/bin/sh && test -e /programs/sh && echo there")).toBe("there\n");
-    expect(await inside("image", "touch /image/x 2>&1 || true")).toContain("Read-only file system");
-    const options = (await inside("image", "grep -E ' /(image|programs) ' /proc/mounts")).trim().split("\n");
-    expect(options).toEqual([expect.stringMatching(/\bro,.*noexec/), expect.stringMatching(/\bro,.*noexec/)]);
-    await remove("image");
-
-    host.write("image.yaml", text.replaceAll(`"reference": "${SAMPLE_IMAGE}"`, '"reference": "localhost/no/such:1"'));
-    await eventually(async () => (await host.gantry("events")).stdout.includes("image volume i"));
-    await remove("image");
   });
 
   test("belongs to the group of the pod (fsGroup)", async () => {
@@ -515,67 +432,6 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       });
       expect(runOf(await host.waitReady("reader"), "app")).toEqual(before);
       await remove("reader");
-    });
-
-    test("several sources and the pod's own fields in one directory; another label is no restart, and shows", async () => {
-      const projected = (tier: string): string => {
-        const text = podText(
-          "projected",
-          { volumeMounts: [{ name: "about", mountPath: "/about" }] },
-          {
-            volumes: [
-              {
-                name: "about",
-                projected: {
-                  sources: [
-                    { configMap: { name: "about" } },
-                    { secret: { name: "about" } },
-                    {
-                      downwardAPI: {
-                        items: [
-                          { path: "labels", fieldRef: { fieldPath: "metadata.labels" } },
-                          { path: "deep/name", fieldRef: { fieldPath: "metadata.name" } },
-                        ],
-                      },
-                    },
-                  ],
-                },
-              },
-            ],
-          },
-        );
-        return JSON.stringify({ ...JSON.parse(text), metadata: { name: "projected", labels: { tier } } });
-      };
-      host.write("about.yaml", objectText("ConfigMap", "about", { data: { greeting: "hello" } }));
-      host.write("about-secret.yaml", objectText("Secret", "about", { stringData: { token: "s3cret" } }));
-      host.write("projected.yaml", projected("one"));
-      const before = runOf(await host.waitReady("projected"), "app");
-      expect(await inside("projected", "cd /about; cat greeting token deep/name labels")).toBe(
-        'hellos3cretprojectedtier="one"',
-      );
-      expect(await inside("projected", "touch /about/x 2>&1 || true")).toContain("Read-only");
-      host.write("projected.yaml", projected("two"));
-      await eventually(async () => (await inside("projected", "cat /about/labels")) === 'tier="two"', {
-        explain: () => host.explain(),
-      });
-      expect(runOf(await host.waitReady("projected"), "app")).toEqual(before);
-      await remove("projected");
-    });
-
-    test("a missing one holds the pod until it comes", async () => {
-      host.write(
-        "waits.yaml",
-        podText(
-          "waits",
-          { volumeMounts: [{ name: "v", mountPath: "/v" }] },
-          { volumes: [{ name: "v", secret: { secretName: "not-yet" } }] },
-        ),
-      );
-      await eventually(async () => /waits: .*not-yet/.test((await host.gantry("status")).stdout));
-      host.write("not-yet.yaml", objectText("Secret", "not-yet", { stringData: { k: "v" } }));
-      await host.waitReady("waits");
-      expect(await inside("waits", "cat /v/k")).toBe("v");
-      await remove("waits");
     });
   });
 });
