@@ -8,7 +8,7 @@ const common = {
   pool: "forks",
 } as const;
 
-/** The kinds run one after the other; within a kind, two files at a time. */
+/** The kinds run one after the other; within a kind, two files at a time unless it says otherwise. */
 export default defineConfig({
   test: {
     ...common,
@@ -32,6 +32,8 @@ export default defineConfig({
           name: "e2e",
           include: ["test/e2e/**/*.test.ts"],
           globalSetup: ["test/e2e/harness/fixture.ts"],
+          // They wait for pods more than they work.
+          maxWorkers: 3,
           testTimeout: 120_000,
           sequence: { groupOrder: 2 },
         },
