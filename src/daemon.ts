@@ -343,15 +343,19 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       },
     }),
     socketPath: paths.socket,
-    secure: secureApi(config, paths, (message) =>
-      events.record({
-        object: `Node/${node.name}`,
-        podUid: undefined,
-        type: "Warning",
-        reason: "ApiNotServed",
-        message,
-        at: clock.now(),
-      }),
+    secure: secureApi(
+      config,
+      paths,
+      (message) =>
+        events.record({
+          object: `Node/${node.name}`,
+          podUid: undefined,
+          type: "Warning",
+          reason: "ApiNotServed",
+          message,
+          at: clock.now(),
+        }),
+      () => memory.busy(),
     ),
     log,
   });

@@ -8,8 +8,9 @@ export function secureApi(
   { api, node }: Config,
   paths: Paths,
   onTrouble: (message: string) => void,
+  onStream: () => void,
 ): SecureOptions | undefined {
   const listen = api.listen === undefined ? undefined : parseListen(api.listen);
   if (listen === undefined) return undefined;
-  return { ...listen, dir: accessDir(paths), names: [node.name, ...api.names], onTrouble };
+  return { ...listen, dir: accessDir(paths), names: [node.name, ...api.names], onTrouble, onStream };
 }

@@ -1,6 +1,8 @@
 /** A process with nothing but the API server and pods that are only told about; changes one for each message. */
 import { readFileSync } from "node:fs";
 import { createApiServer } from "../../src/api/server.ts";
+import { keepMemorySmall } from "../../src/daemon/idle-memory.ts";
+import { systemClock } from "../../src/system/clock.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import { FakeBackend } from "../api/fake-backend.ts";
 
@@ -15,7 +17,9 @@ for (let count = 0; count < PODS; count += 1) {
   const metadata = { ...pod.metadata, annotations: FILLING };
   backend.podList.set(pod.metadata.uid, { ...pod, metadata });
 }
-const secure = { host: "127.0.0.1", port: 0, dir };
+// As in the daemon: what a burst has left is collected.
+const memory = keepMemorySmall(systemClock);
+const secure = { host: "127.0.0.1", port: 0, dir, onStream: () => memory.busy() };
 const server = createApiServer({ backend, socketPath, log: silentLogger(), secure });
 await server.start();
 process.on("message", (message) => {

@@ -46,7 +46,7 @@ export async function benchApi({ runs, say }: Pick<Bench, "runs" | "say">): Prom
     say(`list ${median(lists).toFixed(1)} ms, watch ${median(deliveries).toFixed(1)} ms`);
     const before = await memoryOf(server);
     while (sockets.length <= WATCHES) sockets.push(...(await Promise.all(Array.from({ length: 50 }, watch))));
-    await sleep(2000);
+    await sleep(8000); // the daemon collects garbage 5 s after a burst
     const more = (await memoryOf(server)) - before;
     const limit = (value: number) => ({ at: "most", value }) as const;
     return [

@@ -26,6 +26,8 @@ export interface SecureOptions {
   readonly names?: readonly string[];
   /** Told when it can't listen, and that it tries again. */
   readonly onTrouble?: (message: string) => void;
+  /** Told of every watch, log and session that begins: what their beginning took can be given back soon after. */
+  readonly onStream?: () => void;
   readonly limits?: Limits;
   readonly maxConnections?: number;
 }
@@ -244,6 +246,7 @@ export class SecureListener {
   /** Looks now and then whether what goes on for long may still. */
   #keep(socket: Duplex, who: Authenticated, until: { once(event: "close", listener: () => void): unknown }): void {
     this.#streams.set(socket, who);
+    this.#parts.options.onStream?.();
     until.once("close", () => {
       this.#streams.delete(socket);
       if (this.#streams.size > 0) return;
