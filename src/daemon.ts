@@ -13,6 +13,7 @@ import { createBackend } from "./daemon/backend.ts";
 import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
+import { daemonHealth } from "./daemon/health.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
 import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
@@ -26,6 +27,7 @@ import { nodeFacts } from "./daemon/node.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
+import { secureApi } from "./daemon/secure-api.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
@@ -35,6 +37,8 @@ import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
 import { createMeter } from "./metrics/meter.ts";
+import { createRecorder } from "./metrics/recorder.ts";
+import { scrape } from "./metrics/scrape.ts";
 import type { PodNetwork } from "./network/contract.ts";
 import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
@@ -97,6 +101,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(() => store.close());
   const node = nodeFacts(config.node.name);
   const events = createEventRecorder(store, log, config.events.keep);
+  const recorder = createRecorder(clock.now);
+  events.watch(recorder.happened);
   if (notice !== undefined) {
     events.record({
       object: `Node/${node.name}`,
@@ -232,6 +238,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     removeTraces: (uid, signal) => removeTraces(uid, { volumes, podLogs: paths.podLogs }, signal),
     concurrency: config.reconcile.concurrency,
     intervalMs: config.reconcile.intervalSeconds * 1000,
+    compared: recorder.compared,
     deadlineMs: config.update.deadlineSeconds * 1000,
     settleMs: config.update.settleSeconds * 1000,
   });
@@ -258,6 +265,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   });
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
+  objects.watch(recorder.podChanged);
   const memory = keepMemorySmall(clock);
   ends.defer(() => memory.end());
   objects.watch(() => memory.busy());
@@ -284,6 +292,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     ...{ volumes: volumes.claims, reconciler, supervisor, clock, log },
     event: events.record,
   });
+  const measuring = { pods: supervisor.list, driverFor, read: readProc, node: node.name, clock };
   const api = createApiServer({
     backend: createBackend({
       supervisor,
@@ -310,7 +319,17 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       watchEvents: events.watch,
       collectGarbage: disk.collect,
       pressure: () => pressure.now(),
-      metrics: createMeter({ pods: supervisor.list, driverFor, read: readProc, node: node.name, clock }),
+      metrics: createMeter(measuring),
+      scrape: (what) =>
+        scrape({ ...measuring, objects: objects.list, recorder, version: VERSION, cpus: node.cpus }, what),
+      health: daemonHealth({
+        recorder,
+        intervalMs: config.reconcile.intervalSeconds * 1000,
+        startedAt,
+        now: clock.now,
+        held: () => reconciler.problems().held,
+        readState: () => store.updates.list(),
+      }),
       node,
       paths,
       info: {
@@ -320,9 +339,24 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
         root: paths.root,
         manifests: config.manifests,
         ociRuntime: config.runtime.oci,
+        listen: config.api.listen,
       },
     }),
     socketPath: paths.socket,
+    secure: secureApi(
+      config,
+      paths,
+      (message) =>
+        events.record({
+          object: `Node/${node.name}`,
+          podUid: undefined,
+          type: "Warning",
+          reason: "ApiNotServed",
+          message,
+          at: clock.now(),
+        }),
+      () => memory.busy(),
+    ),
     log,
   });
   ends.defer(() => services.close());

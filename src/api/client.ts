@@ -5,6 +5,7 @@ import type { PullStep } from "../image/pull/steps.ts";
 import type { PlanStep } from "../plan.ts";
 import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
 import type { VolumeEntry } from "../volume/index.ts";
+import type { Endpoint } from "./client/endpoint.ts";
 import { readLines } from "./client/lines.ts";
 import { openRequest, requestJson, requestNothing } from "./client/request.ts";
 import { watchLines } from "./client/watch.ts";
@@ -23,14 +24,14 @@ import type { EventObject, NodeMetrics, ObjectList, PodMetrics, VersionInfo, Wat
 export type { EventObject, NodeMetrics, ObjectList, PodMetrics, VersionInfo, WatchEvent } from "./wire.ts";
 
 /**
- * The API of the daemon, over its unix socket. Loads nothing but node:http (the CLI's start-up time is part of what
+ * The API of a daemon, over its unix socket or TLS. Loads nothing but node:http (the CLI's start-up time is part of what
  * users feel); `ws` only when `exec` is called.
  *
- * Every call throws GantryError: `daemon-unreachable` when there is no daemon at the socket, else the very code, hint
+ * Every call throws GantryError: `daemon-unreachable` when there is no daemon there, else the very code, hint
  * and details that the daemon threw.
  */
 export interface ApiClient {
-  readonly socketPath: string;
+  readonly endpoint: Endpoint;
   listPods(options?: ListOptions): Promise<ObjectList<PodObject>>;
   /** @throws not-found */
   getPod(namespace: string, name: string): Promise<PodObject>;
@@ -145,21 +146,20 @@ export interface PodAttachOptions extends PodExecOptions {
 
 const GANTRY = "/apis/gantry.dev/v1";
 
-export function createApiClient(options: { readonly socketPath: string }): ApiClient {
-  const { socketPath } = options;
-  const get = <T>(path: string): Promise<T> => requestJson<T>(socketPath, { method: "GET", path });
+export function createApiClient(endpoint: Endpoint): ApiClient {
+  const get = <T>(path: string): Promise<T> => requestJson<T>(endpoint, { method: "GET", path });
   return {
-    socketPath,
+    endpoint,
     listPods: (list = {}) => get(collection("pods", list)),
     getPod: (namespace, name) => get(pod(namespace, name)),
-    watchPods: (watch = {}) => watchLines(socketPath, watchPath("pods", watch), watch.signal),
+    watchPods: (watch = {}) => watchLines(endpoint, watchPath("pods", watch), watch.signal),
     deletePod: (namespace, name, { graceMs } = {}) =>
-      requestNothing(socketPath, {
+      requestNothing(endpoint, {
         method: "DELETE",
         path: pod(namespace, name) + query({ gracePeriodSeconds: graceMs === undefined ? undefined : graceMs / 1000 }),
       }),
     restartPod: (namespace, name, { container } = {}) =>
-      requestNothing(socketPath, {
+      requestNothing(endpoint, {
         method: "POST",
         path: `${GANTRY}/namespaces/${segment(namespace)}/pods/${segment(name)}/restart${query({ container })}`,
       }),
@@ -171,63 +171,63 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
     deleteObject: (plural, namespace, name) => {
       const { base, name: last } = resource(plural);
       const path = `${base}/namespaces/${segment(namespace)}/${last}/${segment(name)}`;
-      return requestNothing(socketPath, { method: "DELETE", path });
+      return requestNothing(endpoint, { method: "DELETE", path });
     },
-    watchObjects: (plural, watch = {}) => watchLines(socketPath, watchPath(plural, watch), watch.signal),
+    watchObjects: (plural, watch = {}) => watchLines(endpoint, watchPath(plural, watch), watch.signal),
     editObject: async (kind, namespace, name, changes) => {
       const path = `${GANTRY}/namespaces/${segment(namespace)}/${segment(kind)}/${segment(name)}/edit`;
       // JSON has no undefined, and null is what takes a field out.
       const body = JSON.stringify({ changes: changes.map(({ path, value }) => ({ path, value: value ?? null })) });
       const request = { method: "POST", path, body, contentType: "application/json" } as const;
-      return (await requestJson<{ file: string }>(socketPath, request)).file;
+      return (await requestJson<{ file: string }>(endpoint, request)).file;
     },
     undoRollout: (kind, namespace, name, revision) => {
       const path = `${GANTRY}/namespaces/${segment(namespace)}/${segment(kind)}/${segment(name)}/undo${query({ revision })}`;
-      return requestJson(socketPath, { method: "POST", path });
+      return requestJson(endpoint, { method: "POST", path });
     },
     podLog: (namespace, name, { signal, ...log } = {}) =>
-      openRequest(socketPath, { method: "GET", path: `${pod(namespace, name)}/log${query({ ...log })}`, signal }),
+      openRequest(endpoint, { method: "GET", path: `${pod(namespace, name)}/log${query({ ...log })}`, signal }),
     exec: async (namespace, name, { command, container, tty, stdin, signal }) => {
       const { openExec } = await import("./client/exec.ts");
       const options = { container, tty, stdin, stdout: true, stderr: !tty };
       const commands = command.map((word) => `&command=${encodeURIComponent(word)}`).join("");
-      return openExec(socketPath, `${pod(namespace, name)}/exec${query(options)}${commands}`, { tty, stdin }, signal);
+      return openExec(endpoint, `${pod(namespace, name)}/exec${query(options)}${commands}`, { tty, stdin }, signal);
     },
     attach: async (namespace, name, { container, tty, stdin, signal }) => {
       const { openExec } = await import("./client/exec.ts");
       const options = { container, tty, stdin, stdout: true, stderr: !tty };
-      return openExec(socketPath, `${pod(namespace, name)}/attach${query(options)}`, { tty, stdin }, signal);
+      return openExec(endpoint, `${pod(namespace, name)}/attach${query(options)}`, { tty, stdin }, signal);
     },
     podMetrics: (list = {}) => get(collection("metrics.k8s.io/pods", list)),
     nodeMetrics: () => get(collection("metrics.k8s.io/nodes", {})),
     listNodes: () => get(collection("nodes", {})),
     listEvents: (list = {}) => get(collection("events", list)),
-    watchEvents: (watch = {}) => watchLines(socketPath, watchPath("events", watch), watch.signal),
+    watchEvents: (watch = {}) => watchLines(endpoint, watchPath("events", watch), watch.signal),
     problems: () => get(`${GANTRY}/problems`),
     plan: async () => (await get<{ steps: readonly PlanStep[] }>(`${GANTRY}/plan`)).steps,
     apply: async (text, { fileName } = {}) => {
       const path = `${GANTRY}/apply${query({ fileName })}`;
       const request = { method: "POST", path, body: text, contentType: "application/yaml" } as const;
-      return (await requestJson<{ items: readonly ApplyResult[] }>(socketPath, request)).items;
+      return (await requestJson<{ items: readonly ApplyResult[] }>(endpoint, request)).items;
     },
     listVolumes: async () => (await get<{ items: readonly VolumeEntry[] }>(`${GANTRY}/volumes`)).items,
     removeVolume: (namespace, name) =>
-      requestNothing(socketPath, {
+      requestNothing(endpoint, {
         method: "DELETE",
         path: `${GANTRY}/namespaces/${segment(namespace)}/volumes/${segment(name)}`,
       }),
     listImages: async () => (await get<{ items: readonly Image[] }>(`${GANTRY}/images`)).items,
     importImage: (from, name, { source, signal } = {}) => {
       const path = `${GANTRY}/images${query({ name, source })}`;
-      return requestJson(socketPath, { method: "POST", path, body: from, contentType: "application/x-tar", signal });
+      return requestJson(endpoint, { method: "POST", path, body: from, contentType: "application/x-tar", signal });
     },
     importImages: async (from, { source, signal } = {}) => {
       const path = `${GANTRY}/images${query({ source })}`;
       const request = { method: "POST", path, body: from, contentType: "application/x-tar", signal } as const;
-      return (await requestJson<{ items: readonly Image[] }>(socketPath, request)).items;
+      return (await requestJson<{ items: readonly Image[] }>(endpoint, request)).items;
     },
     pullImage: (name, credentials, signal) =>
-      readLines<PullStep>(socketPath, {
+      readLines<PullStep>(endpoint, {
         method: "POST",
         path: `${GANTRY}/imagepulls${query({ name })}`,
         body: JSON.stringify({ credentials }),
@@ -235,17 +235,17 @@ export function createApiClient(options: { readonly socketPath: string }): ApiCl
         signal,
       }),
     verifyImages: (names, repair, signal) =>
-      readLines<VerifyResult>(socketPath, {
+      readLines<VerifyResult>(endpoint, {
         method: "POST",
         path: `${GANTRY}/imagechecks${query({ repair })}${named(names)}`,
         signal,
       }),
     exportImages: (names, signal) =>
-      openRequest(socketPath, { method: "GET", path: `${GANTRY}/imagearchive${query({})}${named(names)}`, signal }),
+      openRequest(endpoint, { method: "GET", path: `${GANTRY}/imagearchive${query({})}${named(names)}`, signal }),
     collectGarbage: (dryRun) =>
-      requestJson(socketPath, { method: "POST", path: `${GANTRY}/garbage${query({ dryRun })}` }),
+      requestJson(endpoint, { method: "POST", path: `${GANTRY}/garbage${query({ dryRun })}` }),
     removeImage: (nameOrDigest) =>
-      requestNothing(socketPath, { method: "DELETE", path: `${GANTRY}/images/${segment(nameOrDigest)}` }),
+      requestNothing(endpoint, { method: "DELETE", path: `${GANTRY}/images/${segment(nameOrDigest)}` }),
     daemonInfo: () => get(`${GANTRY}/daemon`),
     version: () => get("/version"),
   };

@@ -3,6 +3,7 @@ import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { ConfigMap, PersistentVolumeClaim, Pod, Problem, Secret } from "../manifest/index.ts";
 import type { Metrics } from "../metrics/meter.ts";
+import type { Scrape } from "../metrics/scrape.ts";
 import type { PlanStep } from "../plan.ts";
 import type { AttachRequest, ExecRequest, ExecSession } from "../sandbox/driver.ts";
 import type { PodStatus } from "../status.ts";
@@ -21,7 +22,7 @@ import type { VolumeEntry } from "../volume/index.ts";
  *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
  *   GET    /api/v1/{events,configmaps,secrets,persistentvolumeclaims,nodes} and namespaced forms; events can be watched
  *   GET    /apis/metrics.k8s.io/v1beta1/{pods,nodes} and namespaced forms, as `kubectl top` asks for them
- *   GET    /version, /healthz
+ *   GET    /version, /healthz, /livez, /readyz (?verbose, and /readyz/{check}), /metrics, /metrics/cadvisor, /metrics/resource
  *   GET    /apis/gantry.dev/v1/{problems,plan,images,daemon}
  *   POST   /apis/gantry.dev/v1/apply                           body: YAML text → file in the manifest folder
  *   POST   /apis/gantry.dev/v1/namespaces/{ns}/pods/{name}/restart   ?container
@@ -59,6 +60,10 @@ export interface ApiBackend {
   node(): NodeObject;
   /** What pods and the node use now; measured when it is asked for, which takes a second. */
   metrics(): Promise<Metrics>;
+  /** The same and more for Prometheus, in its text format; counters, so that nothing has to be waited for. */
+  scrape(what: Scrape): Promise<string>;
+  /** What must be in order for the daemon to count as alive, and as ready. */
+  health(): readonly HealthCheck[];
   events(): PodEvent[];
   watchEvents(listener: (event: PodEvent) => void): () => void;
   /** Broken manifests, warnings, and sources that hold. */
@@ -99,6 +104,14 @@ export interface ApiBackend {
   /** Removes what nobody needs, or only says what that would be. */
   collectGarbage(dryRun: boolean): Promise<GcReport>;
   info(): DaemonInfo;
+}
+
+export interface HealthCheck {
+  /** "reconcile" */
+  readonly name: string;
+  /** What fails in one that is not "live" makes the daemon not ready, but not dead. */
+  readonly scope: "live" | "ready";
+  readonly problem: string | undefined;
 }
 
 /** A v1 Pod as served: the manifest's, with uid, times, annotations of Gantry, and its computed status. */
@@ -181,6 +194,8 @@ export interface DaemonInfo {
   readonly root: string;
   readonly manifests: readonly string[];
   readonly ociRuntime: string;
+  /** Where the API is served over TLS; undefined when it is not, or by an older daemon. */
+  readonly listen?: string | undefined;
 }
 
 export interface NodeObject {

@@ -1,5 +1,4 @@
 import { chmod } from "node:fs/promises";
-import type { Socket } from "node:net";
 import { type FastifyInstance, fastify } from "fastify";
 import { GantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
@@ -7,10 +6,13 @@ import type { ApiBackend } from "./contract.ts";
 import { serveCollections } from "./server/collections.ts";
 import { ExecUpgrades } from "./server/exec-upgrade.ts";
 import { serveGantry } from "./server/gantry.ts";
+import { serveHealth } from "./server/health.ts";
+import { servePrometheus } from "./server/prometheus.ts";
+import { refuseGarbage } from "./server/refuse.ts";
 import { sendError } from "./server/routing.ts";
+import { SecureListener, type SecureOptions } from "./server/secure.ts";
 import { claimSocket } from "./server/socket.ts";
 import { Streams } from "./server/streaming.ts";
-import { statusOfError } from "./status-error.ts";
 
 export interface ApiServer {
   /**
@@ -20,12 +22,16 @@ export interface ApiServer {
   start(): Promise<void>;
   /** Ends watches and logs in good order and kills exec sessions. Takes the socket away. */
   close(): Promise<void>;
+  /** Of TLS, once it listens. */
+  readonly securePort: number | undefined;
 }
 
 export interface ApiServerOptions {
   readonly backend: ApiBackend;
   readonly socketPath: string;
   readonly log: Logger;
+  /** Serve it over TLS, too, to clients with credentials. */
+  readonly secure?: SecureOptions | undefined;
   /** Changes kept for watches that lag; default 1000. */
   readonly watchCapacity?: number;
 }
@@ -40,13 +46,22 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
   const app = createApp();
   const streams = new Streams(log);
   const upgrades = new ExecUpgrades(backend, log);
+  const secure =
+    options.secure === undefined
+      ? undefined
+      : new SecureListener({ options: options.secure, log, serve: app.routing, upgrade: upgrades.handle });
   let stopWatching: (() => void) | undefined;
   let listening = false;
   return {
+    get securePort() {
+      return secure?.port;
+    },
     start: async () => {
       await claimSocket(socketPath);
       stopWatching = serveCollections(app, backend, streams, options.watchCapacity ?? 1000);
       serveGantry(app, backend, streams);
+      serveHealth(app, backend);
+      servePrometheus(app, backend);
       app.server.on("upgrade", upgrades.handle);
       try {
         await app.listen({ path: socketPath });
@@ -58,12 +73,14 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
         });
       }
       listening = true;
+      await secure?.start();
       log.debug({ socket: socketPath }, "API is served");
     },
     close: async () => {
       stopWatching?.();
       upgrades.close();
       await streams.close(CLOSE_PATIENCE_MS);
+      await secure?.close();
       await app.close();
       if (listening) log.debug({ socket: socketPath }, "API is closed");
       listening = false;
@@ -102,16 +119,4 @@ function createApp(): FastifyInstance {
     );
   });
   return app;
-}
-
-/** What is not HTTP, has too large headers, or takes too long to send them. */
-function refuseGarbage(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === "ECONNRESET" || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const status = statusOfError(new GantryError("usage", `this is not a request that can be read: ${error.message}`));
-  const body = JSON.stringify(status);
-  const head = `HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\ncontent-length: ${Buffer.byteLength(body)}`;
-  socket.end(`${head}\r\nconnection: close\r\n\r\n${body}`);
 }

@@ -15,6 +15,8 @@ export const HTTP_OF_CODE: Readonly<Record<ErrorCode, { readonly status: number;
   "image-invalid": { status: 422, reason: "Invalid" },
   "image-in-use": { status: 409, reason: "Conflict" },
   "image-untrusted": { status: 403, reason: "Forbidden" },
+  "access-denied": { status: 403, reason: "Forbidden" },
+  "too-many-requests": { status: 429, reason: "TooManyRequests" },
   "registry-denied": { status: 403, reason: "Forbidden" },
   "registry-failed": { status: 502, reason: "BadGateway" },
   "name-invalid": { status: 422, reason: "Invalid" },
@@ -34,22 +36,39 @@ export const HTTP_OF_CODE: Readonly<Record<ErrorCode, { readonly status: number;
   internal: { status: 500, reason: "InternalError" },
 };
 
-/** Refusals of HTTP itself, which no error code of Gantry's stands for. They travel as `usage` (Expired as `conflict`). */
+/** Refusals of HTTP itself, and the code that they travel as. */
 export const HTTP_OF_REASON = {
+  Unauthorized: 401,
+  Forbidden: 403,
   MethodNotAllowed: 405,
   NotAcceptable: 406,
   RequestTimeout: 408,
   Expired: 410,
   RequestEntityTooLarge: 413,
   UnsupportedMediaType: 415,
+  TooManyRequests: 429,
+  RequestHeaderFieldsTooLarge: 431,
 } as const;
 
 export type HttpReason = keyof typeof HTTP_OF_REASON;
 
 /** An error that only HTTP knows. */
 export function httpError(reason: HttpReason, message: string, hint?: string): GantryError {
-  const code = reason === "Expired" ? "conflict" : "usage";
-  return new GantryError(code, message, { details: { reason }, ...(hint !== undefined && { hint }) });
+  return new GantryError(codeOfHttp(reason), message, { details: { reason }, ...(hint !== undefined && { hint }) });
+}
+
+function codeOfHttp(reason: HttpReason): ErrorCode {
+  switch (reason) {
+    case "Expired":
+      return "conflict";
+    case "Unauthorized":
+    case "Forbidden":
+      return "access-denied";
+    case "TooManyRequests":
+      return "too-many-requests";
+    default:
+      return "usage";
+  }
 }
 
 /** The v1 Status that tells a client of `error`. `details.gantry` carries all of it, for errorOfStatus. */
@@ -138,6 +157,11 @@ function codeOfReason(reason: string | undefined): ErrorCode {
       return "usage";
     case "Timeout":
       return "timeout";
+    case "Unauthorized":
+    case "Forbidden":
+      return "access-denied";
+    case "TooManyRequests":
+      return "too-many-requests";
     default:
       return "internal";
   }

@@ -1,5 +1,6 @@
 import type { ApiClient } from "../api/client.ts";
 import type { Paths } from "../system/paths.ts";
+import type { RemoteWish } from "./kubeconfig/endpoint.ts";
 import type { Out } from "./output/out.ts";
 
 /** The world that a command acts on. */
@@ -20,6 +21,8 @@ export interface Context {
   releaseSignals(): void;
   /** Wall clock, ms since the epoch. */
   now(): number;
+  /** Another daemon than that of the root, as --host, --kubeconfig, --context or GANTRY_HOST said. */
+  readonly remote: RemoteWish | undefined;
   /** The daemon's API. Making the client connects to nothing. */
   client(): Promise<ApiClient>;
 }

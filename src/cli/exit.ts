@@ -16,6 +16,8 @@ const EXIT_CODE_OF: Readonly<Record<ErrorCode, number>> = {
   "image-invalid": EXIT.failed,
   "image-in-use": EXIT.failed,
   "image-untrusted": EXIT.failed,
+  "access-denied": EXIT.failed,
+  "too-many-requests": EXIT.failed,
   "registry-denied": EXIT.failed,
   "registry-failed": EXIT.failed,
   "name-invalid": EXIT.usage,

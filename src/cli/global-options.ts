@@ -17,6 +17,16 @@ export function globalOptions({ outputs, ownOutput }: OutputKinds): OptionSpec[]
       complete: "file",
     },
     {
+      flags: "--host <url>",
+      description: "talk to the Gantry at this address, with the credentials of a kubeconfig (or GANTRY_HOST)",
+    },
+    {
+      flags: "--kubeconfig <file>",
+      description: "talk to the Gantry of this kubeconfig (default with --host and --context: as kubectl)",
+      complete: "file",
+    },
+    { flags: "--context <name>", description: "talk to the Gantry of this context of the kubeconfig" },
+    {
       flags: "-n, --namespace <name>",
       description: "the namespace (default: 'default'; commands that list show all)",
       complete: "namespace",

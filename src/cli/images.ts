@@ -38,7 +38,9 @@ export async function openImages(context: Context): Promise<Images> {
 }
 
 /** No daemon listens; one that may not be talked to, or breaks off, is another matter. */
-export function isAbsentDaemon({ cause }: GantryError): boolean {
+export function isAbsentDaemon({ cause, details }: GantryError): boolean {
+  // This host can't stand in for another one.
+  if (details["server"] !== undefined) return false;
   const errno = errnoOf(cause);
   return errno === "ENOENT" || errno === "ECONNREFUSED" || errno === "ENOTDIR";
 }

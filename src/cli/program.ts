@@ -7,6 +7,7 @@ import { EXIT } from "./exit.ts";
 import { Flags } from "./flags.ts";
 import { outputFormats } from "./global-options.ts";
 import { type Interruption, interruption } from "./interrupt.ts";
+import type { RemoteWish } from "./kubeconfig/endpoint.ts";
 import { createOut, type Out, type Sink } from "./output/out.ts";
 import { isNamespaceName } from "./parse/pod-name.ts";
 import { COMMANDS } from "./registry.ts";
@@ -39,8 +40,9 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, strea
     const flags = new Flags(mergedValues(globals, values));
     out = createOut({ format: formatOf(flags, spec), color: !flags.off("color"), stdout, stderr, env });
     verbose = flags.on("verbose");
-    const context = contextOf(flags, out, env, argv, interrupt);
+    const context = contextOf(flags, out, env, argv, interrupt, spec);
     if (spec.run === undefined) return;
+    if (spec.ownHost !== undefined) refuseRemote(spec, context);
     exitCode = (await spec.run({ args, flags, context } satisfies Call)) ?? EXIT.ok;
   });
   try {
@@ -124,9 +126,11 @@ function contextOf(
   env: NodeJS.ProcessEnv,
   argv: readonly string[],
   interrupt: Interruption,
+  { ownHost }: CommandSpec,
 ): Context {
   const root = flags.text("root") ?? (env["GANTRY_ROOT"] || undefined);
   const paths = layout(root);
+  const remote = remoteOf(flags, env);
   return {
     paths,
     root,
@@ -135,11 +139,42 @@ function contextOf(
     out,
     env,
     argv,
+    remote,
     signal: interrupt.signal,
     releaseSignals: interrupt.release,
     now: () => Date.now(),
-    client: async () => (await import("../api/client.ts")).createApiClient({ socketPath: paths.socket }),
+    client: async () => {
+      const { createApiClient } = await import("../api/client.ts");
+      if (remote === undefined || ownHost !== undefined) return createApiClient({ socketPath: paths.socket });
+      const { remoteEndpoint } = await import("./kubeconfig/endpoint.ts");
+      return createApiClient(await remoteEndpoint(remote, env));
+    },
   };
+}
+
+function remoteOf(flags: Flags, env: NodeJS.ProcessEnv): RemoteWish | undefined {
+  const host = flags.text("host") ?? (env["GANTRY_HOST"] || undefined);
+  const kubeconfig = flags.text("kubeconfig");
+  const context = flags.text("context");
+  return host === undefined && kubeconfig === undefined && context === undefined
+    ? undefined
+    : { host, kubeconfig, context };
+}
+
+/** @throws GantryError `usage` when another host was asked for */
+function refuseRemote(spec: CommandSpec, { remote, env }: Context): void {
+  if (remote === undefined) return;
+  // To 'gantry kubeconfig', --kubeconfig is the file to write.
+  const asked = [
+    ...(remote.host === undefined ? [] : [env["GANTRY_HOST"] === remote.host ? "GANTRY_HOST" : "--host"]),
+    ...(remote.context === undefined ? [] : ["--context"]),
+    ...(remote.kubeconfig === undefined || spec.ownHost === "but-file" ? [] : ["--kubeconfig"]),
+  ];
+  const [said] = asked;
+  if (said === undefined) return;
+  throw new GantryError("usage", `this command is about the host that it runs on, and ${said} asks for another`, {
+    hint: said === "GANTRY_HOST" ? "Run it there, or unset GANTRY_HOST." : `Run it there, or leave ${said} out.`,
+  });
 }
 
 /** @throws GantryError `usage` for what can't be the name of a namespace */

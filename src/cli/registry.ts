@@ -120,6 +120,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Show the settings in effect, and where each comes from",
     load: async () => (await import("./commands/config.ts")).config,
   },
+  kubeconfig: {
+    group: HOST,
+    summary: "Make a kubeconfig, so that kubectl and other machines can talk to this Gantry",
+    load: async () => (await import("./commands/kubeconfig.ts")).kubeconfig,
+  },
   version: {
     group: HOST,
     summary: "Print the versions of gantry and of the daemon",

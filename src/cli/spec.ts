@@ -6,7 +6,15 @@ export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** What the shell can complete a word to. */
-export type Completion = "pod" | "container" | "image" | "volume" | "namespace" | "file" | readonly string[];
+export type Completion =
+  | "pod"
+  | "container"
+  | "image"
+  | "volume"
+  | "credential"
+  | "namespace"
+  | "file"
+  | readonly string[];
 
 /**
  * One command as data: the parser, its help and the shell completion are all made from it, so they can't differ.
@@ -22,6 +30,8 @@ export interface CommandSpec {
   readonly outputs: readonly OutputFormat[];
   /** Its own `-o` names a file, as everywhere else that writes one. */
   readonly ownOutput?: true;
+  /** It is about the host that it runs on: --host and its like are refused ("but-file": --kubeconfig means a file to it). */
+  readonly ownHost?: true | "but-file";
   readonly examples: readonly Example[];
   readonly subcommands?: Readonly<Record<string, CommandSpec>>;
   /** Absent for a command that only groups others. The number it gives back is the exit code; nothing means 0. */

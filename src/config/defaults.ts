@@ -9,6 +9,7 @@ export function defaultConfig(paths: Paths): Config {
   return {
     manifests: [paths.manifests],
     node: { name: hostname().toLowerCase() },
+    api: { names: [] },
     network: {
       subnet: defaultSubnet(paths.rootId),
       mtu: 0,

@@ -1,5 +1,6 @@
 /** The configuration: /etc/gantry/config.yaml, GANTRY_… variables and flags. */
 export { defaultConfig, defaultServiceSubnet, defaultSubnet } from "./defaults.ts";
+export { formatListen, isLoopback, type Listen, parseListen } from "./listen.ts";
 export {
   type ConfigSources,
   type EffectiveConfig,

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { amountOf } from "../eviction/thresholds.ts";
 import { cidrOverlaps, cidrProblem, parseCidr } from "./cidr.ts";
+import { parseListen } from "./listen.ts";
 
 /**
  * Every setting of /etc/gantry/config.yaml. The `describe` texts are what `gantry config` prints beside each value;
@@ -85,6 +86,19 @@ function rangesDiffer({
 }
 
 const SAME_RANGE = { path: ["serviceSubnet"], message: "overlaps network.subnet" };
+
+const api = z.strictObject({
+  listen: z
+    .string()
+    .refine((text) => parseListen(text) !== undefined, "must be ADDRESS:PORT, such as 127.0.0.1:6443")
+    .optional()
+    .describe(
+      "Address and port where the API is served over TLS, for kubectl and 'gantry --host'; clients need credentials ('gantry kubeconfig'). Default: not at all.",
+    ),
+  names: z
+    .array(z.string().regex(/^[A-Za-z0-9.:-]{1,253}$/, "must be a host name or an address"))
+    .describe("Names and addresses under which clients reach it, beside those that the host knows itself."),
+});
 
 const runtimeSection = z.strictObject({
   oci: z
@@ -324,6 +338,7 @@ const seccomp = z.strictObject({
 export const configSchema = z.strictObject({
   manifests,
   node,
+  api,
   network: network.refine(rangesDiffer, SAME_RANGE),
   runtime: runtimeSection,
   logs,
@@ -350,6 +365,7 @@ export type Config = Readonly<z.infer<typeof configSchema>>;
 export const layerSchema = z.strictObject({
   manifests: manifests.optional(),
   node: node.partial().optional(),
+  api: api.partial().optional(),
   network: network.partial().refine(rangesDiffer, SAME_RANGE).optional(),
   runtime: runtimeSection.partial().optional(),
   logs: logs.partial().optional(),

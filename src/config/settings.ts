@@ -27,6 +27,8 @@ const warm: FromText = (text) =>
 const fromText: Readonly<Record<string, FromText>> = {
   manifests: list,
   "node.name": word,
+  "api.listen": word,
+  "api.names": (text) => text.split(",").filter((part) => part !== ""),
   "network.subnet": word,
   "network.mtu": number,
   "network.conflist": word,

@@ -41,6 +41,8 @@ export interface BackendParts {
   readonly collectGarbage: (dryRun: boolean) => Promise<GcReport>;
   readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
   readonly metrics: () => Promise<Metrics>;
+  readonly scrape: ApiBackend["scrape"];
+  readonly health: ApiBackend["health"];
   readonly pressure: () => Pressure;
   readonly node: NodeFacts;
   readonly info: DaemonInfo;
@@ -97,6 +99,8 @@ export function createBackend(parts: BackendParts): ApiBackend {
     secrets: () => [...reconciler.desired().secrets.values()],
     node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version, parts.pressure()),
     metrics: parts.metrics,
+    scrape: parts.scrape,
+    health: parts.health,
     events: () => store.events.list(),
     watchEvents: parts.watchEvents,
     problems() {

@@ -1,4 +1,5 @@
 import type { Check } from "./check.ts";
+import { checkApi } from "./check-api.ts";
 import { checkCgroups, checkRuntimes } from "./check-cgroups.ts";
 import { checkConfinement } from "./check-confinement.ts";
 import { checkKernel } from "./check-kernel.ts";
@@ -21,6 +22,7 @@ const CHECKS: readonly ((facts: HostFacts) => Check[])[] = [
   checkTime,
   checkMicrovm,
   checkDaemon,
+  checkApi,
 ];
 
 /** Judges a host. Pure. */

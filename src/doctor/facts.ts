@@ -151,4 +151,16 @@ export interface DaemonFacts {
   readonly pressure: readonly string[];
   /** What is on this host although no daemon runs. */
   readonly leftovers: readonly string[];
+  /** The API over TLS; undefined when api.listen is not set. */
+  readonly api?: ApiFacts | undefined;
+}
+
+export interface ApiFacts {
+  /** "127.0.0.1:6443" */
+  readonly listen: string;
+  /** free: nobody listens there; gantry: this root's daemon does; taken: somebody else. */
+  readonly port: "free" | "gantry" | "taken";
+  /** When the server's certificate ends, ms since the epoch; undefined: there is none yet. */
+  readonly certificateEnds: number | undefined;
+  readonly openssl: boolean;
 }

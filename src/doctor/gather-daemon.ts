@@ -1,23 +1,31 @@
 import { readdir } from "node:fs/promises";
 import { connect } from "node:net";
 import { join } from "node:path";
+import { accessDir, serverKeyEnds } from "../api/access/keys.ts";
 import { createApiClient } from "../api/client.ts";
+import { type Config, parseListen } from "../config/index.ts";
 import { interfaceExists } from "../network/bridge.ts";
 import { bridgeName, networkName } from "../network/own-conflist.ts";
 import { mountsBelow } from "../sandbox/namespace/mounts.ts";
 import { namesFolder } from "../service/dns-server.ts";
 import { errnoOf } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
-import type { DaemonFacts } from "./facts.ts";
+import type { ApiFacts, DaemonFacts } from "./facts.ts";
 import { said, text } from "./gather.ts";
 
 const ANSWER_MS = 2000;
 
-export async function gatherDaemon(paths: Paths, root: boolean, signal: AbortSignal): Promise<DaemonFacts> {
+export async function gatherDaemon(
+  paths: Paths,
+  { api }: Config,
+  root: boolean,
+  signal: AbortSignal,
+): Promise<DaemonFacts> {
   const [pid, answers] = await Promise.all([daemonPid(paths.lockFile), answersAt(paths.socket)]);
   const runs = answers || pid !== undefined;
   const pressure = answers && root ? await pressureAt(paths.socket) : [];
-  return { pid, answers, pressure, leftovers: runs ? [] : await findLeftovers(paths, root, signal) };
+  const leftovers = runs ? [] : await findLeftovers(paths, root, signal);
+  return { pid, answers, pressure, leftovers, api: await apiFacts(paths, api.listen, answers && root, signal) };
 }
 
 /** The process that the lock file names, if it lives and may be a daemon: ids are used again. */
@@ -33,9 +41,9 @@ async function daemonPid(lockFile: string): Promise<number | undefined> {
   return command.includes("daemon") || command.includes("gantry") ? pid : undefined;
 }
 
-function answersAt(socket: string): Promise<boolean> {
+function answersAt(socket: string | { readonly host: string; readonly port: number }): Promise<boolean> {
   return new Promise((resolve) => {
-    const connection = connect(socket);
+    const connection = typeof socket === "string" ? connect(socket) : connect(socket);
     const end = (answer: boolean): void => {
       connection.destroy();
       resolve(answer);
@@ -53,6 +61,32 @@ async function pressureAt(socketPath: string): Promise<string[]> {
   return nodes.items.flatMap(({ status: { conditions } }) =>
     conditions.flatMap(({ type, status }) => (status === "True" && type.endsWith("Pressure") ? [type] : [])),
   );
+}
+
+async function apiFacts(
+  paths: Paths,
+  listen: string | undefined,
+  mayAsk: boolean,
+  signal: AbortSignal,
+): Promise<ApiFacts | undefined> {
+  const at = listen === undefined ? undefined : parseListen(listen);
+  if (listen === undefined || at === undefined) return undefined;
+  const host = at.host === "0.0.0.0" ? "127.0.0.1" : at.host === "::" ? "::1" : at.host;
+  const [taken, served, certificateEnds, openssl] = await Promise.all([
+    answersAt({ host, port: at.port }),
+    mayAsk ? servedAt(paths.socket) : undefined,
+    serverKeyEnds(accessDir(paths)).catch(() => undefined),
+    said("openssl", ["version"], signal),
+  ]);
+  const port = !taken ? "free" : served === listen ? "gantry" : "taken";
+  return { listen, port, certificateEnds, openssl: openssl !== undefined };
+}
+
+async function servedAt(socketPath: string): Promise<string | undefined> {
+  const info = await createApiClient({ socketPath })
+    .daemonInfo()
+    .catch(() => undefined);
+  return info?.listen;
 }
 
 async function findLeftovers(paths: Paths, root: boolean, signal: AbortSignal): Promise<string[]> {

@@ -28,7 +28,7 @@ export async function gather(paths: Paths, config: Config, signal: AbortSignal):
     gatherNetwork(paths, config, root, signal),
     gatherKvm(),
     gatherMicrovm(paths, config, root, signal),
-    gatherDaemon(paths, root, signal),
+    gatherDaemon(paths, config, root, signal),
   ]);
   return {
     uid,

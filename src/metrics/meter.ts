@@ -77,7 +77,11 @@ export function createMeter(parts: MeterParts): () => Promise<Metrics> {
   };
 }
 
-async function sample({ pods, driverFor, read, clock }: MeterParts): Promise<Sample> {
+/** What each running container uses, by its id. */
+export async function statsOfAll({
+  pods,
+  driverFor,
+}: Pick<MeterParts, "pods" | "driverFor">): Promise<Map<string, ContainerStats>> {
   const containers = new Map<string, ContainerStats>();
   await Promise.all(
     pods().flatMap(({ sandbox, desired, containers: all }) =>
@@ -91,6 +95,12 @@ async function sample({ pods, driverFor, read, clock }: MeterParts): Promise<Sam
       }),
     ),
   );
+  return containers;
+}
+
+async function sample(parts: MeterParts): Promise<Sample> {
+  const { read, clock } = parts;
+  const containers = await statsOfAll(parts);
   const { totalBytes, availableBytes } = memoryOf(read("/proc/meminfo"));
   return {
     at: clock.now(),
@@ -125,7 +135,7 @@ function metricsOf({ pods, node }: MeterParts, before: Sample, now: Sample): Met
   };
 }
 
-function runningIn(containers: readonly ContainerState[]) {
+export function runningIn(containers: readonly ContainerState[]) {
   return containers.flatMap(({ name, state }) =>
     state.type === "running" ? [{ name, id: state.containerId, startedAt: state.startedAt }] : [],
   );

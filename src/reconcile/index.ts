@@ -55,6 +55,8 @@ export interface ReconcilerOptions {
   readonly settleMs: number;
   /** ms between two full comparisons. */
   readonly intervalMs: number;
+  /** Told how long each full comparison took, ms. */
+  readonly compared?: (ms: number) => void;
 }
 
 export interface Reconciler {
@@ -300,6 +302,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     for (const key of keys) queue.add(key);
     const { user, system } = cpuUsage(before);
     const [ms, cpuMs] = [performance.now() - begun, (user + system) / 1000].map((n) => Math.round(n * 10) / 10);
+    options.compared?.(performance.now() - begun);
     log.debug({ ms, cpuMs, pods: desired.pods.size, differences: keys.size }, "compared");
   };
 

@@ -290,6 +290,8 @@ export interface ContainerStats {
   /** ns of CPU time used since the start. */
   readonly cpuUsageNs: number;
   readonly memoryBytes: number;
+  /** With the file cache; absent where only the working set is known. */
+  readonly memoryUsageBytes?: number;
   readonly processes: number;
 }
 

@@ -22,6 +22,8 @@ export type ErrorCode =
   | "image-invalid"
   | "image-in-use"
   | "image-untrusted" // the policy does not let it in
+  | "access-denied" // the API does not know the client, or does not let it do this
+  | "too-many-requests"
   | "registry-denied" // it asks for a password, or for another one
   | "registry-failed" // it can't be reached, or answers with an error
   | "name-invalid"

@@ -5,6 +5,7 @@ import { PassThrough } from "node:stream";
 import { type ApiClient, createApiClient } from "../../src/api/client.ts";
 import type {
   ApiBackend,
+  HealthCheck,
   LogTarget,
   NodeObject,
   PodObject,
@@ -93,6 +94,13 @@ export class FakeBackend implements ApiBackend {
     const containers = [{ name: "app", ...usage }];
     const pods = [{ namespace: "default", name: "web", labels: { app: "web" }, containers }];
     return { at: 1_700_000_000_000, windowMs: 1002, node: { name: "host", ...usage }, pods };
+  }
+  checks: HealthCheck[] = [];
+  health(): readonly HealthCheck[] {
+    return this.checks;
+  }
+  async scrape(what: string): Promise<string> {
+    return `# HELP x ${what}\n# TYPE x gauge\nx 1\n`;
   }
   events(): PodEvent[] {
     return this.eventList;

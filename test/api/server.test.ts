@@ -234,13 +234,16 @@ describe("bad requests", () => {
     expect((await raw(served.socketPath, "/api/v1/pods", { headers: both })).status).toBe(200);
   });
 
-  test.each(["\x16\x03\x01\x02\x00\x01\x00", "GET\r\n\r\n", `GET / HTTP/1.1\r\nx: ${"y".repeat(100_000)}\r\n\r\n`])(
-    "what is not HTTP gets an answer and the door",
-    async (data) => {
-      expect(await bytes(served.socketPath, data)).toMatch(/^HTTP\/1.1 400 [\s\S]*"kind":"Status"/);
-      expect((await get("/healthz")).text).toBe("ok");
-    },
-  );
+  test.each([
+    ["\x16\x03\x01\x02\x00\x01\x00", "400"],
+    ["GET\r\n\r\n", "400"],
+    [`GET / HTTP/1.1\r\nx: ${"y".repeat(100_000)}\r\n\r\n`, "431"],
+  ])("what is not HTTP gets an answer and the door", async (data, code) => {
+    const said = await bytes(served.socketPath, data);
+    expect(said).toMatch(/^HTTP\/1.1 \d+ [\s\S]*"kind":"Status"/);
+    expect(said.slice(9, 12)).toBe(code);
+    expect((await get("/healthz")).text).toBe("ok");
+  });
 
   test("every error code has its own answer, and nothing of it is lost", async () => {
     for (const code of Object.keys(HTTP_OF_CODE) as ErrorCode[]) {

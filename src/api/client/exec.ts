@@ -1,10 +1,12 @@
 import { PassThrough, type Readable, Writable } from "node:stream";
 import type { RawData, WebSocket } from "ws";
+import { formatListen } from "../../config/listen.ts";
 import type { ExecSession } from "../../sandbox/driver.ts";
 import { GantryError } from "../../system/errors.ts";
 import { CHANNEL, channelMessage, PROTOCOLS } from "../channels.ts";
 import { errorOfStatus, exitCodeOfStatus } from "../status-error.ts";
-import { unreachable } from "./request.ts";
+import { authorization, type Endpoint, isRemote, type LocalEndpoint, tlsOptions } from "./endpoint.ts";
+import { unreachable } from "./unreachable.ts";
 
 export interface ExecMode {
   readonly tty: boolean;
@@ -13,6 +15,8 @@ export interface ExecMode {
 
 /** The server takes messages of a limited size. Bytes. */
 const MAX_PIECE_BYTES = 64 * 1024;
+/** A handshake of TLS and HTTP takes no longer where somebody is there. ms */
+const CONNECT_WITHIN_MS = 20_000;
 const MAX_ERROR_BYTES = 4 * 1024 * 1024;
 
 /**
@@ -20,7 +24,7 @@ const MAX_ERROR_BYTES = 4 * 1024 * 1024;
  * @throws the daemon's own error when it refuses; daemon-unreachable, cancelled
  */
 export async function openExec(
-  socketPath: string,
+  endpoint: Endpoint,
   path: string,
   mode: ExecMode,
   signal: AbortSignal | undefined,
@@ -28,29 +32,40 @@ export async function openExec(
   if (signal?.aborted) throw cancelled();
   // Loaded only here: the other commands must start fast.
   const { WebSocket: Socket } = await import("ws");
-  // ws takes the socket's path and the path of the request as one address, with a colon between; a colon in the
-  // former would be taken for it, so the connection is made by hand.
-  const { connect } = await import("node:net");
-  const socket = new Socket(`ws://localhost${path}`, [...PROTOCOLS], {
-    createConnection: () => connect(socketPath),
-    perMessageDeflate: false,
-  });
+  const socket = isRemote(endpoint)
+    ? new Socket(`wss://${formatListen(endpoint)}${path}`, [...PROTOCOLS], {
+        ...tlsOptions(endpoint),
+        headers: authorization(endpoint),
+        perMessageDeflate: false,
+        handshakeTimeout: CONNECT_WITHIN_MS,
+      })
+    : await localSocket(Socket, endpoint, path);
   const onAbort = (): void => socket.terminate();
   signal?.addEventListener("abort", onAbort, { once: true });
   // The connection's end tells it all; an error without a listener would end the process.
   socket.on("error", () => {});
   socket.once("close", () => signal?.removeEventListener("abort", onAbort));
   // The first messages may come together with the answer to the upgrade: listen before anything is awaited.
-  const session = sessionOf(socket, mode, socketPath, signal);
-  await opened(socket, socketPath, signal);
+  const session = sessionOf(socket, mode, endpoint, signal);
+  await opened(socket, endpoint, signal);
   await Promise.race([session.started, session.exitCode]);
   return session;
 }
 
-function opened(socket: WebSocket, socketPath: string, signal: AbortSignal | undefined): Promise<void> {
+async function localSocket(Socket: typeof WebSocket, { socketPath }: LocalEndpoint, path: string): Promise<WebSocket> {
+  // ws takes the socket's path and the path of the request as one address, with a colon between; a colon in the
+  // former would be taken for it, so the connection is made by hand.
+  const { connect } = await import("node:net");
+  return new Socket(`ws://localhost${path}`, [...PROTOCOLS], {
+    createConnection: () => connect(socketPath),
+    perMessageDeflate: false,
+  });
+}
+
+function opened(socket: WebSocket, endpoint: Endpoint, signal: AbortSignal | undefined): Promise<void> {
   return new Promise((resolve, reject) => {
     socket.once("open", resolve);
-    socket.once("error", (cause) => reject(signal?.aborted ? cancelled() : unreachable(socketPath, cause)));
+    socket.once("error", (cause) => reject(signal?.aborted ? cancelled() : unreachable(endpoint, cause)));
     socket.once("unexpected-response", (_request, response) => {
       const chunks: Buffer[] = [];
       let bytes = 0;
@@ -69,7 +84,7 @@ function opened(socket: WebSocket, socketPath: string, signal: AbortSignal | und
 function sessionOf(
   socket: WebSocket,
   { tty, stdin }: ExecMode,
-  socketPath: string,
+  endpoint: Endpoint,
   signal: AbortSignal | undefined,
 ): ExecSession & { readonly started: Promise<void> } {
   const stdout = new PassThrough();
@@ -106,9 +121,7 @@ function sessionOf(
       stdout.end();
       stderr?.end();
       if (status !== undefined) return settle(status, resolve, reject);
-      reject(
-        signal?.aborted ? cancelled() : unreachable(socketPath, Object.assign(new Error(), { code: "ECONNRESET" })),
-      );
+      reject(signal?.aborted ? cancelled() : unreachable(endpoint, Object.assign(new Error(), { code: "ECONNRESET" })));
     });
   });
   // Whoever asks later still learns of it; until then it must not end the process.

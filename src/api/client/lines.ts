@@ -1,16 +1,18 @@
 import { GantryError, isGantryError } from "../../system/errors.ts";
 import { errorOfStatus } from "../status-error.ts";
-import { type ApiRequest, openRequest, parseObject, unreachable } from "./request.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { type ApiRequest, openRequest, parseObject } from "./request.ts";
+import { unreachable } from "./unreachable.ts";
 
 /**
  * Reads an answer of one JSON object per line to its end.
  * @throws the error that the last line tells of; daemon-unreachable; cancelled
  */
 export async function* readLines<T extends object>(
-  socketPath: string,
+  endpoint: Endpoint,
   request: ApiRequest,
 ): AsyncGenerator<T, void, undefined> {
-  const answer = await openRequest(socketPath, request);
+  const answer = await openRequest(endpoint, request);
   answer.setEncoding("utf8");
   let rest = "";
   try {
@@ -23,7 +25,7 @@ export async function* readLines<T extends object>(
     if (request.signal?.aborted && !isGantryError(error)) {
       throw new GantryError("cancelled", "the request was cancelled", { kind: "system", cause: error });
     }
-    throw error instanceof GantryError ? error : unreachable(socketPath, error);
+    throw error instanceof GantryError ? error : unreachable(endpoint, error);
   }
 }
 

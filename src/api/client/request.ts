@@ -1,7 +1,9 @@
-import type { IncomingMessage } from "node:http";
+import type { ClientRequest, IncomingMessage, RequestOptions } from "node:http";
 import type { Readable } from "node:stream";
-import { errnoOf, GantryError, messageOf } from "../../system/errors.ts";
+import { GantryError, messageOf } from "../../system/errors.ts";
 import { errorOfStatus } from "../status-error.ts";
+import { authorization, type Endpoint, isRemote, tlsOptions } from "./endpoint.ts";
+import { nameOf, noAnswer, unreachable } from "./unreachable.ts";
 
 // Not imported: an import of node:http touches all that it exports, and so loads undici, which takes 50 ms.
 const { request: httpRequest } = process.getBuiltinModule("node:http");
@@ -18,6 +20,8 @@ export interface ApiRequest {
 const MAX_ANSWER_BYTES = 256 * 1024 * 1024;
 /** A daemon that lives begins to answer within this, unless it is still being sent something. ms */
 const ANSWER_WITHIN_MS = 30_000;
+/** Somebody who is there takes a connection within this. ms */
+const CONNECT_WITHIN_MS = 10_000;
 /** A refusal is read up to this. Bytes. */
 const MAX_ERROR_BYTES = 4 * 1024 * 1024;
 
@@ -25,7 +29,7 @@ const MAX_ERROR_BYTES = 4 * 1024 * 1024;
  * Sends a request and resolves with the answer's stream once it is known to be a good one (2xx).
  * @throws GantryError daemon-unreachable, cancelled, or the daemon's own error
  */
-export function openRequest(socketPath: string, options: ApiRequest): Promise<IncomingMessage> {
+export function openRequest(endpoint: Endpoint, options: ApiRequest): Promise<IncomingMessage> {
   const { method, path, body, contentType, signal } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(cancelled());
@@ -37,9 +41,9 @@ export function openRequest(socketPath: string, options: ApiRequest): Promise<In
       ...(sendsStream && { connection: "keep-alive" }),
     };
     // One connection per request: the process is about to end anyway, and an idle one would keep it waiting.
-    const request = httpRequest({ socketPath, path, method, headers, agent: false });
+    const request = send(endpoint, { path, method, headers, agent: false });
     let response: IncomingMessage | undefined;
-    const patience = sendsStream ? undefined : setTimeout(() => request.destroy(silent(socketPath)), ANSWER_WITHIN_MS);
+    const patience = sendsStream ? undefined : setTimeout(() => request.destroy(silent(endpoint)), ANSWER_WITHIN_MS);
     const onAbort = (): void => {
       request.destroy();
       response?.destroy();
@@ -48,7 +52,7 @@ export function openRequest(socketPath: string, options: ApiRequest): Promise<In
     signal?.addEventListener("abort", onAbort, { once: true });
     request.on("close", () => clearTimeout(patience));
     request.on("close", () => signal?.removeEventListener("abort", onAbort));
-    request.on("error", (cause) => reject(unreachable(socketPath, cause)));
+    request.on("error", (cause) => reject(unreachable(endpoint, cause)));
     request.on("response", (answer) => {
       clearTimeout(patience);
       response = answer;
@@ -62,7 +66,7 @@ export function openRequest(socketPath: string, options: ApiRequest): Promise<In
       if (code >= 200 && code < 300) return resolve(answer);
       readText(answer, MAX_ERROR_BYTES).then(
         (text) => reject(errorOfStatus(text, code)),
-        (cause) => reject(unreachable(socketPath, cause)),
+        (cause) => reject(unreachable(endpoint, cause)),
       );
     });
     if (body === undefined || typeof body === "string") {
@@ -77,8 +81,21 @@ export function openRequest(socketPath: string, options: ApiRequest): Promise<In
   });
 }
 
-function silent(socketPath: string): GantryError {
-  return new GantryError("timeout", `the daemon at ${socketPath} does not answer`, {
+function send(endpoint: Endpoint, options: RequestOptions): ClientRequest {
+  if (!isRemote(endpoint)) return httpRequest({ ...options, socketPath: endpoint.socketPath });
+  const { host, port } = endpoint;
+  const headers = { ...options.headers, ...authorization(endpoint) };
+  // Loaded only here: most commands ask the daemon of this host.
+  const https = process.getBuiltinModule("node:https");
+  const request = https.request({ ...options, ...tlsOptions(endpoint), host, port, headers });
+  const patience = setTimeout(() => request.destroy(noAnswer(endpoint)), CONNECT_WITHIN_MS);
+  request.once("close", () => clearTimeout(patience));
+  request.once("socket", (socket) => socket.once("secureConnect", () => clearTimeout(patience)));
+  return request;
+}
+
+function silent(endpoint: Endpoint): GantryError {
+  return new GantryError("timeout", `the daemon at ${nameOf(endpoint)} does not answer`, {
     kind: "system",
     hint: "It is there but stuck: look at its log, and restart it; the pods go on meanwhile.",
   });
@@ -88,20 +105,20 @@ function silent(socketPath: string): GantryError {
  * Sends a request and reads its JSON. `T` is what the daemon of this same version promises for the path
  * (src/api/contract.ts); anything that is no JSON object is refused.
  */
-export async function requestJson<T>(socketPath: string, options: ApiRequest): Promise<T> {
-  const answer = await openRequest(socketPath, options);
+export async function requestJson<T>(endpoint: Endpoint, options: ApiRequest): Promise<T> {
+  const answer = await openRequest(endpoint, options);
   let text: string;
   try {
     text = await readText(answer, MAX_ANSWER_BYTES);
   } catch (cause) {
-    throw unreachable(socketPath, cause);
+    throw unreachable(endpoint, cause);
   }
   return parseObject<T>(text);
 }
 
 /** Sends a request whose answer says nothing but that it worked. */
-export async function requestNothing(socketPath: string, options: ApiRequest): Promise<void> {
-  const answer = await openRequest(socketPath, options);
+export async function requestNothing(endpoint: Endpoint, options: ApiRequest): Promise<void> {
+  const answer = await openRequest(endpoint, options);
   answer.resume();
 }
 
@@ -117,32 +134,6 @@ export function parseObject<T>(text: string): T {
     throw new GantryError("internal", `the daemon sent something unexpected: ${text.slice(0, 200)}`);
   }
   return value as T;
-}
-
-export function unreachable(socketPath: string, cause: unknown): GantryError {
-  if (cause instanceof GantryError) return cause;
-  const hint = `Is it running? Start it with 'gantry daemon' or 'npm start'. Looked at ${socketPath}.`;
-  const details = { socket: socketPath };
-  switch (errnoOf(cause)) {
-    case "ENOENT":
-    case "ECONNREFUSED":
-    case "ENOTDIR":
-      return new GantryError("daemon-unreachable", "the daemon is not running", { hint, cause, details });
-    case "EACCES":
-    case "EPERM":
-      return new GantryError("daemon-unreachable", "no permission to talk to the daemon", {
-        hint: `Its socket is root's alone: run this as root (sudo). Looked at ${socketPath}.`,
-        cause,
-        details,
-      });
-    case "ECONNRESET":
-    case "EPIPE":
-      return new GantryError("daemon-unreachable", "the daemon went away in the middle", { hint, cause, details });
-    default: {
-      const message = `cannot talk to the daemon: ${messageOf(cause)}`;
-      return new GantryError("daemon-unreachable", message, { hint, cause, details });
-    }
-  }
 }
 
 function cancelled(): GantryError {

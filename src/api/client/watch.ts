@@ -1,16 +1,18 @@
 import { GantryError, isGantryError } from "../../system/errors.ts";
 import { errorOfStatus } from "../status-error.ts";
 import type { WatchEvent } from "../wire.ts";
-import { openRequest, parseObject, unreachable } from "./request.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { openRequest, parseObject } from "./request.ts";
+import { unreachable } from "./unreachable.ts";
 
 /** Reads a watch: one JSON object per line. See ApiClient.watchPods for how it ends. */
 export async function* watchLines<T>(
-  socketPath: string,
+  endpoint: Endpoint,
   path: string,
   signal?: AbortSignal,
 ): AsyncGenerator<WatchEvent<T>, void, undefined> {
   try {
-    const answer = await openRequest(socketPath, { method: "GET", path, signal });
+    const answer = await openRequest(endpoint, { method: "GET", path, signal });
     answer.setEncoding("utf8");
     const pieces: string[] = [];
     for await (const chunk of answer as AsyncIterable<string>) {
@@ -28,7 +30,7 @@ export async function* watchLines<T>(
     if (pieces.length > 0) parseEvent<T>(pieces.join(""));
   } catch (error) {
     if (signal?.aborted || isGantryError(error, "cancelled")) return;
-    throw error instanceof GantryError ? error : unreachable(socketPath, error);
+    throw error instanceof GantryError ? error : unreachable(endpoint, error);
   }
 }
 

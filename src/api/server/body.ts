@@ -23,12 +23,18 @@ export async function readBody(stream: Readable, contentType: string | undefined
   const timeoutMs = rules.timeoutMs ?? BODY_TIMEOUT_MS;
   const chunks: Buffer[] = [];
   let bytes = 0;
-  const timer = setTimeout(() => {
-    stream.destroy(httpError("RequestTimeout", `the body did not arrive within ${timeoutMs} ms`));
-  }, timeoutMs);
+  const clock: { timer?: NodeJS.Timeout } = {};
+  // The stream is left as it is: destroyed, it would take the connection with it, and nobody would learn why.
+  const late = new Promise<never>((_resolve, reject) => {
+    const error = httpError("RequestTimeout", `the body did not arrive within ${timeoutMs} ms`);
+    clock.timer = setTimeout(() => reject(error), timeoutMs);
+  });
   try {
-    for await (const chunk of stream.iterator({ destroyOnReturn: false }) as AsyncIterable<Buffer>) {
-      bytes += chunk.length;
+    const pieces: AsyncIterator<Buffer> = stream.iterator({ destroyOnReturn: false });
+    for (;;) {
+      const next = await Promise.race([pieces.next(), late]);
+      if (next.done === true) break;
+      bytes += next.value.length;
       if (bytes > maxBytes) {
         throw httpError(
           "RequestEntityTooLarge",
@@ -36,10 +42,10 @@ export async function readBody(stream: Readable, contentType: string | undefined
           "Send it in smaller pieces.",
         );
       }
-      chunks.push(chunk);
+      chunks.push(next.value);
     }
   } finally {
-    clearTimeout(timer);
+    clearTimeout(clock.timer);
   }
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));

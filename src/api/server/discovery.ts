@@ -11,7 +11,6 @@ export function serveDiscovery(
   backend: ApiBackend,
   resources: readonly ResourceDescription[],
 ): void {
-  route(app, "/healthz", { GET: ({ reply }) => void reply.type("text/plain").send("ok") });
   route(app, "/version", { GET: () => versionInfo(backend.info().version) });
   route(app, "/api", { GET: () => ({ kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] }) });
   route(app, "/apis", {

@@ -2,6 +2,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from "fastify";
 import { GantryError, toGantryError } from "../../system/errors.ts";
 import { httpError, statusOfError } from "../status-error.ts";
 import { Query } from "./query.ts";
+import { hangUpUnlessComplete, headersOf } from "./refuse.ts";
 
 /** What a handler sees of a request. */
 export interface Call {
@@ -72,7 +73,8 @@ function checkAccept(accept: string | undefined): void {
 /** Answers with the v1 Status of whatever was thrown. */
 export function sendError(reply: FastifyReply, error: unknown): FastifyReply {
   const status = statusOfError(gantryErrorOf(error));
-  return reply.code(status.code).type("application/json").send(JSON.stringify(status));
+  hangUpUnlessComplete(reply.request.raw);
+  return reply.code(status.code).headers(headersOf(status.code)).type("application/json").send(JSON.stringify(status));
 }
 
 /** Errors of fastify itself carry a `statusCode`. */

@@ -16,6 +16,19 @@ export function watchLine(type: string, object: unknown): Buffer {
   return Buffer.from(JSON.stringify({ type, object }) + NEWLINE);
 }
 
+/** Objects never change, so the line that a new watch gets for one is made once, however many begin. */
+const added = new WeakMap<object, Buffer>();
+
+function addedLine(object: unknown): Buffer {
+  if (typeof object !== "object" || object === null) return watchLine("ADDED", object);
+  let line = added.get(object);
+  if (line === undefined) {
+    line = watchLine("ADDED", object);
+    added.set(object, line);
+  }
+  return line;
+}
+
 /**
  * The lines of one watch, made as the client takes them. Ends on abort; a client that has fallen behind what the cache
  * keeps gets a last ERROR event with status 410, as in Kubernetes.
@@ -38,7 +51,7 @@ export async function* watchStream<T>(
   try {
     for (const object of request.initial ?? []) {
       if (signal.aborted) return;
-      if (request.matches(object)) yield watchLine("ADDED", object);
+      if (request.matches(object)) yield addedLine(object);
     }
     if (request.bookmark !== undefined) yield request.bookmark;
     while (!signal.aborted) {

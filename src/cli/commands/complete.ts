@@ -1,4 +1,4 @@
-import { createApiClient } from "../../api/client.ts";
+import { type ApiClient, createApiClient } from "../../api/client.ts";
 import { layout } from "../../system/paths.ts";
 import { candidatesFor } from "../completion/candidates.ts";
 import { readCursor } from "../completion/words.ts";
@@ -24,7 +24,7 @@ async function run({ args, flags, context }: Call): Promise<number> {
   const bash = flags.text("shell") === "bash";
   const cursor = await readCursor(bash ? rejoined(args) : args);
   const root = cursor.values.get("root") ?? context.root;
-  const client = createApiClient({ socketPath: layout(root).socket });
+  const client = await clientOf(cursor.values, layout(root).socket, context);
   const late = new Promise<[]>((resolve) => setTimeout(() => resolve([]), PATIENCE_MS).unref());
   // Without a daemon there are no names to offer, and a completion has nowhere to complain.
   const found = await Promise.race([candidatesFor(cursor, client).catch(() => []), late]);
@@ -37,6 +37,18 @@ async function run({ args, flags, context }: Call): Promise<number> {
     context.out.line(description === "" ? text : `${text}\t${oneLine(description)}`);
   }
   return 0;
+}
+
+async function clientOf(
+  values: ReadonlyMap<string, string>,
+  socketPath: string,
+  { env }: Call["context"],
+): Promise<ApiClient> {
+  const [host, kubeconfig, named] = ["host", "kubeconfig", "context"].map((name) => values.get(name));
+  const remote = { host: host ?? (env["GANTRY_HOST"] || undefined), kubeconfig, context: named };
+  if (Object.values(remote).every((value) => value === undefined)) return createApiClient({ socketPath });
+  const { remoteEndpoint } = await import("../kubeconfig/endpoint.ts");
+  return createApiClient(await remoteEndpoint(remote, env).catch(() => ({ socketPath })));
 }
 
 /** bash breaks words at '=' and ':'; this puts "--for", "=", "re" together again. */

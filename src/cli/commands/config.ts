@@ -4,6 +4,7 @@ import type { Call, CommandSpec } from "../spec.ts";
 const path: CommandSpec = {
   summary: "Print where the config file is looked for",
   outputs: ["json", "yaml"],
+  ownHost: true,
   examples: [{ line: '$EDITOR "$(gantry config path)"', does: "edit it" }],
   async run({ context }) {
     const { out, paths } = context;
@@ -19,6 +20,7 @@ export const config: CommandSpec = {
     "Every setting has a default, which the config file overrides, which GANTRY_… variables override, which flags of\n" +
     "'gantry daemon' override.",
   outputs: ["table", "wide", "json", "yaml"],
+  ownHost: true,
   examples: [
     { line: "gantry config", does: "every setting" },
     { line: "gantry config -o wide", does: "with what each means, and its variable" },

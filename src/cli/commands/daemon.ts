@@ -32,6 +32,7 @@ export const daemon: CommandSpec = {
     },
   ],
   outputs: [],
+  ownHost: true,
   examples: [
     { line: "gantry daemon", does: "with /etc/gantry/config.yaml and /etc/gantry/manifests" },
     { line: "gantry daemon --root .gantry --manifests ./manifests", does: "everything in the current directory" },

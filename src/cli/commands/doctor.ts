@@ -9,6 +9,7 @@ export const doctor: CommandSpec = {
     "Looks at the kernel, the tools and their versions, cgroups, the network and KVM. Changes nothing.\n" +
     "Exits with 1 when something that Gantry needs is missing.",
   outputs: ["table", "json", "yaml"],
+  ownHost: true,
   examples: [{ line: "gantry doctor", does: "before the first pod, or when one does not start" }],
   run,
 };

@@ -32,6 +32,7 @@ export const addTrust: CommandSpec = {
     { flags: "--replace", description: "put it in the place of a rule that is there" },
   ],
   outputs: ["json", "yaml"],
+  ownHost: true,
   examples: [
     { line: "gantry trust add --prefix registry.example.com --sigstore cosign.pub", does: "cosign's signatures" },
     {

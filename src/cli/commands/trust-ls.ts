@@ -5,6 +5,7 @@ import type { Call, CommandSpec } from "../spec.ts";
 export const listTrust: CommandSpec = {
   summary: "List the rules in force, the default last",
   outputs: ["table", "json", "yaml"],
+  ownHost: true,
   examples: [{ line: "gantry trust ls -o json", does: "for scripts" }],
   run,
 };

@@ -5,6 +5,7 @@ export const removeTrust: CommandSpec = {
   summary: "Remove the rule of a prefix",
   options: [{ flags: "--prefix <prefix>", description: "as 'gantry trust ls' shows it" }],
   outputs: [],
+  ownHost: true,
   examples: [
     { line: "gantry trust rm --prefix registry.example.com/team", does: "a wider rule, or the default, decides now" },
   ],

@@ -6,6 +6,7 @@ export const syncTrust: CommandSpec = {
   summary: "Ask the TUF repository of trust.tuf for its policy now",
   description: "The daemon does so by itself, every trust.tuf.intervalSeconds.",
   outputs: ["json", "yaml"],
+  ownHost: true,
   examples: [{ line: "gantry trust sync", does: "after the repository has changed" }],
   run,
 };

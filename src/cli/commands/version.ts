@@ -45,7 +45,7 @@ async function daemonInfo(context: Call["context"]): Promise<DaemonInfo | undefi
   try {
     return await (await context.client()).daemonInfo();
   } catch (error) {
-    if (isGantryError(error, "daemon-unreachable")) return undefined;
+    if (isGantryError(error, "daemon-unreachable") && context.remote === undefined) return undefined;
     throw error;
   }
 }

@@ -1,4 +1,5 @@
 import type { ApiClient } from "../../api/client.ts";
+import { layout } from "../../system/paths.ts";
 import { globalOptions } from "../global-options.ts";
 import { sortPods } from "../output/pod-table.ts";
 import { DEFAULT_NAMESPACE, parsePodRef } from "../parse/pod-name.ts";
@@ -62,6 +63,8 @@ async function valuesOf(what: Completion, cursor: Cursor, client: ApiClient): Pr
     }
     case "volume":
       return volumes(cursor, client);
+    case "credential":
+      return credentials(cursor);
     case "file":
       return [];
     default:
@@ -92,6 +95,14 @@ async function volumes({ args, values }: Cursor, client: ApiClient): Promise<Can
     return [{ value, description: phase }];
   });
   return all.filter(({ value }) => !args.includes(value));
+}
+
+/** Of the root that is meant; they are files of this host. */
+async function credentials({ args, values }: Cursor): Promise<Candidate[]> {
+  const { listCredentials } = await import("../../api/access/credentials.ts");
+  const { accessDir } = await import("../../api/access/keys.ts");
+  const all = await listCredentials(accessDir(layout(values.get("root") ?? process.env["GANTRY_ROOT"])));
+  return all.flatMap(({ name, role }) => (args.includes(name) ? [] : [{ value: name, description: role }]));
 }
 
 async function containers({ args, values }: Cursor, client: ApiClient): Promise<Candidate[]> {

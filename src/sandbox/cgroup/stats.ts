@@ -25,6 +25,7 @@ export function readStats(host: CgroupHost, cgroup: string, now: number): Contai
     timestamp: now,
     cpuUsageNs,
     memoryBytes: Math.max(0, usage - inactive),
+    memoryUsageBytes: usage,
     processes: processesIn(host, cgroup).length,
   };
 }
