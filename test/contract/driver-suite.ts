@@ -7,6 +7,7 @@ import { lifecycle } from "./driver-lifecycle.ts";
 import { logging } from "./driver-logs.ts";
 import { sharing } from "./driver-sharing.ts";
 import { stopping } from "./driver-stopping.ts";
+import { forwarding } from "./driver-forward.ts";
 import { type Features, type Harness, useBench } from "./harness.ts";
 
 export type { Features, Harness, Program } from "./harness.ts";
@@ -19,6 +20,7 @@ export function describeDriver(name: string, features: Features, makeHarness: ()
     describe("stopping", () => stopping(bench));
     describe("exec", () => execution(bench));
     describe("attach", () => attaching(bench));
+    describe("forwarding ports", () => forwarding(bench));
     describe("crash safety", () => crashSafety(bench));
     if (!features.inside) return;
     describe("as seen from inside", () => insideViews(bench));
