@@ -30,10 +30,16 @@ export class ExecUpgrades {
     perMessageDeflate: false,
     handleProtocols: (_offered, request) => chooseWire(request).protocol,
   });
+  /** Protocols whose names are none in a WebSocket's grammar (RFC 6455, 4.1), though kubectl speaks them. */
+  readonly #unnamable = new WeakMap<IncomingMessage, string>();
 
   constructor(backend: ApiBackend, log: Logger) {
     this.#backend = backend;
     this.#log = log;
+    this.#server.on("headers", (headers, request) => {
+      const protocol = this.#unnamable.get(request);
+      if (protocol !== undefined) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    });
   }
 
   /** To be called on "upgrade" of the HTTP server. */
@@ -68,6 +74,10 @@ export class ExecUpgrades {
       socket.once("close", () => this.#spdy.delete(socket));
       this.#watch(this.#serveSpdy(socket, session), session, () => socket.destroy());
       return;
+    }
+    if (wire.protocol.includes("/")) {
+      this.#unnamable.set(request, wire.protocol);
+      delete request.headers["sec-websocket-protocol"];
     }
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
       const served = this.#serveWebSocket(webSocket, session, wire.protocol);

@@ -20,10 +20,10 @@ export class HeaderReader {
     this.#inflate.on("data", (chunk: Buffer) => {
       this.#chunks.push(chunk);
       this.#bytes += chunk.length;
-      if (this.#bytes > MAX_HEADER_BYTES) this.#inflate.destroy(new SpdyError("headers are too large"));
+      if (this.#bytes > MAX_HEADER_BYTES) this.#inflate.destroy();
     });
     this.#inflate.on("error", (error) => {
-      this.#fail(error instanceof SpdyError ? error : new SpdyError(`headers can't be read: ${error.message}`));
+      this.#fail(new SpdyError(`headers can't be read: ${error.message}`));
     });
   }
 
@@ -33,8 +33,10 @@ export class HeaderReader {
     this.#bytes = 0;
     await new Promise<void>((resolve, reject) => {
       this.#fail = reject;
-      this.#inflate.write(block, (error) => (error ? reject(error) : resolve()));
+      this.#inflate.once("close", resolve);
+      this.#inflate.write(block, () => resolve());
     });
+    if (this.#bytes > MAX_HEADER_BYTES || this.#inflate.destroyed) throw new SpdyError("headers are too large");
     return parseBlock(Buffer.concat(this.#chunks));
   }
 

@@ -129,13 +129,11 @@ describe("a connection", () => {
   test("what nobody reads is held back, and the end of the client is noticed all the same", async () => {
     const { streams, connection, client } = pair();
     const id = await client.open({});
-    let sent = 0;
-    await until(() => {
-      for (; sent < 400 && client.write(dataFrame(id, Buffer.alloc(32 * 1024), false)); ) sent += 1;
-      return sent > 0 && !client.write(Buffer.alloc(0));
-    }, "the client to be held back");
-    expect(sent).toBeLessThan(200);
-    expect(streams[0]?.readableLength).toBeLessThan(1024 * 1024);
+    for (let round = 0; round < 128; round += 1) client.write(dataFrame(id, Buffer.alloc(32 * 1024), false));
+    await until(() => (streams[0]?.readableLength ?? 0) >= 256 * 1024, "the stream to be full");
+    client.write(controlFrame(TYPE.ping, [1]));
+    await until(() => client.frames.some((frame) => frame.type === "ping" && frame.id === 2), "a question back");
+    expect(streams[0]?.readableLength).toBeLessThan(512 * 1024);
     client.destroy();
     expect(await connection.closed).toBeUndefined();
     expect(streams[0]?.destroyed).toBe(true);

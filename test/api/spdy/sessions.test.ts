@@ -3,11 +3,11 @@ import { connect } from "node:net";
 import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
-import { createWebSocketStream, WebSocket } from "ws";
+import { WebSocket } from "ws";
 import { dataFrame } from "../../../src/api/spdy/frames.ts";
 import { GantryError } from "../../../src/system/errors.ts";
 import { FakeSession, type Served, serve, until } from "../fake-backend.ts";
-import { SpdyClient, upgrade } from "./client.ts";
+import { type SpdyClient, upgrade } from "./client.ts";
 
 let served: Served;
 let session: FakeSession;
@@ -103,24 +103,12 @@ describe("port forwarding", () => {
   };
   const refusing = (port: number) => Promise.reject(new GantryError("network-failed", `nothing listens on ${port}`));
 
-  const tunnel = async (): Promise<SpdyClient> => {
-    const socket = new WebSocket(`ws://x${POD}/portforward`, ["SPDY/3.1+portforward.k8s.io"], {
-      createConnection: () => connect(served.socketPath),
-    });
-    const client = new SpdyClient(createWebSocketStream(socket));
-    await once(socket, "open");
-    expect(socket.protocol).toBe("SPDY/3.1+portforward.k8s.io");
-    return client;
-  };
   const direct = async (): Promise<SpdyClient> =>
     (await upgrade(served.socketPath, `${POD}/portforward`, "portforward.k8s.io")).client;
 
-  test.each([
-    ["SPDY", direct],
-    ["SPDY in a WebSocket", tunnel],
-  ])("%s: several connections, each with its own end and its own failure", async (_name, open) => {
+  test("several connections, each with its own end and its own failure", async () => {
     served.backend.connection = async (port) => (port === 81 ? refusing(port) : new PassThrough());
-    const client = await open();
+    const client = await direct();
     const [one, two, bad] = [
       await pairOf(client, "80", "0"),
       await pairOf(client, "80", "1"),

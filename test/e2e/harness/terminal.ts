@@ -16,11 +16,13 @@ export interface Terminal {
 
 /** Runs `gantry ARGS` below `root` on a terminal of 90 by 30. */
 export function openTerminal(root: string, args: readonly string[]): Terminal {
-  const pty = spawn(process.execPath, [MAIN, ...args], {
-    cols: 90,
-    rows: 30,
-    env: { ...process.env, GANTRY_ROOT: root, TERM: "xterm" },
-  });
+  return openOn(process.execPath, [MAIN, ...args], { GANTRY_ROOT: root });
+}
+
+/** Runs any command on such a terminal. */
+export function openOn(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Terminal {
+  const options = { cols: 90, rows: 30, env: { ...process.env, TERM: "xterm", ...env } };
+  const pty = spawn(command, [...args], options);
   let output = "";
   let from = 0;
   pty.onData((data) => {
