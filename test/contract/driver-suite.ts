@@ -2,12 +2,12 @@ import { describe } from "vitest";
 import { attaching } from "./driver-attach.ts";
 import { crashSafety } from "./driver-crash.ts";
 import { execution } from "./driver-exec.ts";
+import { forwarding } from "./driver-forward.ts";
 import { insideViews } from "./driver-inside.ts";
 import { lifecycle } from "./driver-lifecycle.ts";
 import { logging } from "./driver-logs.ts";
 import { sharing } from "./driver-sharing.ts";
 import { stopping } from "./driver-stopping.ts";
-import { forwarding } from "./driver-forward.ts";
 import { type Features, type Harness, useBench } from "./harness.ts";
 
 export type { Features, Harness, Program } from "./harness.ts";

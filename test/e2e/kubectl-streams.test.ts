@@ -75,10 +75,20 @@ describe.each(RUNTIME_CLASSES)("on %s", (runtimeClass) => {
   describe.each(kubectls.map((path) => [path === KUBECTL ? "the newer kubectl" : "Debian's kubectl", path] as const))(
     "%s",
     (_name, kubectl) => {
-      const terminal = (...args: readonly string[]): Terminal => openOn(kubectl, ["--server", port.url, ...args], env());
+      const terminal = (...args: readonly string[]): Terminal =>
+        openOn(kubectl, ["--server", port.url, ...args], env());
 
       test("exec: both streams, exit codes, input, and what can't be", async () => {
-        const ran = await run(kubectl, ["exec", "box", "-c", "app", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+        const ran = await run(kubectl, [
+          "exec",
+          "box",
+          "-c",
+          "app",
+          "--",
+          "sh",
+          "-c",
+          "echo out; echo err >&2; exit 7",
+        ]);
         expect([ran.code, String(ran.out)]).toEqual([7, "out\n"]);
         expect(ran.err).toMatch(/^err\n/);
         const data = randomBytes(1_000_000);

@@ -108,7 +108,10 @@ function errorChannel(socket: WebSocket, channel: number): Writable {
 
 /** Each piece waits until it is sent, so that a fast app is held back. */
 function send(socket: WebSocket, channel: number, chunk: Buffer, done: () => void): void {
-  if (socket.readyState !== socket.OPEN || chunk.length === 0) return done();
+  if (socket.readyState !== socket.OPEN || chunk.length === 0) {
+    done();
+    return;
+  }
   for (let start = 0; start < chunk.length; start += MAX_PIECE_BYTES) {
     const last = start + MAX_PIECE_BYTES >= chunk.length;
     socket.send(channelMessage(channel, chunk.subarray(start, start + MAX_PIECE_BYTES)), () => last && done());

@@ -49,9 +49,9 @@ export async function serveForwardOnSpdy(transport: Duplex, connect: Connect, lo
   for (const { timer } of halves.values()) clearTimeout(timer);
 }
 
-function requestOf({ headers }: SpdyStream):
-  | { readonly id: string; readonly type: "data" | "error"; readonly port: number }
-  | undefined {
+function requestOf({
+  headers,
+}: SpdyStream): { readonly id: string; readonly type: "data" | "error"; readonly port: number } | undefined {
   const [id, type, port] = ["requestid", "streamtype", "port"].map((name) => headers.get(name) ?? "");
   if (id === undefined || id === "" || (type !== "data" && type !== "error")) return undefined;
   try {

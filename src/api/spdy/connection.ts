@@ -172,7 +172,10 @@ export class SpdyConnection {
     if (id % 2 === 0) throw new SpdyError(`a client can't open stream ${id}`);
     if (this.#streams.has(id)) throw new SpdyError(`stream ${id} is open already`);
     const refuse = (): void => this.#write(controlFrame(TYPE.rstStream, [id, RESET.refused]), () => {});
-    if (this.#streams.size >= MAX_STREAMS) return refuse();
+    if (this.#streams.size >= MAX_STREAMS) {
+      refuse();
+      return;
+    }
     const stream = new SpdyStream(
       id,
       headers,
@@ -187,7 +190,8 @@ export class SpdyConnection {
     if (!this.#onStream(stream)) {
       this.#streams.delete(id);
       stream.destroy();
-      return refuse();
+      refuse();
+      return;
     }
     this.#write(controlFrame(TYPE.synReply, [id], this.#replies.next()), () => {});
     if (fin) stream.receive(Buffer.alloc(0), true);
@@ -209,7 +213,7 @@ export class SpdyConnection {
 
   #write(frame: Buffer, done: (error?: Error | null) => void): void {
     // What is written after the end goes nowhere; its reader has gone.
-    if (this.#transport.destroyed || this.#transport.writableEnded) return done();
-    this.#transport.write(frame, (error) => done(error ?? null));
+    if (this.#transport.destroyed || this.#transport.writableEnded) done();
+    else this.#transport.write(frame, (error) => done(error ?? null));
   }
 }
