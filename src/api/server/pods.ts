@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { readLog } from "../../logs/index.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend, PodObject } from "../contract.ts";
+import { httpError } from "../status-error.ts";
 import type { StatusObject } from "../wire.ts";
 import { readBody } from "./body.ts";
 import type { Query } from "./query.ts";
@@ -61,9 +62,11 @@ export function servePods(
     method: ["GET", "PUT", "PATCH"],
     url: `${POD}/ephemeralcontainers`,
     handler: async () => {
-      throw new GantryError("unsupported", "ephemeral containers are not supported: a pod has those of its manifest", {
-        hint: "Look inside with 'kubectl exec', or add a container to the manifest.",
-      });
+      throw httpError(
+        "MethodNotAllowed",
+        "ephemeral containers are not supported: a pod has those of its manifest",
+        "Look inside with 'kubectl exec', or add a container to the manifest.",
+      );
     },
   });
   route(app, "/apis/gantry.dev/v1/namespaces/:namespace/pods/:name/restart", {
@@ -88,7 +91,7 @@ function sendLog(call: Call, pod: PodObject, backend: ApiBackend, streams: Strea
   const tail = query.integer("tailLines");
   const stream = streamOf(query);
   if (stream !== undefined && tail !== undefined) {
-    throw new GantryError("unsupported", "tailLines counts the lines of both streams: it can't go with one of them", {
+    throw new GantryError("usage", "tailLines counts the lines of both streams: it can't go with one of them", {
       hint: "Leave out one of stream and tailLines.",
     });
   }

@@ -85,8 +85,8 @@ class GuestConnection extends Duplex implements SessionListener {
 
   override _write(chunk: Buffer, _encoding: BufferEncoding, done: (error?: Error | null) => void): void {
     // What is sent to an app that has closed its connection goes nowhere.
-    if (this.#ended || this.#input.destroyed) return done();
-    this.#input.write(chunk, () => done());
+    if (this.#ended || this.#input.destroyed) done();
+    else this.#input.write(chunk, () => done());
   }
 
   override _final(done: (error?: Error | null) => void): void {

@@ -10,6 +10,8 @@ export interface Terminal {
   resize(columns: number, rows: number): void;
   /** Waits for text after everything that was waited for before. */
   see(text: string | RegExp): Promise<void>;
+  /** Hangs up. */
+  kill(): void;
   /** The exit code. */
   readonly ended: Promise<number>;
 }
@@ -31,6 +33,7 @@ export function openOn(command: string, args: readonly string[], env: Readonly<R
   return {
     write: (text) => pty.write(text),
     resize: (columns, rows) => pty.resize(columns, rows),
+    kill: () => pty.kill(),
     async see(text) {
       const probe = (): boolean => {
         const rest = output.slice(from);
