@@ -78,9 +78,19 @@ describe("exec over SPDY", () => {
     const { client } = await exec("command=sh&stdout=1", "error", "stdout");
     client.pause();
     let written = 0;
-    while (written < 64 && session.stdout.write(Buffer.alloc(1024 * 1024))) written += 1;
-    await until(() => session.stdout.writableNeedDrain, "the command to be held back");
-    expect(written).toBeLessThan(64);
+    void (async () => {
+      for (; written < 64 && !session.killed; written += 1) {
+        if (!session.stdout.write(Buffer.alloc(1024 * 1024))) await once(session.stdout, "drain");
+      }
+    })().catch(() => {});
+    let last = -1;
+    await until(async () => {
+      const stalled = written === last;
+      last = written;
+      await new Promise((resolve) => setTimeout(resolve, 100));
+      return stalled;
+    }, "the command to be held back");
+    expect(written).toBeLessThan(32);
     client.destroy();
     await until(() => session.killed, "its end");
   });
