@@ -72,7 +72,8 @@ export class EmptyHeaders {
   #first = true;
 
   next(): Buffer {
-    const stored = Buffer.from([0x00, 0x04, 0x00, 0xfb, 0xff, 0, 0, 0, 0]);
+    // An empty block behind it, as of a sync flush: readers in Go hand out what they have only then.
+    const stored = Buffer.from([0x00, 0x04, 0x00, 0xfb, 0xff, 0, 0, 0, 0, 0x00, 0x00, 0x00, 0xff, 0xff]);
     if (!this.#first) return stored;
     this.#first = false;
     const head = Buffer.from([0x78, 0x20, 0, 0, 0, 0]);
