@@ -229,7 +229,7 @@ describe.each(RUNTIME_CLASSES)("on %s", (runtimeClass) => {
     });
     await new PortForward(config).portForward("default", "box", [8080], page, errors, request);
     request.write("GET /index.html HTTP/1.0\r\n\r\n");
-    await eventually(() => answer.startsWith("HTTP/1.0 200"), { what: "the page", explain: () => answer });
+    await eventually(() => /^HTTP\/1\.\d 200/.test(answer), { what: "the page", explain: () => answer });
 
     const log = new PassThrough();
     await new Log(config).log("default", "box", "app", log, { tailLines: 2 });
