@@ -176,7 +176,8 @@ describe.each(RUNTIME_CLASSES)("on %s", (runtimeClass) => {
       test("logs: of one container, of all, their end, followed", async () => {
         const logs = async (...args: string[]) => String((await run(kubectl, ["logs", "box", ...args])).out);
         expect((await logs("-c", "app")).split("\n").sort()).toEqual(["", "to err", "to out"]);
-        expect((await logs("--all-containers", "--prefix")).split("\n")).toContain("[pod/box/app] to out");
+        // The prompt of the shell, before it, ends with no line feed.
+        expect(await logs("--all-containers", "--prefix")).toContain("[pod/box/app] to out\n");
         expect((await logs("-c", "app", "--tail=1")).split("\n")).toHaveLength(2);
         expect(await logs("-c", "app", "--limit-bytes=2")).toBe("to");
         expect(await logs("-c", "app", "--timestamps", "--since=1h")).toMatch(/^\d{4}-\S+ to /);
