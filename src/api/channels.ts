@@ -1,5 +1,7 @@
 /** The WebSocket subprotocols of exec, as both ends need them (k8s.io/apimachinery, remotecommand constants). Pure. */
 export const PROTOCOLS = ["v5.channel.k8s.io", "v4.channel.k8s.io"] as const;
+/** Of port forwarding: SPDY within a WebSocket (kubectl since 1.31), or two channels for each port. */
+export const FORWARD_PROTOCOLS = ["SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"] as const;
 
 /** The first byte of a message. */
 export const CHANNEL = { stdin: 0, stdout: 1, stderr: 2, error: 3, resize: 4, close: 255 } as const;

@@ -1,3 +1,4 @@
+import type { Duplex } from "node:stream";
 import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
@@ -17,9 +18,13 @@ import type { VolumeEntry } from "../volume/index.ts";
  *   GET    /api/v1/pods, /api/v1/namespaces/{ns}/pods          list; ?watch=true streams JSON lines; labelSelector, fieldSelector
  *   GET    /api/v1/namespaces/{ns}/pods/{name}                 one
  *   DELETE /api/v1/namespaces/{ns}/pods/{name}                 ?gracePeriodSeconds
- *   GET    …/pods/{name}/log                                   container, follow, previous, tailLines, sinceSeconds, timestamps
- *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5; command, container, stdin, tty
+ *   GET    …/pods/{name}/log                                   container, follow, previous, tailLines, limitBytes,
+ *                                                              sinceSeconds, sinceTime, timestamps, stream
+ *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5, or (POST too) SPDY/3.1;
+ *                                                              command, container, stdin, stdout, stderr, tty
  *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
+ *   GET    …/pods/{name}/portforward                           WebSocket v4.channel.k8s.io (ports) or SPDY/3.1+portforward.k8s.io,
+ *                                                              or (POST too) SPDY/3.1
  *   GET    /api/v1/{events,configmaps,secrets,persistentvolumeclaims,nodes} and namespaced forms; events can be watched
  *   GET    /apis/metrics.k8s.io/v1beta1/{pods,nodes} and namespaced forms, as `kubectl top` asks for them
  *   GET    /version, /healthz, /livez, /readyz (?verbose, and /readyz/{check}), /metrics, /metrics/cadvisor, /metrics/resource
@@ -91,6 +96,8 @@ export interface ApiBackend {
     request: AttachRequest,
     signal: AbortSignal,
   ): Promise<ExecSession>;
+  /** Connects to a TCP port of a pod, as its own loopback address has it. @throws not-found, conflict, network-failed */
+  forwardPort(namespace: string, name: string, port: number, signal: AbortSignal): Promise<Duplex>;
   images(): Promise<Image[]>;
   /** @param shownAs what errors call the stream */
   importImage(from: NodeJS.ReadableStream, name: string, signal: AbortSignal, shownAs?: string): Promise<Image>;

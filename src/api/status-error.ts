@@ -121,6 +121,19 @@ export function errorOfStatus(text: string, httpStatus: number): GantryError {
   });
 }
 
+/** The Status at the end of a command, as the kubelet words it (k8s.io/apimachinery remotecommand). */
+export function statusOfExit(exitCode: number): StatusObject {
+  const base = { apiVersion: "v1", kind: "Status", metadata: {} } as const;
+  if (exitCode === 0) return { ...base, status: "Success" };
+  return {
+    ...base,
+    status: "Failure",
+    reason: "NonZeroExitCode",
+    message: `command terminated with non-zero exit code: exit status ${exitCode}`,
+    details: { causes: [{ reason: "ExitCode", message: String(exitCode) }] },
+  };
+}
+
 /** The exit code that the Status at the end of an exec session tells of; undefined when it tells of a failure. */
 export function exitCodeOfStatus(text: string): number | undefined {
   const status = parseStatus(text);

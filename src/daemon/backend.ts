@@ -147,6 +147,15 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const { driver, sandboxId, containerId } = running(parts, namespace, name, container);
       return driver.attach(sandboxId, containerId, request, signal);
     },
+    forwardPort(namespace, name, port, signal) {
+      const state = requirePod(supervisor, namespace, name);
+      if (state.sandbox === undefined || state.stage === "completed") {
+        throw new GantryError("conflict", `pod ${namespace}/${name} does not run`, {
+          hint: `See why: gantry describe ${name} -n ${namespace}`,
+        });
+      }
+      return parts.driverFor(state.desired.runtimeClass).forwardPort(state.sandbox.id, port, signal);
+    },
     images: () => images.list(),
     async importImage(from, name, signal, shownAs) {
       const image = await images.import(from, name, signal, shownAs);

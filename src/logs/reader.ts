@@ -13,6 +13,8 @@ export interface ReadLogOptions {
   readonly tail?: number;
   /** Only lines of this time or later; ms since the epoch. */
   readonly sinceMs?: number;
+  /** Only what was written there. */
+  readonly stream?: "stdout" | "stderr";
   /** Put the time before each line. */
   readonly timestamps?: boolean;
   /** False once the writer has ended; asked again and again while following. Default: it has ended. */
@@ -155,11 +157,13 @@ async function* readToEnd<T>(
 /** Cuts what is read into lines, and chooses those that are wanted. */
 class LineReader<T> {
   readonly #joiner: LogSink<T>;
+  readonly #stream: "stdout" | "stderr" | undefined;
   #sinceMs: number | undefined;
   #rest: Buffer = Buffer.alloc(0);
   #last: CriLine | undefined;
 
-  constructor({ sinceMs }: ReadLogOptions, sink: LogSink<T>) {
+  constructor({ sinceMs, stream }: ReadLogOptions, sink: LogSink<T>) {
+    this.#stream = stream;
     this.#joiner = sink;
     this.#sinceMs = sinceMs;
   }
@@ -213,6 +217,7 @@ class LineReader<T> {
       if (this.#sinceMs !== undefined && timeOf(line) >= this.#sinceMs) this.#sinceMs = undefined;
     }
     if (this.#sinceMs !== undefined || raw.length === 0) return;
+    if (line !== undefined && this.#stream !== undefined && line.stream !== this.#stream) return;
     if (line === undefined) this.#joiner.addForeign(raw);
     else this.#joiner.add(line);
   }

@@ -1,4 +1,4 @@
-import type { Readable, Writable } from "node:stream";
+import type { Duplex, Readable, Writable } from "node:stream";
 import type { SeccompProfile } from "../confine/seccomp-profile.ts";
 import type { DiskUnit } from "../system/disk-usage.ts";
 
@@ -41,6 +41,12 @@ export interface SandboxDriver {
    * only lets go of it. @throws not-found, runtime-failed (not running), conflict (input for an app without stdin)
    */
   attach(sandboxId: string, containerId: string, request: AttachRequest, signal: AbortSignal): Promise<ExecSession>;
+  /**
+   * Connects to a TCP port of the pod from within: to what listens on its loopback address, as all that listens on
+   * every address does. An end of one direction is passed on. @throws GantryError not-found, conflict (it does not run),
+   * network-failed (nothing listens), unsupported (too many at once, or a VM of an earlier version)
+   */
+  forwardPort(sandboxId: string, port: number, signal: AbortSignal): Promise<Duplex>;
   /** After its log file was renamed: go on in a new one at the same path, losing no line. */
   reopenLog(sandboxId: string, containerId: string): Promise<void>;
   stats(sandboxId: string, containerId: string): Promise<ContainerStats>;

@@ -1,7 +1,7 @@
 import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { PassThrough } from "node:stream";
+import { type Duplex, PassThrough } from "node:stream";
 import { type ApiClient, createApiClient } from "../../src/api/client.ts";
 import type {
   ApiBackend,
@@ -58,6 +58,8 @@ export class FakeBackend implements ApiBackend {
   logRuns = false;
   session: (request: ExecRequest, signal: AbortSignal) => Promise<ExecSession> = () =>
     Promise.reject(new Error("no exec"));
+  /** Sends back what it gets. */
+  connection: (port: number) => Promise<Duplex> = async () => new PassThrough();
   imported: Buffer[] = [];
   importFailure: GantryError | undefined;
 
@@ -144,6 +146,10 @@ export class FakeBackend implements ApiBackend {
   exec(namespace: string, name: string, container: string | undefined, request: ExecRequest, signal: AbortSignal) {
     this.calls.push(`exec ${namespace}/${name} ${container ?? "-"} ${JSON.stringify(request)}`);
     return this.session(request, signal);
+  }
+  forwardPort(namespace: string, name: string, port: number): Promise<Duplex> {
+    this.calls.push(`forward ${namespace}/${name} ${port}`);
+    return this.connection(port);
   }
   async collectGarbage(dryRun: boolean): Promise<GcReport> {
     const removal = {

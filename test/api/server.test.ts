@@ -3,6 +3,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import type { PodObject } from "../../src/api/contract.ts";
 import { createApiServer } from "../../src/api/server.ts";
 import { HTTP_OF_CODE } from "../../src/api/status-error.ts";
 import { type ErrorCode, GantryError } from "../../src/system/errors.ts";
@@ -194,6 +195,42 @@ describe("what changes things", () => {
     const path = "/apis/gantry.dev/v1/images?name=a";
     const answer = await raw(served.socketPath, path, { method: "POST", body: Buffer.alloc(8 * 1024 * 1024) });
     expect(answer.asStatus()).toMatchObject({ code: 422, message: "this is no archive" });
+  });
+});
+
+describe("logs", () => {
+  const log = (query: string) => raw(served.socketPath, `/api/v1/namespaces/default/pods/web/log${query}`);
+
+  test("one stream of two, or both", async () => {
+    served.backend.put("web");
+    served.backend.logPath = join(served.directory, "0.log");
+    const lines = ["stdout F out", "stderr F err", "stdout P o", "stderr F e", "stdout F ut"];
+    await writeFile(served.backend.logPath, lines.map((line) => `2026-01-01T00:00:00Z ${line}\n`).join(""));
+    expect((await log("?stream=Stdout")).text).toBe("out\nout\n");
+    expect((await log("?stream=Stderr")).text).toBe("err\ne\n");
+    expect((await log("?stream=All&tailLines=1")).text).toContain("ut\n");
+    expect((await log("?stream=Stdout&tailLines=1")).asStatus()).toMatchObject({ code: 400 });
+    expect((await log("?stream=stdout")).asStatus()).toMatchObject({ code: 400 });
+  });
+
+  test("of the container that the annotation names, and of none that there is not", async () => {
+    const { metadata, ...rest } = served.backend.put("web");
+    const annotations = { "kubectl.kubernetes.io/default-container": "side" };
+    const spec = { ...rest.spec, containers: [...rest.spec.containers, { ...rest.spec.containers[0], name: "side" }] };
+    served.backend.podList.set(metadata.uid, { ...rest, spec, metadata: { ...metadata, annotations } } as PodObject);
+    await log("");
+    await log("?container=app");
+    expect(served.backend.calls).toEqual(["log default/web side false", "log default/web app false"]);
+    expect((await log("?container=nope")).asStatus()).toMatchObject({
+      code: 404,
+      message: expect.stringContaining("nope is not valid for pod web"),
+    });
+  });
+
+  test("kubectl debug is refused in words", async () => {
+    const path = "/api/v1/namespaces/default/pods/web/ephemeralcontainers";
+    const refused = await raw(served.socketPath, path, { method: "PATCH", body: "{}" });
+    expect(refused.asStatus()).toMatchObject({ code: 405, message: expect.stringContaining("ephemeral") });
   });
 });
 

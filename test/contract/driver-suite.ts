@@ -2,6 +2,7 @@ import { describe } from "vitest";
 import { attaching } from "./driver-attach.ts";
 import { crashSafety } from "./driver-crash.ts";
 import { execution } from "./driver-exec.ts";
+import { forwarding } from "./driver-forward.ts";
 import { insideViews } from "./driver-inside.ts";
 import { lifecycle } from "./driver-lifecycle.ts";
 import { logging } from "./driver-logs.ts";
@@ -19,6 +20,7 @@ export function describeDriver(name: string, features: Features, makeHarness: ()
     describe("stopping", () => stopping(bench));
     describe("exec", () => execution(bench));
     describe("attach", () => attaching(bench));
+    describe("forwarding ports", () => forwarding(bench));
     describe("crash safety", () => crashSafety(bench));
     if (!features.inside) return;
     describe("as seen from inside", () => insideViews(bench));

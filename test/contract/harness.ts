@@ -20,6 +20,8 @@ export type Program =
   | { readonly does: "exit-on-term"; readonly code: number }
   /** Copies what is typed to it to its output, and ends with 0 when its input does. */
   | { readonly does: "copy" }
+  /** Sends back what it gets on this TCP port of the loopback address, and hangs up when its client does. */
+  | { readonly does: "echo"; readonly port: number }
   /** A command that does not exist. */
   | { readonly does: "not-there" };
 

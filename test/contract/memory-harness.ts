@@ -39,6 +39,8 @@ function behave(config: ContainerConfig): AppBehaviour {
       return { exec, onSignal: () => program.code };
     case "copy":
       return { exec, copiesStdin: true };
+    case "echo":
+      return { exec, echoesOnPort: program.port };
     case "not-there":
       return { exec, failsToStart: "no such command" };
     default:

@@ -80,6 +80,8 @@ export function shellProgram(program: Program): readonly string[] {
       return ["sh", "-c", `trap 'exit ${program.code}' TERM; ${loop}`];
     case "copy":
       return ["cat"];
+    case "echo":
+      return ["nc", "-ll", "-p", String(program.port), "-e", "cat"];
     case "not-there":
       return ["no-such-command"];
   }

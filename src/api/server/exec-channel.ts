@@ -4,7 +4,7 @@ import type { ExecSession } from "../../sandbox/driver.ts";
 import { toGantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import { CHANNEL, channelMessage } from "../channels.ts";
-import { statusOfError } from "../status-error.ts";
+import { statusOfError, statusOfExit } from "../status-error.ts";
 import type { StatusObject } from "../wire.ts";
 import { ExecInput } from "./exec-input.ts";
 
@@ -65,7 +65,7 @@ async function run(
     if (session.stderr !== undefined) outputs.push(sendOutput(socket, CHANNEL.stderr, session.stderr, options.stderr));
     const [exitCode] = await Promise.all([session.exitCode, ...outputs]);
     gone.removeEventListener("abort", kill);
-    return exitStatus(exitCode);
+    return statusOfExit(exitCode);
   } catch (error) {
     return statusOfError(toGantryError(error, "runtime-failed", "the command failed"));
   }
@@ -92,17 +92,4 @@ async function sendOutput(socket: WebSocket, channel: number, output: Readable, 
     });
     if (socket.bufferedAmount > MAX_UNSENT_BYTES) await sent;
   }
-}
-
-/** As the kubelet words it (k8s.io/apimachinery remotecommand). */
-function exitStatus(exitCode: number): StatusObject {
-  const base = { apiVersion: "v1", kind: "Status", metadata: {} } as const;
-  if (exitCode === 0) return { ...base, status: "Success" };
-  return {
-    ...base,
-    status: "Failure",
-    reason: "NonZeroExitCode",
-    message: `command terminated with non-zero exit code: exit status ${exitCode}`,
-    details: { causes: [{ reason: "ExitCode", message: String(exitCode) }] },
-  };
 }

@@ -1,39 +1,50 @@
 import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import { WebSocketServer } from "ws";
+import { createWebSocketStream, type WebSocket, WebSocketServer } from "ws";
+import type { ExecSession } from "../../sandbox/driver.ts";
 import { GantryError, toGantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
-import { PROTOCOLS } from "../channels.ts";
 import type { ApiBackend } from "../contract.ts";
 import { statusOfError } from "../status-error.ts";
 import { serveExec } from "./exec-channel.ts";
-import { Query } from "./query.ts";
+import { serveExecOnSpdy } from "./exec-spdy.ts";
+import type { Connect } from "./forward.ts";
+import { serveForwardOnChannels } from "./forward-channel.ts";
+import { serveForwardOnSpdy } from "./forward-spdy.ts";
+import { chooseWire, readSessionRequest, type SessionRequest } from "./session-request.ts";
 
 /** kubectl sends pieces of 32 KiB. Bytes. */
 const MAX_MESSAGE_BYTES = 8 * 1024 * 1024;
-const NOT_FOUND_HINT = "See 'gantry status' for what there is.";
-const SESSION_PATH = /^\/api\/v1\/namespaces\/([^/]+)\/pods\/([^/]+)\/(exec|attach)$/;
+/** A client whose machine is gone is noticed after this, and some probes of the kernel's. ms */
+const KEEP_ALIVE_MS = 30_000;
 
-/** Takes WebSocket requests of exec and attach. */
+/** Takes exec, attach and port forwarding over WebSocket, and over SPDY/3.1 from older clients. */
 export class ExecUpgrades {
   readonly #backend: ApiBackend;
   readonly #log: Logger;
+  readonly #spdy = new Set<Duplex>();
   readonly #server = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_MESSAGE_BYTES,
     perMessageDeflate: false,
-    // The first of ours that the client knows, not the first of the client's.
-    handleProtocols: (offered) => PROTOCOLS.find((protocol) => offered.has(protocol)) ?? false,
+    handleProtocols: (_offered, request) => chooseWire(request).protocol,
   });
+  /** Protocols whose names are none in a WebSocket's grammar (RFC 6455, 4.1), though kubectl speaks them. */
+  readonly #unnamable = new WeakMap<IncomingMessage, string>();
 
   constructor(backend: ApiBackend, log: Logger) {
     this.#backend = backend;
     this.#log = log;
+    this.#server.on("headers", (headers, request) => {
+      const protocol = this.#unnamable.get(request);
+      if (protocol !== undefined) headers.push(`Sec-WebSocket-Protocol: ${protocol}`);
+    });
   }
 
   /** To be called on "upgrade" of the HTTP server. */
   readonly handle = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
-    socket.on("error", (err) => this.#log.debug({ err }, "exec: the connection failed"));
+    socket.on("error", (err) => this.#log.debug({ err }, "a session's connection failed"));
     try {
       this.#open(request, socket, head);
     } catch (error) {
@@ -45,74 +56,80 @@ export class ExecUpgrades {
   close(): void {
     for (const client of this.#server.clients) client.terminate();
     this.#server.close();
+    for (const socket of this.#spdy) socket.destroy();
   }
 
   #open(request: IncomingMessage, socket: Duplex, head: Buffer): void {
-    const url = request.url ?? "";
-    const { namespace, name, verb } = target(url);
-    checkProtocol(request);
-    const pods = this.#backend.pods();
-    if (!pods.some(({ metadata }) => metadata.namespace === namespace && metadata.name === name)) {
-      throw new GantryError("not-found", `there is no Pod ${namespace}/${name}`, { hint: NOT_FOUND_HINT });
+    // First of all, since what has no sessions speaks none of their protocols either.
+    const wire = chooseWire(request);
+    const session = readSessionRequest(request.url ?? "", this.#backend.pods());
+    if (wire.protocol === "v4.channel.k8s.io" && session.verb === "portforward" && session.ports.length === 0) {
+      throw new GantryError("usage", "no port is given", { hint: "Add ?ports=8080." });
     }
-    const query = new Query(url);
-    const command = query.all("command");
-    if (verb === "exec" && (command.length === 0 || command[0] === "")) {
-      throw new GantryError("usage", "no command is given", { hint: "Add ?command=NAME&command=ARGUMENT …" });
+    if (socket instanceof Socket) socket.setKeepAlive(true, KEEP_ALIVE_MS);
+    // Upgraded before anything is started, as Kubernetes does: only a connection that is read from shows its end.
+    if (wire.over === "spdy") {
+      switchToSpdy(socket, wire.protocol, head);
+      this.#spdy.add(socket);
+      socket.once("close", () => this.#spdy.delete(socket));
+      this.#watch(this.#serveSpdy(socket, session), session, () => socket.destroy());
+      return;
     }
-    const tty = query.flag("tty");
-    const wanted = { stdin: query.flag("stdin"), stdout: query.flag("stdout"), stderr: query.flag("stderr") && !tty };
-    if (!wanted.stdin && !wanted.stdout && !wanted.stderr) {
-      throw new GantryError("usage", "at least one of stdin, stdout and stderr must be asked for", {
-        hint: "Add &stdout=true.",
-      });
+    if (wire.protocol.includes("/")) {
+      this.#unnamable.set(request, wire.protocol);
+      delete request.headers["sec-websocket-protocol"];
     }
-    const container = query.text("container");
-    const { stdin } = wanted;
-    const start = (signal: AbortSignal) =>
-      verb === "attach"
-        ? this.#backend.attach(namespace, name, container, { stdin }, signal)
-        : this.#backend.exec(namespace, name, container, { command, tty, stdin }, signal);
-    // Upgraded first, as Kubernetes does: only a WebSocket that is read from shows that its client has left.
     this.#server.handleUpgrade(request, socket, head, (webSocket) => {
-      serveExec(webSocket, start, wanted, this.#log).catch((err) => {
-        this.#log.warn({ err, pod: `${namespace}/${name}` }, "exec: the session broke");
-        webSocket.terminate();
-      });
+      const served = this.#serveWebSocket(webSocket, session, wire.protocol);
+      this.#watch(served, session, () => webSocket.terminate());
+    });
+  }
+
+  #serveSpdy(socket: Duplex, session: SessionRequest): Promise<void> {
+    if (session.verb === "portforward") return serveForwardOnSpdy(socket, this.#connect(session), this.#log);
+    return serveExecOnSpdy(socket, (signal) => this.#start(session, signal), session, this.#log);
+  }
+
+  #serveWebSocket(webSocket: WebSocket, session: SessionRequest, protocol: string): Promise<void> {
+    if (session.verb !== "portforward") {
+      return serveExec(webSocket, (signal) => this.#start(session, signal), session, this.#log);
+    }
+    const connect = this.#connect(session);
+    if (protocol === "v4.channel.k8s.io") {
+      return serveForwardOnChannels(webSocket, session.ports, connect, this.#log);
+    }
+    return serveForwardOnSpdy(createWebSocketStream(webSocket), connect, this.#log);
+  }
+
+  #start(session: Exclude<SessionRequest, { verb: "portforward" }>, signal: AbortSignal): Promise<ExecSession> {
+    const { namespace, name, container, stdin } = session;
+    if (session.verb === "attach") return this.#backend.attach(namespace, name, container, { stdin }, signal);
+    const { command, tty } = session;
+    return this.#backend.exec(namespace, name, container, { command, tty, stdin }, signal);
+  }
+
+  #connect({ namespace, name }: SessionRequest): Connect {
+    return (port, signal) => this.#backend.forwardPort(namespace, name, port, signal);
+  }
+
+  #watch(served: Promise<void>, { namespace, name, verb }: SessionRequest, cutOff: () => void): void {
+    served.catch((err) => {
+      this.#log.warn({ err, pod: `${namespace}/${name}` }, `${verb}: the session broke`);
+      cutOff();
     });
   }
 }
 
-/** @throws GantryError not-found for any path that is neither exec's nor attach's */
-function target(url: string): { readonly namespace: string; readonly name: string; readonly verb: string } {
-  const path = url.split("?", 1)[0] ?? "";
-  const [, namespace, name, verb] = SESSION_PATH.exec(path) ?? [];
-  if (namespace === undefined || name === undefined || verb === undefined) {
-    throw new GantryError("not-found", `there is no WebSocket at ${path}`, {
-      hint: "Only …/pods/{name}/exec and …/pods/{name}/attach have one.",
-    });
-  }
-  try {
-    return { namespace: decodeURIComponent(namespace), name: decodeURIComponent(name), verb };
-  } catch (cause) {
-    throw new GantryError("usage", `${path} is not a valid path`, { cause });
-  }
+/** @param head what the client has sent already */
+function switchToSpdy(socket: Duplex, protocol: string, head: Buffer): void {
+  socket.write(
+    "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: SPDY/3.1\r\n" +
+      `X-Stream-Protocol-Version: ${protocol}\r\n\r\n`,
+  );
+  if (head.length > 0) socket.unshift(head);
 }
 
-function checkProtocol(request: IncomingMessage): void {
-  if (request.method !== "GET" || request.headers.upgrade?.toLowerCase() !== "websocket") {
-    throw new GantryError("usage", `can't upgrade to '${request.headers.upgrade ?? ""}'`, {
-      hint: "Use a client that speaks WebSocket (kubectl 1.31 or later does), not SPDY.",
-    });
-  }
-  const offered = (request.headers["sec-websocket-protocol"] ?? "").split(",").map((protocol) => protocol.trim());
-  if (PROTOCOLS.some((protocol) => offered.includes(protocol))) return;
-  throw new GantryError("usage", `none of the subprotocols '${offered.join(", ")}' is spoken here`, {
-    hint: `Offer ${PROTOCOLS.join(" or ")}.`,
-  });
-}
-
-/** Answers over HTTP; the connection is not a WebSocket yet. */
+/** Answers over HTTP; the connection is still what it was. */
 function refuse(socket: Duplex, error: GantryError): void {
   const status = statusOfError(error);
   const body = JSON.stringify(status);

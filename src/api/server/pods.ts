@@ -2,15 +2,18 @@ import type { FastifyInstance } from "fastify";
 import { readLog } from "../../logs/index.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend, PodObject } from "../contract.ts";
+import { httpError } from "../status-error.ts";
 import type { StatusObject } from "../wire.ts";
 import { readBody } from "./body.ts";
+import type { Query } from "./query.ts";
 import { find, type Resource } from "./resources.ts";
 import { type Call, route } from "./routing.ts";
+import { chooseContainer } from "./session-request.ts";
 import type { Streams } from "./streaming.ts";
 
 const POD = "/api/v1/namespaces/:namespace/pods/:name";
 
-/** What can be done with one pod: get, delete, log, exec and attach (their WebSocket: exec-upgrade.ts), restart. */
+/** What can be done with one pod: get, delete, log, restart; sessions in it are in exec-upgrade.ts. */
 export function servePods(
   app: FastifyInstance,
   backend: ApiBackend,
@@ -42,17 +45,30 @@ export function servePods(
   });
   route(app, `${POD}/log`, {
     GET: (call) => {
-      named(call);
-      sendLog(call, backend, streams);
+      sendLog(call, named(call), backend, streams);
     },
   });
-  const refuseExec = (call: Call): never => {
-    named(call);
-    throw new GantryError("usage", "exec and attach need a WebSocket: the request must upgrade its connection", {
-      hint: "Use a client that speaks v5.channel.k8s.io or v4.channel.k8s.io (kubectl 1.31 or later does), not SPDY.",
-    });
-  };
-  for (const verb of ["exec", "attach"]) route(app, `${POD}/${verb}`, { GET: refuseExec, POST: refuseExec });
+  for (const verb of ["exec", "attach", "portforward"]) {
+    const refuse = (call: Call): never => {
+      named(call);
+      throw new GantryError("usage", `${verb} is a session: the request must upgrade its connection`, {
+        hint: "Use a client that speaks WebSocket or SPDY/3.1, as every kubectl does.",
+      });
+    };
+    route(app, `${POD}/${verb}`, { GET: refuse, POST: refuse });
+  }
+  // What `kubectl debug` asks for.
+  app.route({
+    method: ["GET", "PUT", "PATCH"],
+    url: `${POD}/ephemeralcontainers`,
+    handler: async () => {
+      throw httpError(
+        "MethodNotAllowed",
+        "ephemeral containers are not supported: a pod has those of its manifest",
+        "Look inside with 'kubectl exec', or add a container to the manifest.",
+      );
+    },
+  });
   route(app, "/apis/gantry.dev/v1/namespaces/:namespace/pods/:name/restart", {
     POST: (call) => {
       const { namespace, name } = named(call).metadata;
@@ -62,20 +78,23 @@ export function servePods(
   });
 }
 
-function sendLog(call: Call, backend: ApiBackend, streams: Streams): void {
+function sendLog(call: Call, pod: PodObject, backend: ApiBackend, streams: Streams): void {
   const { query } = call;
-  const target = backend.logFile(
-    call.param("namespace"),
-    call.param("name"),
-    query.text("container"),
-    query.flag("previous"),
-  );
+  const { namespace, name } = pod.metadata;
+  const container = chooseContainer(pod, query.text("container"));
+  const target = backend.logFile(namespace, name, container, query.flag("previous"));
   const sinceSeconds = query.integer("sinceSeconds", 1);
   const sinceTime = query.time("sinceTime");
   if (sinceSeconds !== undefined && sinceTime !== undefined) {
     throw new GantryError("usage", "sinceSeconds and sinceTime are both given", { hint: "Give one of them." });
   }
   const tail = query.integer("tailLines");
+  const stream = streamOf(query);
+  if (stream !== undefined && tail !== undefined) {
+    throw new GantryError("usage", "tailLines counts the lines of both streams: it can't go with one of them", {
+      hint: "Leave out one of stream and tailLines.",
+    });
+  }
   const limitBytes = query.integer("limitBytes", 1);
   const since = sinceSeconds === undefined ? sinceTime : Date.now() - sinceSeconds * 1000;
   const options = {
@@ -85,11 +104,30 @@ function sendLog(call: Call, backend: ApiBackend, streams: Streams): void {
     timestamps: query.flag("timestamps"),
     ...(tail !== undefined && { tail }),
     ...(since !== undefined && { sinceMs: since }),
+    ...(stream !== undefined && { stream }),
   };
   streams.send(call, "text/plain; charset=utf-8", (signal) => {
     const lines = readLog({ ...options, signal });
     return limitBytes === undefined ? lines : atMost(lines, limitBytes);
   });
+}
+
+/** As PodLogOptions has it since Kubernetes 1.32. @returns undefined for both @throws GantryError usage */
+function streamOf(query: Query): "stdout" | "stderr" | undefined {
+  const asked = query.text("stream");
+  switch (asked) {
+    case undefined:
+    case "All":
+      return undefined;
+    case "Stdout":
+      return "stdout";
+    case "Stderr":
+      return "stderr";
+    default:
+      throw new GantryError("usage", `stream: '${asked.slice(0, 100)}' is not known`, {
+        hint: "Write stream=All, stream=Stdout or stream=Stderr.",
+      });
+  }
 }
 
 async function* atMost(source: AsyncIterable<Buffer>, bytes: number): AsyncGenerator<Buffer, void, undefined> {

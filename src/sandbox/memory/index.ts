@@ -1,7 +1,9 @@
+import { PassThrough } from "node:stream";
 import type { Clock, TimerHandle } from "../../system/clock.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, ObservationHint, SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
+import { nothingListens, sandboxNotRunning } from "../port-errors.ts";
 import { signalNumber } from "../signals.ts";
 import { abortable, cancelled } from "./abort.ts";
 import { attachInMemory } from "./attach.ts";
@@ -231,6 +233,15 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       const container = containerOf(sandboxId, containerId);
       if (container.state !== "running") throw notRunning(containerId);
       return attachInMemory(container, request, signal, () => end(sandboxId, container, 0));
+    },
+
+    async forwardPort(sandboxId, port, signal) {
+      await enter("forwardPort", [sandboxId, port], signal);
+      const sandbox = sandboxOf(sandboxId);
+      if (sandbox.state !== "ready") throw sandboxNotRunning(sandboxId);
+      const apps = [...sandbox.containers.values()].filter(({ state }) => state === "running");
+      if (!apps.some(({ behaviour }) => behaviour.echoesOnPort === port)) throw nothingListens(port);
+      return new PassThrough();
     },
 
     async reopenLog(sandboxId, containerId) {

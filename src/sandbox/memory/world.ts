@@ -12,6 +12,8 @@ export interface AppBehaviour {
   readonly terminationMessage?: string;
   /** Prints what is typed to it, and ends with code 0 when its input does. */
   readonly copiesStdin?: boolean;
+  /** Sends back what is sent to this port of the loopback address, and closes when its client does. */
+  readonly echoesOnPort?: number;
   /** startContainer fails with this text, as for a command that does not exist. */
   readonly failsToStart?: string;
   /** What a command run with exec gives. Default: no output, exit code 0. */

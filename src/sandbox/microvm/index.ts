@@ -17,6 +17,7 @@ import { makeDirectory, namesIn } from "../namespace/files.ts";
 import { createGate, keyedLock } from "../namespace/locks.ts";
 import { privateBase, releaseBase } from "../namespace/pins.ts";
 import { bootId } from "../namespace/proc.ts";
+import { sandboxNotRunning } from "../port-errors.ts";
 import type { Decision } from "./accelerator/decide.ts";
 import { acceleratorFile, detectAccelerator } from "./accelerator/detect.ts";
 import { kvmTrial } from "./accelerator/trial.ts";
@@ -34,6 +35,7 @@ import { collectGarbage } from "./garbage.ts";
 import { listSandboxes } from "./list.ts";
 import { createMachines } from "./machines.ts";
 import { type PlanPorts, planFor, planVm, type VmDefaults } from "./plan.ts";
+import { connectInGuest } from "./port-forward.ts";
 import { findQemu } from "./qemu/find.ts";
 import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantleSandbox, powerOff } from "./remove.ts";
@@ -250,6 +252,14 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     async attach(sandboxId, containerId, request, signal) {
       assertValidIds(sandboxId, containerId);
       return await attachToContainer(ctx, sandboxId, containerId, request, signal);
+    },
+
+    async forwardPort(sandboxId, port, signal) {
+      assertValidIds(sandboxId);
+      const record = await sandboxRecord(sandboxId);
+      if (!record) throw new GantryError("not-found", `there is no sandbox ${sandboxId}`, { kind: "system" });
+      if (!isRunning(ctx, record)) throw sandboxNotRunning(sandboxId);
+      return await connectInGuest(await machines.get(sandboxId).guest.link(signal), port, signal);
     },
 
     async reopenLog(sandboxId, containerId) {

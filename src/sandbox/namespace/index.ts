@@ -23,6 +23,7 @@ import { hostFacts } from "./host.ts";
 import { listSandboxes, observeContainer } from "./list.ts";
 import { createGate, keyedLock } from "./locks.ts";
 import { privateBase, releaseBase } from "./pins.ts";
+import { connectInSandbox } from "./port-forward.ts";
 import { bootId } from "./proc.ts";
 import { createRecords } from "./records.ts";
 import { dismantleContainer, dismantlePause, dismantleSandbox } from "./remove.ts";
@@ -166,6 +167,11 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
     async attach(sandboxId, containerId, request, signal) {
       assertValidIds(sandboxId, containerId);
       return await attachToContainer(ctx, exits, sandboxId, containerId, request, signal);
+    },
+
+    async forwardPort(sandboxId, port, signal) {
+      assertValidIds(sandboxId);
+      return await connectInSandbox(ctx, sandboxId, port, signal);
     },
 
     async reopenLog(sandboxId, containerId) {

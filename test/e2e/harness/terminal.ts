@@ -10,17 +10,21 @@ export interface Terminal {
   resize(columns: number, rows: number): void;
   /** Waits for text after everything that was waited for before. */
   see(text: string | RegExp): Promise<void>;
+  /** Hangs up. */
+  kill(): void;
   /** The exit code. */
   readonly ended: Promise<number>;
 }
 
 /** Runs `gantry ARGS` below `root` on a terminal of 90 by 30. */
 export function openTerminal(root: string, args: readonly string[]): Terminal {
-  const pty = spawn(process.execPath, [MAIN, ...args], {
-    cols: 90,
-    rows: 30,
-    env: { ...process.env, GANTRY_ROOT: root, TERM: "xterm" },
-  });
+  return openOn(process.execPath, [MAIN, ...args], { GANTRY_ROOT: root });
+}
+
+/** Runs any command on such a terminal. */
+export function openOn(command: string, args: readonly string[], env: Readonly<Record<string, string>>): Terminal {
+  const options = { cols: 90, rows: 30, env: { ...process.env, TERM: "xterm", ...env } };
+  const pty = spawn(command, [...args], options);
   let output = "";
   let from = 0;
   pty.onData((data) => {
@@ -29,6 +33,7 @@ export function openTerminal(root: string, args: readonly string[]): Terminal {
   return {
     write: (text) => pty.write(text),
     resize: (columns, rows) => pty.resize(columns, rows),
+    kill: () => pty.kill(),
     async see(text) {
       const probe = (): boolean => {
         const rest = output.slice(from);

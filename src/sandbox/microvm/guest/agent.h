@@ -154,6 +154,7 @@ pid_t spawn(const struct child *child, unsigned long flags, int pidns); /* pidns
 /* exec.c */
 bool exec_start(uint32_t id);
 bool attach_start(uint32_t id, struct fields f);
+bool dial_start(uint32_t id, uint16_t port, uint32_t credit);
 bool exec_stdin(uint32_t id, const void *data, size_t bytes, bool eof);
 bool exec_resize(uint32_t id, struct fields f);
 bool exec_signal(uint32_t id, uint32_t signal);

@@ -41,7 +41,7 @@ enum answer { NOW, LATER, ONLY_ERRORS };
 static bool handle(struct frame frame, struct fields f, enum answer *answer)
 {
 	const char *name;
-	uint32_t n, id = frame.id;
+	uint32_t n, credit, id = frame.id;
 	*answer = LATER;
 	switch (frame.type) {
 	case HELLO: return hello(id, f);
@@ -63,6 +63,7 @@ static bool handle(struct frame frame, struct fields f, enum answer *answer)
 	case LOG: return read_name(f, "container", &name) && number(f, "log-port", 63, &n) && container_log(id, name, n);
 	case EXEC: return parse_spec(f, true) && exec_start(id);
 	case ATTACH: *answer = NOW; return attach_start(id, f);
+	case DIAL: return number(f, "port", 65535, &n) && number(f, "credit", MAX_MESSAGE, &credit) && dial_start(id, (uint16_t)n, credit);
 	case EXEC_STDIN: *answer = ONLY_ERRORS; return exec_stdin(id, f.at, (size_t)(f.end - f.at), (frame.flags & FLAG_EOF) != 0);
 	case EXEC_RESIZE: *answer = ONLY_ERRORS; return exec_resize(id, f);
 	case EXEC_SIGNAL: *answer = ONLY_ERRORS; return number(f, "signal", 64, &n) && exec_signal(id, n);

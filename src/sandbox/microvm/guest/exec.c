@@ -2,11 +2,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
@@ -14,16 +17,22 @@
 #include <unistd.h>
 #include "agent.h"
 
-#define MAX_EXECS 48
+#define MAX_EXECS 80
+#define MAX_DIALED 32
 #define MAX_ATTACHED 16 /* of them: probes and commands always find room */
 
-/* A command in a container, or a client of the container's app itself: then there is no process, and no output. */
+/*
+ * A command in a container, or a client of the container's app itself: then there is no process, and no output. Or a
+ * connection to a port: then `out` is its socket, for both directions.
+ */
 struct session {
 	uint32_t id; /* of the request; 0: free */
 	char app[MAX_NAME + 1]; /* the container whose app it is; empty: a command */
 	pid_t pid;
 	int in, out, err, status, code; /* with a tty `in` is -1 and stdin goes to `out` */
-	bool running, reaped, tty, eof, writes;
+	bool running, reaped, tty, eof, writes, dialed, shut;
+	uint16_t port;
+	int family;
 	uint32_t credit;
 	size_t status_bytes, in_start, in_bytes;
 	char status_text[512];
@@ -152,13 +161,61 @@ bool attach_start(uint32_t id, struct fields f)
 	return true;
 }
 
+/* Begins to connect; how that ends shows when the socket can be written to. */
+static bool dial(struct session *s, int family)
+{
+	struct sockaddr_in to4 = { .sin_family = AF_INET, .sin_port = htons(s->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in6 to6 = { .sin6_family = AF_INET6, .sin6_port = htons(s->port), .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	close_fd(&s->out);
+	s->family = family;
+	s->out = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (s->out < 0 || !watch(s->out, EPOLLIN | EPOLLOUT)) return false;
+	int done = family == AF_INET ? connect(s->out, (struct sockaddr *)&to4, sizeof to4) : connect(s->out, (struct sockaddr *)&to6, sizeof to6);
+	return done == 0 || errno == EINPROGRESS;
+}
+
+bool dial_start(uint32_t id, uint16_t port, uint32_t credit)
+{
+	struct session *s = find(0);
+	size_t dialed = 0;
+	for (size_t i = 0; i < MAX_EXECS; i++) dialed += sessions[i].id != 0 && sessions[i].dialed;
+	if (port == 0) return fail("invalid", 0, "there is no port 0");
+	if (find(id) != NULL) return fail("exists", 0, "a session has this id");
+	if (s == NULL || dialed == MAX_DIALED) return fail("limit", 0, "more than %d connections at once", MAX_DIALED);
+	*s = (struct session){ .id = id, .in = -1, .out = -1, .err = -1, .status = -1, .dialed = true, .port = port, .credit = credit };
+	if (dial(s, AF_INET) || dial(s, AF_INET6)) return true;
+	fail("failed", errno, "cannot connect");
+	release(s);
+	return false;
+}
+
+static void dial_step(struct session *s)
+{
+	struct pollfd ready = { .fd = s->out, .events = POLLOUT };
+	int error = 0;
+	socklen_t bytes = sizeof error;
+	if (poll(&ready, 1, 0) != 1) return;
+	if (getsockopt(s->out, SOL_SOCKET, SO_ERROR, &error, &bytes) != 0) error = errno;
+	if (error == 0) {
+		s->running = true;
+		out_begin();
+		out_send(OK, s->id);
+	} else if (s->family != AF_INET || !dial(s, AF_INET6)) {
+		fail_reset();
+		fail("failed", error, "cannot connect");
+		send_error(s->id);
+		release(s);
+		fail_reset();
+	}
+}
+
 static bool write_input(struct session *s)
 {
 	bool terminal;
-	int fd = s->app[0] != 0 ? container_stdin(s->app, &terminal) : s->tty ? s->out : s->in;
+	int fd = s->app[0] != 0 ? container_stdin(s->app, &terminal) : s->tty || s->dialed ? s->out : s->in;
 	size_t taken = 0;
 	while (s->in_bytes > 0) {
-		ssize_t n = fd < 0 ? (ssize_t)s->in_bytes : write(fd, s->input + s->in_start, s->in_bytes);
+		ssize_t n = fd < 0 || s->shut ? (ssize_t)s->in_bytes : write(fd, s->input + s->in_start, s->in_bytes);
 		if (n < 0 && errno == EAGAIN) break;
 		if (n <= 0) n = (ssize_t)s->in_bytes; /* nobody reads it any more */
 		s->in_start += (size_t)n;
@@ -169,6 +226,8 @@ static bool write_input(struct session *s)
 	if (s->in_bytes == 0 && s->eof) {
 		close_fd(&s->in);
 		if (s->writes) container_stdin_left(s->app);
+		if (s->dialed && !s->shut && s->out >= 0) shutdown(s->out, SHUT_WR);
+		s->shut = s->dialed;
 	}
 	if (taken > 0) {
 		out_begin();
@@ -227,6 +286,7 @@ bool exec_signal(uint32_t id, uint32_t number)
 	struct session *s = find(id);
 	if (number == 0 || number > 64) return fail("invalid", 0, "there is no signal %u", number);
 	if (id != 0 && s != NULL && s->app[0] != 0) let_go(s);
+	else if (id != 0 && s != NULL && s->dialed) end_session(s);
 	else if (id != 0 && s != NULL && !s->reaped) kill(number == SIGKILL ? -s->pid : s->pid, (int)number);
 	return true;
 }
@@ -241,7 +301,7 @@ bool exec_credit(uint32_t id, uint32_t bytes)
 bool exec_reaped(pid_t pid, int code)
 {
 	for (size_t i = 0; i < MAX_EXECS; i++) {
-		if (sessions[i].id == 0 || sessions[i].app[0] != 0 || sessions[i].pid != pid || sessions[i].reaped) continue;
+		if (sessions[i].id == 0 || sessions[i].app[0] != 0 || sessions[i].dialed || sessions[i].pid != pid || sessions[i].reaped) continue;
 		sessions[i].reaped = true;
 		sessions[i].code = code;
 		return true;
@@ -297,6 +357,7 @@ static bool pump(struct session *s)
 {
 	bool again = false;
 	if (s->status >= 0) read_status(s);
+	if (s->dialed && !s->running) dial_step(s);
 	if (s->id == 0 || !s->running) return false;
 	again |= write_input(s);
 	if (s->app[0] != 0) {
@@ -306,7 +367,7 @@ static bool pump(struct session *s)
 	}
 	again |= forward(s, &s->out, 0);
 	again |= forward(s, &s->err, FLAG_STDERR);
-	if (s->reaped && s->out < 0 && s->err < 0) {
+	if ((s->reaped || s->dialed) && s->out < 0 && s->err < 0) {
 		end_session(s);
 		return false;
 	}
@@ -330,7 +391,7 @@ void execs_reset(void)
 			let_go(s);
 			continue;
 		}
-		if (!s->reaped) kill(-s->pid, SIGKILL);
+		if (!s->reaped && !s->dialed) kill(-s->pid, SIGKILL);
 		release(s);
 	}
 }

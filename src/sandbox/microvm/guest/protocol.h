@@ -61,13 +61,16 @@
  *               credit=BYTES (of output that the agent may send) → (nothing) once execve worked. Its id is the session's.
  *   ATTACH      container= stdin=0|1 → (nothing). Its id is a session's, too: EXEC_STDIN goes to the app of a running container,
  *               EXEC_RESIZE to its terminal, and EXEC_SIGNAL only lets go. What the app prints is in its log, for all.
+ *   DIAL        port= credit=BYTES → (nothing) once a TCP connection to the loopback address (IPv4, else IPv6) stands; its
+ *               errno else. Its id is a session's, too: EXEC_STDIN and EXEC_OUTPUT are its data, an EOF of the first
+ *               shuts it down for writing, EXEC_SIGNAL closes it. It has ended when the app has closed it.
  *   EXEC_STDIN  raw bytes, at most the credit; flag EOF closes stdin.     EXEC_RESIZE  columns= rows=
  *   EXEC_SIGNAL signal=N                                                  EXEC_CREDIT  bytes= (more output allowed)
  *   SHUTDOWN    → OK, then kill all, sync, power off
  * agent → host
  *   OK, ERROR   see above
  *   EXEC_OUTPUT raw bytes; flag STDERR for the second stream             EXEC_STDIN_CREDIT bytes= (initially 65536)
- *   EXEC_EXIT   exit-code= ; after all output; the session's id is free again. 0 for an ATTACH: EVENT_EXIT tells the app's
+ *   EXEC_EXIT   exit-code= ; after all output; the session's id is free again. 0 for ATTACH and DIAL: EVENT_EXIT tells the app's
  *   EVENT_EXIT  as a container in LIST        EVENT_OOM  container=        EVENT_FATAL message=
  *
  * Log ports "gantry.log.N": CRI lines, <RFC 3339 with ns> stdout|stderr P|F <text>. A full port stops the app's pipe;
@@ -91,7 +94,7 @@ enum frame_flag { FLAG_MORE = 1, FLAG_EOF = 2, FLAG_STDERR = 4 };
 
 enum frame_type {
 	HELLO = 1, PING, CONFIGURE, VOLUME, PUSH_BEGIN, PUSH_FILE, PUSH_DATA, PUSH_COMMIT, CREATE, START, SIGNAL, KILL,
-	REMOVE, LIST, STATS, LOG, EXEC, EXEC_STDIN, EXEC_RESIZE, EXEC_SIGNAL, EXEC_CREDIT, SHUTDOWN, ATTACH, USAGE,
+	REMOVE, LIST, STATS, LOG, EXEC, EXEC_STDIN, EXEC_RESIZE, EXEC_SIGNAL, EXEC_CREDIT, SHUTDOWN, ATTACH, USAGE, DIAL,
 	OK = 64, ERROR, EXEC_OUTPUT, EXEC_STDIN_CREDIT, EXEC_EXIT, EVENT_EXIT, EVENT_OOM, EVENT_FATAL,
 };
 

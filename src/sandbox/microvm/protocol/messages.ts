@@ -47,6 +47,7 @@ export const REQUEST = {
   shutdown: 22,
   attach: 23,
   usage: 24,
+  dial: 25,
 } as const;
 export type RequestName = keyof typeof REQUEST;
 

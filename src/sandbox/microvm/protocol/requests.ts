@@ -129,6 +129,7 @@ export interface RequestPayloads {
   readonly log: { readonly container: string; readonly logPort: number };
   readonly exec: ExecStartRequest;
   readonly attach: { readonly container: string; readonly stdin: boolean };
+  readonly dial: { readonly port: number; readonly credit: number };
   readonly execResize: { readonly columns: number; readonly rows: number };
   readonly execSignal: { readonly signal: number };
   readonly execCredit: { readonly bytes: number };
@@ -184,6 +185,11 @@ export function requestFields(request: ControlRequest): Field[] {
       return [
         ["container", request.body.container],
         ["stdin", bool(request.body.stdin)],
+      ];
+    case "dial":
+      return [
+        ["port", String(request.body.port)],
+        ["credit", String(request.body.credit)],
       ];
     case "execResize":
       return sizeFields(request.body);

@@ -65,6 +65,8 @@ const likely = fc
     [REQUEST.start, "container=c5\0"],
     [REQUEST.start, "container=c6\0"],
     [REQUEST.start, "container=c7\0"],
+    [REQUEST.dial, "port=80\0credit=1000\0"],
+    [REQUEST.dial, "port=0\0credit=1\0"],
     [REQUEST.attach, "container=c5\0stdin=1\0"],
     [REQUEST.attach, "container=c6\0stdin=1\0"],
     [REQUEST.attach, "container=c7\0stdin=1\0"],
