@@ -111,7 +111,7 @@ function verbsOf({ access, kind }: ResourceDescription): readonly string[] {
 function apiResources(description: ResourceDescription): object[] {
   const { plural, kind, namespaced, shortNames, access, scalable, categories } = description;
   const verbs = verbsOf(description);
-  const singularName = kind.replace(/Metrics$/, "").toLowerCase();
+  const singularName = kind.toLowerCase();
   const whole = {
     ...{ name: plural, singularName, namespaced, kind, verbs, shortNames },
     ...(categories.length > 0 && { categories }),
