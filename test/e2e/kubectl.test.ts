@@ -134,7 +134,11 @@ stringData: { password: secret }
     "secret-default-key.yaml",
     "web.yaml",
   ]);
-  await ok("edit configmap settings", { EDITOR: "sed -i s/a:.*/a:\\ two/" });
+  const editor = join(kubectl.home, "editor.sh");
+  writeFileSync(editor, "#!/bin/sh
+sed -i 's/^  a: .*/  a: two/' \"$1\"
+", { mode: 0o755 });
+  await ok("edit configmap settings", { EDITOR: editor });
   expect(await ok("get configmap settings -o jsonpath={.data.a}")).toBe("two");
 
   // apply, diff, dry run
