@@ -135,9 +135,7 @@ stringData: { password: secret }
     "web.yaml",
   ]);
   const editor = join(kubectl.home, "editor.sh");
-  writeFileSync(editor, "#!/bin/sh
-sed -i 's/^  a: .*/  a: two/' \"$1\"
-", { mode: 0o755 });
+  writeFileSync(editor, "#!/bin/sh\nsed -i 's/^  a: .*/  a: two/' \"$1\"\n", { mode: 0o755 });
   await ok("edit configmap settings", { EDITOR: editor });
   expect(await ok("get configmap settings -o jsonpath={.data.a}")).toBe("two");
 

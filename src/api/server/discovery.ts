@@ -15,7 +15,7 @@ export function serveDiscovery(
   route(app, "/version", { GET: () => versionInfo(backend.info().version) });
   route(app, "/api", { GET: () => ({ kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] }) });
   route(app, "/apis", {
-    GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: [GROUP, ...NAMED.map(groupOf)] }),
+    GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: NAMED.map(groupOf) }),
   });
   for (const named of NAMED) {
     const { group, version } = named;
@@ -27,7 +27,7 @@ export function serveDiscovery(
   route(app, "/apis/gantry.dev", { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...GROUP }) });
   const core = resources.filter(({ group = "" }) => group === "").flatMap(apiResources);
   route(app, "/api/v1", { GET: () => resourceList("v1", core) });
-  // Gantry's own paths are no collections of objects, so kubectl has nothing to list there.
+  // Gantry's own paths are no collections: in the list of groups, an empty one would be an error to kubectl.
   route(app, "/apis/gantry.dev/v1", { GET: () => resourceList("gantry.dev/v1", []) });
 }
 
