@@ -23,7 +23,9 @@ import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
 import { keepNetwork } from "./daemon/mend-network.ts";
 import { microvmOptions } from "./daemon/microvm-options.ts";
-import { nodeFacts } from "./daemon/node.ts";
+import { nodeFacts, nodeObject } from "./daemon/node.ts";
+import { createObjectFacts } from "./daemon/object-facts.ts";
+import { plainObjects } from "./daemon/plain-objects.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
@@ -32,6 +34,7 @@ import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
 import { createWorkloadObjects } from "./daemon/workload-objects.ts";
+import { keyOf } from "./desired.ts";
 import { observeNode, pressureSettings } from "./eviction/observe.ts";
 import { settingsOf } from "./gc/index.ts";
 import { createImageStore, type ImageStore } from "./image/index.ts";
@@ -259,10 +262,12 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => updater.close());
-  const objects = createPodObjects(supervisor, node, clock, (key) => {
+  const facts = createObjectFacts(store.served, clock, randomUUID, log);
+  const notes = (key: string): readonly string[] => {
     const note = reconciler.rollbackNote(key);
     return note === undefined ? updater.notes(key) : [...updater.notes(key), note];
-  });
+  };
+  const objects = createPodObjects(supervisor, node, clock, notes, (key) => facts.get(`Pod ${key}`));
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
   objects.watch(recorder.podChanged);
@@ -293,22 +298,42 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     event: events.record,
   });
   const measuring = { pods: supervisor.list, driverFor, read: readProc, node: node.name, clock };
+  const describedNode = () => nodeObject(node, startedAt, VERSION, pressure.now());
+  const plain = {
+    desired: reconciler.desired,
+    madeClaims: () => new Set(reconciler.controllers.claims().map((claim) => keyOf(claim))),
+    originOf: reconciler.fileOf,
+    volumes: claimKeeper.volumes,
+    pods: objects.list,
+    node: describedNode,
+    facts,
+  };
+  const workloads = createWorkloadObjects(
+    reconciler.controllers,
+    () => [...services.slices(node.name), ...plainObjects(plain)],
+    (listener) => {
+      const ends = [
+        reconciler.watchObjects(listener),
+        services.watch(listener),
+        claimKeeper.watchVolumes(listener),
+        objects.watch(({ type }) => {
+          if (type !== "MODIFIED") listener(); // a namespace may have come or gone
+        }),
+      ];
+      return () => {
+        for (const end of ends) end();
+      };
+    },
+    facts,
+    clock,
+  );
   const api = createApiServer({
     backend: createBackend({
       supervisor,
       reconciler,
       objects,
-      workloads: createWorkloadObjects(
-        reconciler.controllers,
-        () => services.slices(node.name),
-        (listener) => {
-          const ends = [reconciler.watchObjects(listener), services.watch(listener)];
-          return () => {
-            for (const end of ends) end();
-          };
-        },
-        clock,
-      ),
+      workloads,
+      facts,
       images,
       store,
       volumes: volumes.claims,
@@ -318,7 +343,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       driverFor,
       watchEvents: events.watch,
       collectGarbage: disk.collect,
-      pressure: () => pressure.now(),
+      describedNode,
       metrics: createMeter(measuring),
       scrape: (what) =>
         scrape({ ...measuring, objects: objects.list, recorder, version: VERSION, cpus: node.cpus }, what),

@@ -34,6 +34,8 @@ export interface Desired {
   readonly configMaps: ReadonlyMap<string, ConfigMap>;
   readonly secrets: ReadonlyMap<string, Secret>;
   readonly claims: ReadonlyMap<string, PersistentVolumeClaim>;
+  /** By name. */
+  readonly runtimeClasses: ReadonlyMap<string, RuntimeClass>;
   readonly problems: readonly Problem[];
 }
 
@@ -44,6 +46,7 @@ export const NOTHING_DESIRED: Desired = {
   configMaps: new Map(),
   secrets: new Map(),
   claims: new Map(),
+  runtimeClasses: new Map(),
   problems: [],
 };
 
@@ -156,7 +159,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     pods.delete(keyOf(candidate.object));
     withhold(candidate, field, message, "take one of them out of the circle");
   }
-  return { pods, withheld, configMaps, secrets, claims, problems };
+  return { pods, withheld, configMaps, secrets, claims, runtimeClasses, problems };
 }
 
 function dependenciesIn(desired: DesiredPod | undefined): string[] {

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
-import type { ConfigMap, PersistentVolumeClaim, Pod, Problem, Secret } from "../manifest/index.ts";
+import type { Pod, Problem } from "../manifest/index.ts";
 import type { Metrics } from "../metrics/meter.ts";
 import type { Scrape } from "../metrics/scrape.ts";
 import type { PlanStep } from "../plan.ts";
@@ -45,7 +45,7 @@ export interface ApiBackend {
   pods(): PodObject[];
   /** Every change of a pod, with a resourceVersion that only grows. */
   watchPods(listener: (change: PodWatchEvent) => void): () => void;
-  /** Deployments, ReplicaSets, DaemonSets, StatefulSets, ControllerRevisions, Jobs, CronJobs, Services. */
+  /** Everything but pods and events. */
   objects(): readonly ServedObject[];
   /** Every change of one of them, with a resourceVersion that only grows. */
   watchObjects(listener: (change: ObjectWatchEvent) => void): () => void;
@@ -53,11 +53,13 @@ export interface ApiBackend {
   editObject(kind: string, namespace: string, name: string, changes: readonly FieldChange[]): Promise<string>;
   /** Takes an object other than a Pod out of its file, or from its controller, which may make another. @throws not-found, conflict */
   deleteObject(kind: string, namespace: string, name: string): Promise<void>;
+  /**
+   * Writes an object into the manifest folder: a new one into a file of its own, another where it stands.
+   * @throws invalid-manifest, conflict, disk-full, forbidden (HttpReason) for what is written elsewhere
+   */
+  writeObject(request: WriteRequest): Promise<WriteResult>;
   /** Puts the template of an earlier revision back into the file. @throws not-found, conflict */
   undoRollout(kind: string, namespace: string, name: string, revision: number | undefined): Promise<UndoResult>;
-  configMaps(): ConfigMap[];
-  secrets(): Secret[];
-  claims(): PersistentVolumeClaim[];
   /** Volumes of claims, and claims that have none yet. */
   volumes(): Promise<VolumeEntry[]>;
   /** Removes a volume and its data. @throws not-found, conflict (it is claimed, or a pod has it) */
@@ -138,11 +140,13 @@ export interface ServedObject {
   readonly kind: string;
   readonly metadata: {
     readonly name: string;
-    readonly namespace: string;
+    /** Absent for objects of the whole node. */
+    readonly namespace?: string;
     readonly uid: string;
     readonly resourceVersion: string;
     readonly creationTimestamp: string;
-    readonly generation: number;
+    /** Of objects that have a controller. */
+    readonly generation?: number;
     readonly labels?: Readonly<Record<string, string>>;
     readonly annotations?: Readonly<Record<string, string>>;
     readonly ownerReferences?: readonly { readonly kind: string; readonly name: string; readonly uid: string }[];
@@ -158,6 +162,35 @@ export interface ServedObject {
 export interface ObjectWatchEvent {
   readonly type: "ADDED" | "MODIFIED" | "DELETED";
   readonly object: ServedObject;
+}
+
+export interface WriteRequest {
+  readonly kind: string;
+  /** undefined for kinds without namespaces. */
+  readonly namespace: string | undefined;
+  readonly name: string;
+  /** The object as it is served, without what only the server writes; undefined for a new one. */
+  readonly before: unknown;
+  /** The object as it is to be. */
+  readonly after: unknown;
+  /** What clients leave with it. */
+  readonly owners: FieldOwners;
+  /** Only says what would come of it. */
+  readonly dryRun: boolean;
+}
+
+/** What clients leave with an object for their next change of it; it is no part of a manifest. */
+export interface FieldOwners {
+  /** The annotation kubectl.kubernetes.io/last-applied-configuration. */
+  readonly lastApplied?: string | undefined;
+  readonly managedFields?: readonly Readonly<Record<string, unknown>>[] | undefined;
+}
+
+export interface WriteResult {
+  /** The object as it is written, with defaults. */
+  readonly object: unknown;
+  /** undefined after a dry run of a new object. */
+  readonly file: string | undefined;
 }
 
 /** A field by its path, and its new value; undefined takes it out. */

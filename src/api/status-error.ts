@@ -1,5 +1,5 @@
 import { type ErrorCode, GantryError } from "../system/errors.ts";
-import type { StatusObject } from "./wire.ts";
+import type { StatusDetails, StatusObject } from "./wire.ts";
 
 /** HTTP status and Kubernetes reason of each error code. A Record, so that a new code can't be forgotten. */
 export const HTTP_OF_CODE: Readonly<Record<ErrorCode, { readonly status: number; readonly reason: string }>> = {
@@ -83,11 +83,30 @@ export function statusOfError(error: GantryError): StatusObject & { readonly cod
     message: error.message,
     reason,
     details: {
-      ...(hint !== undefined && { causes: [{ reason: "Hint", message: hint }] }),
+      ...subjectOf(error),
+      ...causesOf(error),
       gantry: { code: error.code, kind: error.kind, ...(hint !== undefined && { hint }), details: error.details },
     },
     code: status,
   };
+}
+
+/** What the error is about, for clients that look there. */
+function subjectOf({ details }: GantryError): Pick<StatusDetails, "name" | "kind" | "group"> {
+  const names = (["name", "kind", "group"] as const).filter((field) => typeof details[field] === "string");
+  return Object.fromEntries(names.map((field) => [field, details[field]]));
+}
+
+/** Each field that is wrong, and what to do. */
+function causesOf({ hint, details: { causes } }: GantryError): Pick<StatusDetails, "causes"> {
+  const fields = Array.isArray(causes) ? causes.filter(isFieldCause) : [];
+  const found = fields.map(({ field, message }) => ({ reason: "FieldValueInvalid", message, field }));
+  const all = hint === undefined ? found : [...found, { reason: "Hint", message: hint }];
+  return all.length === 0 ? {} : { causes: all };
+}
+
+function isFieldCause(value: unknown): value is { readonly field: string; readonly message: string } {
+  return typeof value === "object" && value !== null && "field" in value && "message" in value;
 }
 
 function httpOf(error: GantryError): { readonly status: number; readonly reason: string } {

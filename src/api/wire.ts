@@ -17,6 +17,8 @@ export interface StatusObject {
 export interface StatusDetails {
   readonly name?: string;
   readonly kind?: string;
+  readonly group?: string;
+  readonly uid?: string;
   readonly causes?: readonly { readonly reason: string; readonly message: string; readonly field?: string }[];
   /** Gantry's own error, so that nothing of it is lost on the way to the CLI. */
   readonly gantry?: {

@@ -1,13 +1,12 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
-import type { ApiBackend, DaemonInfo, LogTarget } from "../api/contract.ts";
+import type { ApiBackend, DaemonInfo, LogTarget, NodeObject } from "../api/contract.ts";
 import type { Version } from "../controller/history.ts";
 import { keyOf } from "../desired.ts";
-import type { Pressure } from "../eviction/thresholds.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
-import { formatProblem, type Problem, parseManifest } from "../manifest/index.ts";
+import type { Problem } from "../manifest/index.ts";
 import type { Metrics } from "../metrics/meter.ts";
 import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
 import { volumeImagesOf } from "../pod/labels.ts";
@@ -19,17 +18,19 @@ import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import { volumeEntries } from "../volume/claim/entries.ts";
-import { shrinkProblems } from "../volume/claim/shrink.ts";
 import type { ClaimVolumes } from "../volume/index.ts";
-import { nodeObject } from "./node.ts";
+import type { FactsOfObjects } from "./object-facts.ts";
 import type { PodObjects } from "./pod-objects.ts";
+import { refuseShrinking } from "./refuse-shrinking.ts";
 import type { WorkloadObjects } from "./workload-objects.ts";
+import { writeObject } from "./write-object.ts";
 
 export interface BackendParts {
   readonly supervisor: PodSupervisor;
   readonly reconciler: Reconciler;
   readonly objects: PodObjects;
   readonly workloads: WorkloadObjects;
+  readonly facts: FactsOfObjects;
   readonly images: ImageStore;
   readonly volumes: ClaimVolumes;
   readonly services: Pick<ServiceKeeper, "problems" | "troubles">;
@@ -43,7 +44,7 @@ export interface BackendParts {
   readonly metrics: () => Promise<Metrics>;
   readonly scrape: ApiBackend["scrape"];
   readonly health: ApiBackend["health"];
-  readonly pressure: () => Pressure;
+  readonly describedNode: () => NodeObject;
   readonly node: NodeFacts;
   readonly info: DaemonInfo;
   readonly paths: Paths;
@@ -75,8 +76,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       await reconciler.lookAtSources();
       return { revision, file };
     },
-    configMaps: () => [...reconciler.desired().configMaps.values()],
-    claims: () => [...reconciler.desired().claims.values()],
+    writeObject: (request) => writeObject(parts, request),
     async volumes() {
       const [volumes, room] = await Promise.all([parts.volumes.list(), parts.volumes.room()]);
       return volumeEntries(volumes, reconciler.claims() ?? { claims: new Map(), doubt: "nothing was read yet" }, room);
@@ -96,8 +96,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
       controllers.drop("PersistentVolumeClaim", key);
       await reconciler.lookAtSources();
     },
-    secrets: () => [...reconciler.desired().secrets.values()],
-    node: () => nodeObject(parts.node, parts.info.startedAt, parts.info.version, parts.pressure()),
+    node: parts.describedNode,
     metrics: parts.metrics,
     scrape: parts.scrape,
     health: parts.health,
@@ -325,16 +324,4 @@ function runNumbers(directory: string): number[] {
   } catch {
     return []; // it never ran
   }
-}
-
-/** What can't come true is not written. @throws GantryError invalid-manifest */
-async function refuseShrinking(volumes: ClaimVolumes, text: string, fileName = "manifest"): Promise<void> {
-  const { objects } = parseManifest(fileName, Buffer.from(text));
-  if (!objects.some(({ object }) => object.kind === "PersistentVolumeClaim")) return;
-  const problems = shrinkProblems(objects, await volumes.list());
-  if (problems.length === 0) return;
-  throw new GantryError("invalid-manifest", problems.map(formatProblem).join("\n"), {
-    hint: "Nothing was changed. Mend the manifest and try again.",
-    details: { problems },
-  });
 }

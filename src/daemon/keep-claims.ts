@@ -7,7 +7,7 @@ import type { Clock, TimerHandle } from "../system/clock.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import { shrinkProblems } from "../volume/claim/shrink.ts";
-import type { ClaimNote, ClaimVolumes } from "../volume/index.ts";
+import type { ClaimNote, ClaimVolume, ClaimVolumes } from "../volume/index.ts";
 
 export interface ClaimParts {
   readonly volumes: ClaimVolumes;
@@ -21,6 +21,10 @@ export interface ClaimParts {
 export interface ClaimKeeper {
   /** Claims that ask for what can't be, as of the last round. */
   problems(): readonly Problem[];
+  /** The volumes, as of the last round. */
+  volumes(): readonly ClaimVolume[];
+  /** Calls back when they are others than before. */
+  watchVolumes(listener: () => void): () => void;
   /** Lets volumes follow their claims from now on. */
   start(signal: AbortSignal): void;
   /** Resolves once the round that goes on is over. */
@@ -39,6 +43,8 @@ export function keepClaims(parts: ClaimParts): ClaimKeeper {
   let timer: TimerHandle | undefined;
   let stops: (() => void)[] = [];
   let problems: readonly Problem[] = [];
+  let seen: readonly ClaimVolume[] = [];
+  const listeners = new Set<() => void>();
   /** What was told in the last round: nothing is told twice while it stays as it is. */
   let told = new Set<string>();
   const completed = new Set<string>();
@@ -47,7 +53,11 @@ export function keepClaims(parts: ClaimParts): ClaimKeeper {
     const wanted = reconciler.claims();
     if (wanted === undefined) return;
     const { notes, lookAt } = await volumes.reconcile(wanted, signal);
-    problems = shrinkProblems(reconciler.writtenClaims(), await volumes.list());
+    const found = await volumes.list();
+    problems = shrinkProblems(reconciler.writtenClaims(), found);
+    const changed = JSON.stringify(found) !== JSON.stringify(seen);
+    seen = found;
+    if (changed) for (const listener of listeners) listener();
     const all = [...notes, ...problems.map(noteOf)];
     for (const note of all) if (!told.has(JSON.stringify(note))) parts.event(eventOf(note, clock.now()));
     told = new Set(all.map((note) => JSON.stringify(note)));
@@ -81,6 +91,11 @@ export function keepClaims(parts: ClaimParts): ClaimKeeper {
 
   return {
     problems: () => problems,
+    volumes: () => seen,
+    watchVolumes(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
     start(signal) {
       stops = [
         reconciler.watchObjects(() => look(signal)),

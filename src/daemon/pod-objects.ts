@@ -1,7 +1,8 @@
-import type { PodObject, PodWatchEvent } from "../api/contract.ts";
+import type { FieldOwners, PodObject, PodWatchEvent } from "../api/contract.ts";
 import type { NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
 import { podStatus } from "../status.ts";
 import type { Clock } from "../system/clock.ts";
+import { withOwners } from "./workload-objects.ts";
 
 /** Where a pod is written, as an annotation on what the API serves. */
 export const ORIGIN_ANNOTATION = "gantry.dev/manifest";
@@ -35,6 +36,7 @@ export function createPodObjects(
   node: NodeFacts,
   clock: Clock,
   notes: (key: string) => readonly string[],
+  owners: (key: string) => FieldOwners,
 ): PodObjects {
   const objects = new Map<string, PodObject>();
   const listeners = new Set<(change: PodWatchEvent) => void>();
@@ -42,7 +44,8 @@ export function createPodObjects(
   const announce = (change: PodWatchEvent): void => {
     for (const listener of listeners) listener(change);
   };
-  const render = (state: PodState): PodObject => podObject(state, node, String(++version), notes(state.desired.key));
+  const render = (state: PodState): PodObject =>
+    withOwners(podObject(state, node, String(++version), notes(state.desired.key)), owners(state.desired.key));
   const refresh = (uid: string): void => {
     const state = supervisor.get(uid);
     if (state === undefined) return;

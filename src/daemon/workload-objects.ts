@@ -1,11 +1,15 @@
-import type { ObjectWatchEvent, ServedObject } from "../api/contract.ts";
+import type { FieldOwners, ObjectWatchEvent, ServedObject } from "../api/contract.ts";
 import type { Live, Memory } from "../controller/contract.ts";
 import type { Kept } from "../controller/entries.ts";
 import type { Controllers } from "../controller/manager.ts";
+import type { PodTemplate } from "../manifest/index.ts";
 import { portKey } from "../service/contract.ts";
 import type { Clock } from "../system/clock.ts";
+import type { FactsOfObjects } from "./object-facts.ts";
 
 export interface WorkloadObjects {
+  /** What is derived, or what clients left with an object, may be otherwise now. */
+  refresh(): void;
   list(): readonly ServedObject[];
   watch(listener: (change: ObjectWatchEvent) => void): () => void;
 }
@@ -23,9 +27,10 @@ export function createWorkloadObjects(
   controllers: Controllers,
   derived: () => readonly Derived[],
   watch: (listener: () => void) => () => void,
+  facts: Pick<FactsOfObjects, "get">,
   clock: Clock,
 ): WorkloadObjects {
-  const served = new Map<string, { readonly text: string; readonly object: ServedObject }>();
+  const served = new Map<string, { readonly source: Derived; readonly text: string; readonly object: ServedObject }>();
   const listeners = new Set<(change: ObjectWatchEvent) => void>();
   let version = clock.now() * 1000;
   const announce = (type: ObjectWatchEvent["type"], object: ServedObject): void => {
@@ -34,15 +39,17 @@ export function createWorkloadObjects(
   const refresh = (): void => {
     const there = new Set<string>();
     const all = [...controllers.objects().map((live) => render(live, controllers.originOf(live))), ...derived()];
-    for (const rendered of all) {
-      const { uid } = rendered.metadata;
+    for (const source of all) {
+      const { uid } = source.metadata;
       there.add(uid);
-      const text = JSON.stringify(rendered);
       const before = served.get(uid);
+      const rendered = withOwners(source, facts.get(identityOf(source)));
+      if (before?.source === rendered) continue;
+      const text = JSON.stringify(rendered);
       if (before?.text === text) continue;
       const metadata = { ...rendered.metadata, resourceVersion: String(++version) };
       const object = { ...rendered, metadata };
-      served.set(uid, { text, object });
+      served.set(uid, { source: rendered, text, object });
       announce(before === undefined ? "ADDED" : "MODIFIED", object);
     }
     for (const [uid, { object }] of [...served]) {
@@ -54,6 +61,7 @@ export function createWorkloadObjects(
   refresh();
   watch(refresh);
   return {
+    refresh,
     list: () => [...served.values()].map(({ object }) => object),
     watch(listener) {
       listeners.add(listener);
@@ -62,11 +70,33 @@ export function createWorkloadObjects(
   };
 }
 
+export const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
+
+/** The object with what clients left with it; the very same one when that is nothing. */
+export function withOwners<
+  T extends { readonly metadata: { annotations?: Readonly<Record<string, string>> | undefined } },
+>(object: T, { lastApplied, managedFields }: FieldOwners): T {
+  if (lastApplied === undefined && managedFields === undefined) return object;
+  const { annotations } = object.metadata;
+  const metadata = {
+    ...object.metadata,
+    ...(lastApplied !== undefined && { annotations: { ...annotations, [LAST_APPLIED]: lastApplied } }),
+    ...(managedFields !== undefined && { managedFields }),
+  };
+  return { ...object, metadata };
+}
+
+/** "ConfigMap default/settings", "RuntimeClass kata" */
+function identityOf({ kind, metadata: { namespace, name } }: Derived): string {
+  return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
+}
+
 function render(live: Live<Kept>, origin: string | undefined): Derived {
   const { object, uid, createdAt, generation, status } = live;
   const { name, namespace, labels, annotations, ownerReferences } = object.metadata;
   const shown = { ...annotations, ...(origin !== undefined && { "gantry.dev/manifest": origin }) };
-  const revision = object.kind === "ControllerRevision" ? { revision: object.revision, data: object.data } : {};
+  const revision =
+    object.kind === "ControllerRevision" ? { revision: object.revision, data: patchOf(object.data.template) } : {};
   return {
     ...revision,
     apiVersion: object.apiVersion,
@@ -84,6 +114,11 @@ function render(live: Live<Kept>, origin: string | undefined): Derived {
     ...("spec" in object && isRecord(object.spec) && { spec: specOf(object, live.memory) }),
     ...(status !== undefined && { status }),
   };
+}
+
+/** As Kubernetes keeps it: the patch that puts this version back into its object. */
+function patchOf(template: PodTemplate) {
+  return { spec: { template: { ...template, $patch: "replace" } } };
 }
 
 /** A Service shows the address and the ports that it was given. */

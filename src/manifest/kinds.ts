@@ -40,6 +40,11 @@ const SUPPORTED: Readonly<Record<string, Kind>> = {
   CronJob: { apiVersion: "batch/v1", schema: cronJob },
 };
 
+/** What a manifest of this kind is checked by. */
+export function schemaOfKind(kind: string): z.ZodType<ManifestObject> | undefined {
+  return Object.hasOwn(SUPPORTED, kind) ? SUPPORTED[kind]?.schema : undefined;
+}
+
 const ALL_KINDS: readonly string[] = [...Object.keys(SUPPORTED), "List", ...FOREIGN_KINDS];
 
 export type KindOf =

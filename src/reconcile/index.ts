@@ -21,7 +21,7 @@ import type { Clock, TimerHandle } from "../system/clock.ts";
 import type { Logger } from "../system/log.ts";
 import type { WantedClaims } from "../volume/index.ts";
 import { coalesce } from "./coalesce.ts";
-import { namespacesWithOtherConfig } from "./config-changes.ts";
+import { hasOtherObjects, namespacesWithOtherConfig } from "./config-changes.ts";
 import { execute } from "./execute.ts";
 import { Failures, failureEvent } from "./failures.ts";
 import { madeClaims, withMade } from "./made.ts";
@@ -71,8 +71,10 @@ export interface Reconciler {
   rollbackNote(key: string): string | undefined;
   /** Deployments, Jobs … and what they keep. */
   readonly controllers: Controllers;
-  /** Calls back when any of their objects is another one than before. */
+  /** Calls back when any of their objects, or a ConfigMap, Secret, claim or RuntimeClass, is another one than before. */
   watchObjects(listener: () => void): () => void;
+  /** The file that an object is taken from, by its identity: "Pod default/web". */
+  fileOf(identity: string): string | undefined;
   /** Every claim that there is; undefined while the sources were not read yet. */
   claims(): WantedClaims | undefined;
   /** The claims that manifests have, with their places. */
@@ -251,7 +253,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     }
     // At the first time, too: pods that were taken over before it have found no ConfigMap yet.
     tellConfigChanges(before, desired);
-    if (before.claims.size + desired.claims.size > 0) for (const listener of objectListeners) listener();
+    if (before.claims.size + desired.claims.size > 0 || hasOtherObjects(before, desired))
+      for (const listener of objectListeners) listener();
   };
 
   const controllers = createControllers({
@@ -357,6 +360,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       objectListeners.add(listener);
       return () => objectListeners.delete(listener);
     },
+    fileOf: (identity) => owners.get(identity),
     claims: () => (synced ? { claims: desired.claims, doubt } : undefined),
     writtenClaims: () => written.filter(({ object }) => object.kind === "PersistentVolumeClaim"),
     imagesNamed: () => (synced && sourceReport.held.size === 0 ? imagesNamed : undefined),

@@ -1,4 +1,5 @@
 /** Changes one object in the text of a manifest file and leaves everything else as it is, comments too. Pure. */
+import { isDeepStrictEqual } from "node:util";
 import {
   type Document,
   isMap,
@@ -6,10 +7,12 @@ import {
   type ParsedNode,
   parseAllDocuments,
   parseDocument,
+  type ToStringOptions,
   stringify as yaml,
 } from "yaml";
 import { type PlainDocument, readDocuments, YAML_OPTIONS } from "../manifest/yaml/document.ts";
 import { isRecord } from "../manifest/yaml/plain.ts";
+import { editTree } from "./edit-tree.ts";
 
 /** Names an object in plain data, whether or not it is valid. */
 export interface ObjectId {
@@ -93,6 +96,36 @@ export function editFields(text: string, at: Found, edits: readonly FieldEdit[],
   return `${before}${edited}${text.slice(place.end)}`;
 }
 
+/** The text with the object at `at` turned into `value`; comments and order of what stays are kept. */
+export function editObject(text: string, at: Found, value: unknown, json: boolean): string {
+  const place = documentAt(text, at);
+  if (json || !isRecord(place.value)) return replace(text, at, { value, text: undefined }, json);
+  const document = parseDocument(text.slice(place.marked ? place.start + 3 : place.start, place.end), YAML_OPTIONS);
+  const whole = at.item === undefined ? value : withItem(place.value, at.item, value);
+  try {
+    const root = editTree(document, document.contents, place.value, whole);
+    if (root !== document.contents) return replace(text, at, { value, text: undefined }, json);
+    const edited = document.toString(styleOf(text));
+    const before = place.marked ? `${text.slice(0, place.start)}---\n` : text.slice(0, place.start);
+    const result = `${before}${edited.replace(/^---\n/, "")}${text.slice(place.end)}`;
+    if (isDeepStrictEqual(readDocuments(result).documents[at.document]?.value, whole)) return result;
+  } catch {
+    // An anchor went with what it stood at, for example.
+  }
+  return replace(text, at, { value, text: undefined }, json);
+}
+
+function withItem(list: Readonly<Record<string, unknown>>, item: number, value: unknown): Record<string, unknown> {
+  const items: unknown[] = Array.isArray(list["items"]) ? [...list["items"]] : [];
+  items[item] = value;
+  return { ...list, items };
+}
+
+/** Lists are indented as they are in the rest of the text. */
+function styleOf(text: string): ToStringOptions {
+  return { lineWidth: 0, indentSeq: !/^( *)[^\s#-][^\n]*:[ \t]*\n\1- /m.test(text) };
+}
+
 function setField(document: Document, path: readonly (string | number)[], value: unknown): void {
   if (value === undefined || value === null) document.deleteIn(path);
   else if (typeof value !== "object")
@@ -154,6 +187,20 @@ function yamlText(replacement: Replacement): string {
 /** Quotes what an older YAML reader, such as kubectl's, would take for something else than a string. */
 function stringify(value: unknown): string {
   return yaml(value, { ...YAML_OPTIONS, lineWidth: 0, compat: "yaml-1.1" });
+}
+
+/** The YAML of an object that a client has made, in the order that people write it. */
+export function newText(value: unknown): string {
+  return stringify(inOrder(value));
+}
+
+const FIRST = ["apiVersion", "kind", "metadata", "name", "namespace", "labels", "annotations", "type", "image"];
+
+function inOrder(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(inOrder);
+  if (!isRecord(value)) return value;
+  const names = [...FIRST.filter((name) => Object.hasOwn(value, name)), ...Object.keys(value)];
+  return Object.fromEntries([...new Set(names)].map((name) => [name, inOrder(value[name])]));
 }
 
 function jsonText(value: unknown): string {

@@ -3,16 +3,19 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { check, formatProblem, identityOf, type ManifestObject, parseManifest } from "../manifest/index.ts";
+import { fieldName } from "../manifest/issue.ts";
 import { readDocuments } from "../manifest/yaml/document.ts";
 import { GantryError } from "../system/errors.ts";
 import {
   append,
   bodyOf,
   editFields,
+  editObject,
   type FieldEdit,
   type Found,
   find,
   fresh,
+  newText,
   type ObjectId,
   objectsIn,
   type Replacement,
@@ -40,10 +43,26 @@ export interface ManifestWriter {
    * @throws invalid-manifest, name-invalid, conflict, disk-full
    */
   apply(text: string, fileName?: string): Promise<readonly Written[]>;
+  /** Writes a valid object that is in none of the folders into a file of its own. @throws conflict, disk-full */
+  create(value: unknown): Promise<readonly Written[]>;
   /** Changes fields of an object where it stands. @returns the file's path. @throws not-found, conflict, invalid-manifest */
   edit(id: ObjectId, edits: readonly FieldEdit[]): Promise<string>;
+  /**
+   * Turns an object where it stands into what `change` makes of what is written there; comments are kept.
+   * @throws not-found, conflict, invalid-manifest, and what `change` throws
+   */
+  rewrite(id: ObjectId, change: (written: unknown) => unknown, dryRun: boolean): Promise<Rewritten>;
+  /** The file that has the object, if one of the folders has it. */
+  fileOf(id: ObjectId): string | undefined;
   /** Takes an object out of its file, and removes the file when nothing else is in it. @returns the file's path. @throws not-found, conflict */
   remove(id: ObjectId): Promise<string>;
+}
+
+export interface Rewritten {
+  /** The file's path. */
+  readonly file: string;
+  /** With defaults. */
+  readonly object: ManifestObject;
 }
 
 interface Place extends Found {
@@ -68,7 +87,12 @@ export function createManifestWriter(folders: readonly string[]): ManifestWriter
         hint: "Name one: --manifests DIR",
       });
     },
+    async create(value) {
+      return this.apply(newText(value));
+    },
     edit: async (id, edits) => edit(roots, id, edits),
+    rewrite: async (id, change, dryRun) => rewrite(roots, id, change, dryRun),
+    fileOf: (id) => locate(roots, id)?.file,
     remove: async (id) => take(roots, id),
   };
 }
@@ -265,6 +289,42 @@ function edit(roots: readonly string[], id: ObjectId, edits: readonly FieldEdit[
   assertOthersKept(file, { before, text, mode: 0 }, [id]);
   if (text !== before) replaceFile(file, before, text);
   return file;
+}
+
+function rewrite(
+  roots: readonly string[],
+  id: ObjectId,
+  change: (written: unknown) => unknown,
+  dryRun: boolean,
+): Rewritten {
+  const { file, ...found } = requirePlace(roots, id);
+  assertWritable(rootOf(roots, file), file);
+  const before = readFileSync(file, "utf8");
+  const value = change(found.value);
+  const object = validObject(value);
+  if (dryRun || isDeepStrictEqual(value, found.value)) return { file, object };
+  const text = editObject(before, found, value, file.endsWith(".json"));
+  assertOthersKept(file, { before, text, mode: 0 }, [id]);
+  replaceFile(file, before, text);
+  return { file, object };
+}
+
+/** The object that plain data stands for. @throws invalid-manifest, with the issues in its details */
+export function validObject(value: unknown): ManifestObject {
+  const { object, issues } = check(value);
+  if (object !== undefined) return object;
+  const errors = issues.filter(({ severity }) => severity === "error");
+  const say = ({ path, message, hint }: (typeof errors)[number]): string =>
+    `${path.length === 0 ? "" : `${fieldName(path)}: `}${message}${hint === undefined ? "" : ` (${hint})`}`;
+  throw new GantryError("invalid-manifest", errors.map(say).join("; "), {
+    hint: "Nothing was changed.",
+    details: {
+      causes: errors.map(({ path, message, hint }) => ({
+        field: fieldName(path),
+        message: hint === undefined ? message : `${message} (${hint})`,
+      })),
+    },
+  });
 }
 
 /** @throws not-found, conflict */

@@ -35,6 +35,8 @@ export interface StateStore {
   };
   /** What controllers keep, as JSON, by "<kind> <namespace>/<name>". */
   readonly objects: TextTable;
+  /** What the API has to know again of objects that manifests have, as JSON, by "<kind> <namespace>/<name>". */
+  readonly served: TextTable;
   /** Of pods that are being changed or were changed back, by "<namespace>/<name>", as JSON. */
   readonly versions: TextTable;
   readonly events: {

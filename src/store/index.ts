@@ -63,6 +63,7 @@ function createStore(database: DatabaseSync): StateStore {
     lastGood: lastGoodTable(statement),
     updates: updateTable(statement),
     objects: textTable(statement, "objects"),
+    served: textTable(statement, "served"),
     versions: textTable(statement, "versions"),
     events: eventTable(statement),
     close: () => database.close(),
@@ -155,7 +156,7 @@ function updateTable(prepare: Prepare): StateStore["updates"] {
   };
 }
 
-function textTable(prepare: Prepare, table: "objects" | "versions"): TextTable {
+function textTable(prepare: Prepare, table: "objects" | "served" | "versions"): TextTable {
   const all = prepare(`SELECT key, text FROM ${table} ORDER BY key`);
   const put = prepare(`INSERT OR REPLACE INTO ${table} VALUES (?, ?)`);
   const remove = prepare(`DELETE FROM ${table} WHERE key = ?`);

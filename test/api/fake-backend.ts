@@ -5,12 +5,17 @@ import { type Duplex, PassThrough } from "node:stream";
 import { type ApiClient, createApiClient } from "../../src/api/client.ts";
 import type {
   ApiBackend,
+  FieldOwners,
   HealthCheck,
   LogTarget,
   NodeObject,
+  ObjectWatchEvent,
   PodObject,
   PodWatchEvent,
   ProblemReport,
+  ServedObject,
+  WriteRequest,
+  WriteResult,
 } from "../../src/api/contract.ts";
 import { createApiServer } from "../../src/api/server.ts";
 import type { GcReport } from "../../src/gc/index.ts";
@@ -21,6 +26,7 @@ import { pod } from "../../src/manifest/schema/pod.ts";
 import type { Metrics } from "../../src/metrics/meter.ts";
 import type { PlanStep } from "../../src/plan.ts";
 import type { AttachRequest, ExecRequest, ExecSession } from "../../src/sandbox/driver.ts";
+import { validObject } from "../../src/source/index.ts";
 import type { PodStatus } from "../../src/status.ts";
 import type { PodEvent } from "../../src/store/contract.ts";
 import { GantryError } from "../../src/system/errors.ts";
@@ -29,19 +35,79 @@ import type { VolumeEntry } from "../../src/volume/index.ts";
 
 /** A daemon that has nothing but memory. */
 export class FakeBackend implements ApiBackend {
-  objects(): [] {
-    return [];
+  version = 100;
+  objectVersion = 100;
+  readonly objectList = new Map<string, ServedObject>();
+  readonly objectListeners = new Set<(change: ObjectWatchEvent) => void>();
+  readonly writes: WriteRequest[] = [];
+
+  constructor() {
+    const [settings, key] = [
+      configMap.parse({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "settings" }, data: { a: "1" } }),
+      secret.parse({ apiVersion: "v1", kind: "Secret", metadata: { name: "key" }, data: { a: "MQ==" } }),
+    ];
+    const { metadata, ...node } = this.node();
+    this.putObject(settings);
+    this.putObject(key);
+    this.putObject({ ...node, metadata: { name: metadata.name } });
   }
 
-  watchObjects(): () => void {
-    return () => undefined;
+  objects(): ServedObject[] {
+    return [...this.objectList.values()];
+  }
+
+  watchObjects(listener: (change: ObjectWatchEvent) => void): () => void {
+    this.objectListeners.add(listener);
+    return () => this.objectListeners.delete(listener);
+  }
+
+  /** As the daemon does it: what is written is served, with defaults. */
+  async writeObject(request: WriteRequest): Promise<WriteResult> {
+    this.writes.push(request);
+    const object = validObject(request.after);
+    if (!request.dryRun) {
+      if (object.kind === "Pod") this.put(object.metadata.name, object.metadata.labels ?? {});
+      else this.putObject(object, request.owners);
+    }
+    return { object, file: "written.yaml" };
+  }
+
+  putObject(
+    object: {
+      readonly apiVersion: string;
+      readonly kind: string;
+      readonly metadata: { readonly name: string; readonly namespace?: string | undefined };
+    },
+    { lastApplied, managedFields }: FieldOwners = {},
+  ): void {
+    const { name, namespace } = object.metadata;
+    const uid = `uid-${object.kind}-${namespace ?? ""}-${name}`;
+    this.objectVersion += 1;
+    const metadata = {
+      ...object.metadata,
+      ...{ name, uid, resourceVersion: String(this.objectVersion), creationTimestamp: "2026-01-01T00:00:00Z" },
+      ...(managedFields !== undefined && { managedFields }),
+      ...(lastApplied !== undefined && {
+        annotations: { "kubectl.kubernetes.io/last-applied-configuration": lastApplied },
+      }),
+    };
+    const type = this.objectList.has(uid) ? "MODIFIED" : "ADDED";
+    const served = { ...object, metadata } as ServedObject;
+    this.objectList.set(uid, served);
+    for (const listener of this.objectListeners) listener({ type, object: served });
   }
 
   async editObject(): Promise<string> {
     return "web.yaml";
   }
 
-  async deleteObject(): Promise<void> {}
+  async deleteObject(kind: string, namespace: string, name: string): Promise<void> {
+    const uid = `uid-${kind}-${namespace}-${name}`;
+    const object = this.objectList.get(uid);
+    if (object === undefined) throw new GantryError("not-found", `no ${kind} ${name}`);
+    this.objectList.delete(uid);
+    for (const listener of this.objectListeners) listener({ type: "DELETED", object });
+  }
 
   async undoRollout(): Promise<{ revision: number; file: string }> {
     return { revision: 1, file: "web.yaml" };
@@ -52,7 +118,6 @@ export class FakeBackend implements ApiBackend {
   readonly eventList: PodEvent[] = [];
   readonly podListeners = new Set<(change: PodWatchEvent) => void>();
   readonly eventListeners = new Set<(event: PodEvent) => void>();
-  version = 100;
   failure: GantryError | undefined;
   logPath = "/nowhere/0.log";
   logRuns = false;
@@ -70,15 +135,6 @@ export class FakeBackend implements ApiBackend {
   watchPods(listener: (change: PodWatchEvent) => void): () => void {
     this.podListeners.add(listener);
     return () => this.podListeners.delete(listener);
-  }
-  configMaps() {
-    return [configMap.parse({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "settings" }, data: { a: "1" } })];
-  }
-  secrets() {
-    return [secret.parse({ apiVersion: "v1", kind: "Secret", metadata: { name: "key" }, data: { a: "MQ==" } })];
-  }
-  claims(): [] {
-    return [];
   }
   async volumes(): Promise<VolumeEntry[]> {
     return [];

@@ -45,7 +45,7 @@ describe("lists and objects", () => {
     ["/api/v1/pods?labelSelector=app+notin+(web),!tier", ["default/db"]],
     ["/api/v1/pods?fieldSelector=status.phase!%3DRunning", ["default/db", "prod/web"]],
     ["/api/v1/pods?fieldSelector=metadata.name%3Dweb,metadata.namespace%3Dprod", ["prod/web"]],
-    ["/api/v1/pods?limit=1&unknown=1", ["default/web", "default/db", "prod/web"]],
+    ["/api/v1/pods?limit=9&unknown=1", ["default/db", "default/web", "prod/web"]],
   ])("%s", async (path, expected) => {
     expect(names((await get(path)).json())).toEqual(expected);
   });
@@ -95,19 +95,30 @@ describe("what changes things", () => {
   });
 
   test.each([
-    ["?dryRun=All", "", 422],
+    ["?dryRun=Some", "", 400],
     ["?gracePeriodSeconds=-1", "", 400],
     ["?gracePeriodSeconds=soon", "", 400],
     ["", "{", 400],
     ["", "[]", 400],
     ["", '{"gracePeriodSeconds":"x"}', 400],
-    ["", '{"dryRun":["All"]}', 422],
+    ["", '{"dryRun":["Some"]}', 400],
+    ["", '{"propagationPolicy":"Orphan"}', 422],
     ["", '{"preconditions":{"uid":"another"}}', 409],
   ])("delete %s with the body '%s' is refused with %i", async (query, body, status) => {
     const path = `/api/v1/namespaces/default/pods/web${query}`;
     const headers = { "content-type": "application/json" };
     const answer = await raw(served.socketPath, path, { method: "DELETE", headers, body });
     expect(answer.asStatus()).toMatchObject({ kind: "Status", code: status });
+    expect(served.backend.calls).toEqual([]);
+  });
+
+  test.each(["?dryRun=All", ""])("delete %s as a trial takes nothing away", async (query) => {
+    const path = `/api/v1/namespaces/default/pods/web${query}`;
+    const headers = { "content-type": "application/json" };
+    const body = query === "" ? '{"dryRun":["All"]}' : "";
+    served.backend.put("web");
+    const answer = await raw(served.socketPath, path, { method: "DELETE", headers, body });
+    expect(answer.json()).toMatchObject({ kind: "Pod", metadata: { name: "web" } });
     expect(served.backend.calls).toEqual([]);
   });
 
@@ -242,7 +253,6 @@ describe("bad requests", () => {
     ["/api/v1/pods?watch=maybe", 400],
     ["/api/v1/pods?watch=true&resourceVersion=abc", 400],
     ["/api/v1/pods?watch=true&resourceVersion=99999", 410],
-    ["/api/v1/secrets?watch=true", 422],
     ["/api/v1/namespaces/default/pods/none/log", 404],
     ["/api/v1/endpoints", 404],
     ["/nothing", 404],
@@ -257,11 +267,17 @@ describe("bad requests", () => {
     expect(answer.asStatus().message).toBeTruthy();
   });
 
-  test.each(["POST", "PUT", "PATCH"])("%s of a pod is not possible", async (method) => {
-    const headers = { "content-type": "application/json" };
-    const answer = await raw(served.socketPath, "/api/v1/namespaces/default/pods/web", { method, headers, body: "{}" });
-    expect(answer.asStatus()).toMatchObject({ code: 405, reason: "MethodNotAllowed" });
-    expect(answer.headers.allow).toBe("GET, DELETE");
+  test.each([
+    ["POST", {}, 405, "MethodNotAllowed"],
+    ["PUT", {}, 400, "BadRequest"],
+    ["PATCH", {}, 415, "UnsupportedMediaType"],
+    ["PATCH", { "content-type": "application/merge-patch+json" }, 400, "BadRequest"],
+  ])("%s %o of a pod with a body that makes no sense → %i", async (method, given, code, reason) => {
+    served.backend.put("web");
+    const headers = { "content-type": "application/json", ...given };
+    const answer = await raw(served.socketPath, "/api/v1/namespaces/default/pods/web", { method, headers, body: "[]" });
+    expect(answer.asStatus()).toMatchObject({ code, reason });
+    if (code === 405) expect(answer.headers.allow).toBe("GET, PUT, PATCH, DELETE");
   });
 
   test("only JSON can be had", async () => {

@@ -1,17 +1,28 @@
 import type { FastifyInstance } from "fastify";
+import { dnsLabelComplaint } from "../../manifest/schema/fields.ts";
 import type { PodEvent } from "../../store/contract.ts";
+import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend, PodObject, ServedObject } from "../contract.ts";
+import { at } from "../patch/plain.ts";
 import type { EventObject } from "../wire.ts";
+import { readBody } from "./body.ts";
 import { describe, serveDiscovery } from "./discovery.ts";
-import { eventObject } from "./event-object.ts";
+import { eventObject, inNewForm } from "./event-object.ts";
+import { SERVED_KINDS } from "./kinds.ts";
 import { serveMetrics } from "./metrics.ts";
+import { serveOpenApi } from "./openapi.ts";
 import { servePods } from "./pods.ts";
-import { type ApiObject, type Resource, serveResource } from "./resources.ts";
+import { removalsOf } from "./remove.ts";
+import { find, inFormat, type Resource, serveResource } from "./resources.ts";
+import { serveReviews } from "./reviews.ts";
+import type { Call } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
+import { serveStatus, serveSubresources } from "./subresources.ts";
 import { WatchCache } from "./watch-cache.ts";
+import { warn, writesOf } from "./write.ts";
 
 /**
- * Serves core/v1: pods, events, configmaps, secrets, nodes.
+ * Serves every collection, with discovery of them.
  * @param capacity changes kept for watches that lag @returns ends the subscriptions to the backend
  */
 export function serveCollections(
@@ -33,6 +44,10 @@ export function serveCollections(
       "status.phase": (pod) => pod.status.phase,
       "spec.nodeName": (pod) => pod.spec.nodeName ?? "",
       "spec.restartPolicy": (pod) => pod.spec.restartPolicy,
+      "spec.schedulerName": () => "default-scheduler",
+      "spec.serviceAccountName": (pod) => pod.spec.serviceAccountName ?? "",
+      "spec.hostNetwork": (pod) => String(pod.spec.hostNetwork ?? false),
+      "status.podIP": (pod) => pod.status.podIP ?? "",
     },
   };
   const eventResource: Resource<EventObject> = {
@@ -47,33 +62,47 @@ export function serveCollections(
       "involvedObject.namespace": (event) => event.involvedObject.namespace ?? "",
       "involvedObject.name": (event) => event.involvedObject.name,
       "involvedObject.uid": (event) => event.involvedObject.uid ?? "",
+      "involvedObject.apiVersion": (event) => event.involvedObject.apiVersion,
+      "involvedObject.fieldPath": () => "",
+      "involvedObject.resourceVersion": () => "",
+      reportingComponent: (event) => event.reportingComponent,
+      source: (event) => event.source.component,
       reason: (event) => event.reason,
       type: (event) => event.type,
     },
   };
-  const configMaps = plain("configmaps", "ConfigMap", ["cm"], true, () => backend.configMaps());
-  const claims = plain("persistentvolumeclaims", "PersistentVolumeClaim", ["pvc"], true, () => backend.claims());
-  const secrets = plain("secrets", "Secret", [], true, () => backend.secrets());
-  const nodes = plain("nodes", "Node", ["no"], false, () => [backend.node()]);
-  serveResource(app, podResource, streams);
-  serveResource(app, eventResource, streams);
   const objects = objectResources(backend, capacity);
-  for (const resource of [configMaps, secrets, nodes]) serveResource(app, resource, streams);
-  const removeFrom =
-    ({ kind }: { readonly kind: string }) =>
-    (namespace: string, name: string) =>
-      backend.deleteObject(kind, namespace, name);
-  serveResource(app, claims, streams, removeFrom(claims));
-  for (const resource of objects.resources) serveResource(app, resource, streams, removeFrom(resource));
+  const podWrites = writesOf(backend, podResource);
+  const podRemovals = removalsOf(podResource, (namespace, name, graceMs) =>
+    backend.deletePod(namespace, name, graceMs),
+  );
+  serveResource(app, podResource, streams, { ...podWrites, ...podRemovals });
+  serveStatus(app, "/api/v1/namespaces/:namespace/pods/:name", "Pod", (call) =>
+    inFormat(call, podResource, find(podResource, call.param("namespace"), call.param("name"))),
+  );
+  const newEvents = { ...eventResource, group: "events.k8s.io" };
+  serveResource(app, eventResource, streams);
+  serveResource(app, inNewForm(newEvents), streams);
+  for (const { served, resource } of objects.resources) {
+    const { kind, writable, namespaced } = served;
+    const writes = writable ? writesOf(backend, resource) : undefined;
+    const removals = removalsOf(resource, (namespace, name) => backend.deleteObject(kind, namespace, name));
+    const removable = writable || kind === "ControllerRevision";
+    const create = kind === "Namespace" ? { create: pretendNamespace } : {};
+    serveResource(app, resource, streams, { ...writes, ...(removable && removals), ...create });
+    serveSubresources(app, served, resource, namespaced ? writes : undefined);
+  }
   servePods(app, backend, podResource, streams);
+  serveReviews(app, () => ({ name: "root", readOnly: false }));
   const described = [
-    describe(podResource),
-    describe(eventResource),
-    ...[configMaps, secrets, claims, nodes].map(describe),
-    ...objects.resources.map(describe),
+    describe(podResource, "pod"),
+    describe(eventResource, "read"),
+    describe({ ...newEvents }, "read"),
+    ...objects.resources.map(({ served, resource }) => describe(resource, served.writable ? "write" : "read", served)),
     ...serveMetrics(app, backend, streams),
   ];
   serveDiscovery(app, backend, described);
+  serveOpenApi(app, described);
   return () => {
     pods.stop();
     events.stop();
@@ -81,53 +110,47 @@ export function serveCollections(
   };
 }
 
-/** Kinds beside pods that have a status and can be watched: group, plural, kind, short name. */
-const OBJECT_KINDS = [
-  ["apps", "deployments", "Deployment", "deploy"],
-  ["apps", "replicasets", "ReplicaSet", "rs"],
-  ["apps", "daemonsets", "DaemonSet", "ds"],
-  ["apps", "statefulsets", "StatefulSet", "sts"],
-  ["apps", "controllerrevisions", "ControllerRevision", ""],
-  ["batch", "jobs", "Job", ""],
-  ["batch", "cronjobs", "CronJob", "cj"],
-  ["", "services", "Service", "svc"],
-  ["discovery.k8s.io", "endpointslices", "EndpointSlice", ""],
-] as const;
-
 function objectResources(backend: ApiBackend, capacity: number) {
   const present = backend.objects();
   const newest = present.reduce((max, { metadata }) => Math.max(max, Number(metadata.resourceVersion)), 0);
   const last = new Map(present.map((object) => [object.metadata.uid, object]));
-  const resources = OBJECT_KINDS.map(
-    ([group, plural, kind, short]): Resource<ServedObject> & { readonly cache: WatchCache<ServedObject> } => ({
-      group,
-      plural,
-      kind,
-      namespaced: true,
-      shortNames: short === "" ? [] : [short],
-      list: () => backend.objects().filter((object) => object.kind === kind),
-      cache: new WatchCache<ServedObject>(newest, capacity),
-      fields: {},
-    }),
-  );
+  const resources = SERVED_KINDS.map((served) => {
+    const { group, version, plural, kind, namespaced, shortNames, fields } = served;
+    const cache = new WatchCache<ServedObject>(newest, capacity);
+    const list = () => backend.objects().filter((object) => object.kind === kind);
+    return { served, resource: { group, version, plural, kind, namespaced, shortNames, fields, cache, list } };
+  });
+  const caches = new Map(resources.map(({ served, resource }) => [served.kind, resource.cache]));
   const stop = backend.watchObjects(({ type, object }) => {
     const { uid, resourceVersion } = object.metadata;
     const previous = last.get(uid);
     if (type === "DELETED") last.delete(uid);
     else last.set(uid, object);
-    resources.find(({ kind }) => kind === object.kind)?.cache.add(type, object, Number(resourceVersion), previous);
+    caches.get(object.kind)?.add(type, object, Number(resourceVersion), previous);
   });
   return { resources, stop };
 }
 
-function plain(
-  plural: string,
-  kind: string,
-  shortNames: readonly string[],
-  namespaced: boolean,
-  list: () => readonly ApiObject[],
-): Resource<ApiObject> {
-  return { plural, kind, namespaced, shortNames, list, fields: {} };
+/** A namespace is there as soon as something is in it: to make one is to do nothing, and to say so. */
+async function pretendNamespace(call: Call): Promise<unknown> {
+  const text = await readBody(call.request.raw, call.request.headers["content-type"], {
+    contentTypes: ["application/json"],
+  });
+  const name = at(jsonOf(text), "metadata", "name");
+  if (typeof name !== "string" || dnsLabelComplaint(name) !== undefined)
+    throw new GantryError("invalid-manifest", "metadata.name: is not the name of a namespace");
+  warn(call, "a namespace needs not be made: it is there as soon as something is in it");
+  call.reply.code(201);
+  const metadata = { name, creationTimestamp: new Date().toISOString() };
+  return { apiVersion: "v1", kind: "Namespace", metadata, spec: {}, status: { phase: "Active" } };
+}
+
+function jsonOf(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new GantryError("usage", "the body is not JSON", { cause });
+  }
 }
 
 function podCache(backend: ApiBackend, capacity: number) {

@@ -14,18 +14,19 @@ export function serveDiscovery(
   route(app, "/version", { GET: () => versionInfo(backend.info().version) });
   route(app, "/api", { GET: () => ({ kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] }) });
   route(app, "/apis", {
-    GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: [GROUP, ...NAMED.map(groupOf)] }),
+    GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: NAMED.map(groupOf) }),
   });
   for (const named of NAMED) {
     const { group, version } = named;
     route(app, `/apis/${group}`, { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...groupOf(named) }) });
     const inside = resources.filter((resource) => resource.group === group).flatMap(apiResources);
-    route(app, `/apis/${group}/${version}`, { GET: () => resourceList(groupVersion(named), inside) });
+    const all = [...inside, ...reviewsOf(group)];
+    route(app, `/apis/${group}/${version}`, { GET: () => resourceList(groupVersion(named), all) });
   }
   route(app, "/apis/gantry.dev", { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...GROUP }) });
   const core = resources.filter(({ group = "" }) => group === "").flatMap(apiResources);
   route(app, "/api/v1", { GET: () => resourceList("v1", core) });
-  // Gantry's own paths are no collections of objects, so kubectl has nothing to list there.
+  // Gantry's own paths are no collections: in the list of groups, an empty one would be an error to kubectl.
   route(app, "/apis/gantry.dev/v1", { GET: () => resourceList("gantry.dev/v1", []) });
 }
 
@@ -35,10 +36,27 @@ const GROUP = { name: "gantry.dev", versions: [VERSION], preferredVersion: VERSI
 /** The groups of objects that keep pods, and of what pods use and are reached by. */
 const NAMED = [
   { group: "apps", version: "v1" },
+  { group: "authentication.k8s.io", version: "v1" },
+  { group: "authorization.k8s.io", version: "v1" },
   { group: "batch", version: "v1" },
   { group: "discovery.k8s.io", version: "v1" },
+  { group: "events.k8s.io", version: "v1" },
   { group: "metrics.k8s.io", version: "v1beta1" },
+  { group: "node.k8s.io", version: "v1" },
 ] as const;
+
+/** What is only asked, and is no collection. */
+const REVIEWS = [
+  ["authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"],
+  ["authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"],
+  ["authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"],
+] as const;
+
+function reviewsOf(group: string): object[] {
+  return REVIEWS.filter(([of]) => of === group).map(([, name, kind]) => ({
+    ...{ name, singularName: kind.toLowerCase(), namespaced: false, kind, verbs: ["create"] },
+  }));
+}
 
 function groupOf(named: (typeof NAMED)[number]): object {
   const version = { groupVersion: groupVersion(named), version: named.version };
@@ -61,23 +79,53 @@ function resourceList(groupVersion: string, resources: readonly object[]): objec
   return { kind: "APIResourceList", apiVersion: "v1", groupVersion, resources };
 }
 
+/** What can be done with a kind: list and watch it, change it too, or all that can be done with pods. */
+type Access = "list" | "read" | "write" | "pod";
+
 export interface ResourceDescription extends ResourceNames {
-  readonly watchable: boolean;
+  readonly access: Access;
+  readonly scalable: boolean;
+  readonly categories: readonly string[];
 }
 
-export function describe<T extends ApiObject>(resource: Resource<T>): ResourceDescription {
-  const { plural, kind, namespaced, shortNames, cache, group = "" } = resource;
-  return { group, plural, kind, namespaced, shortNames, watchable: cache !== undefined };
+export function describe<T extends ApiObject>(
+  resource: Resource<T>,
+  access: Access,
+  more: { readonly scalable?: boolean; readonly categories?: readonly string[] } = {},
+): ResourceDescription {
+  const { plural, kind, namespaced, shortNames, group = "", version = "v1" } = resource;
+  const { scalable = false, categories = access === "pod" ? ["all"] : [] } = more;
+  return { group, version, plural, kind, namespaced, shortNames, access, scalable, categories };
 }
 
-function apiResources({ plural, kind, namespaced, shortNames, watchable }: ResourceDescription): object[] {
-  const watch = watchable ? ["watch"] : [];
-  const verbs = ["get", "list", ...watch, ...(kind === "Pod" || (watchable && kind !== "Event") ? ["delete"] : [])];
-  const whole = { name: plural, singularName: kind.toLowerCase(), namespaced, kind, verbs, shortNames };
-  if (kind !== "Pod") return [whole];
+const READ = ["get", "list"] as const;
+const WRITE = ["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"] as const;
+
+function verbsOf({ access, kind }: ResourceDescription): readonly string[] {
+  if (access === "list") return READ;
+  if (access === "read") return kind === "Namespace" ? ["create", ...READ, "watch"] : [...READ, "watch"];
+  return WRITE;
+}
+
+function apiResources(description: ResourceDescription): object[] {
+  const { plural, kind, namespaced, shortNames, access, scalable, categories } = description;
+  const verbs = verbsOf(description);
+  const singularName = kind.toLowerCase();
+  const whole = {
+    ...{ name: plural, singularName, namespaced, kind, verbs, shortNames },
+    ...(categories.length > 0 && { categories }),
+  };
+  const part = (name: string, partVerbs: readonly string[], partKind = kind, more = {}) => ({
+    ...{ name: `${plural}/${name}`, singularName: "", namespaced, kind: partKind, verbs: partVerbs, ...more },
+  });
+  const parts = access === "write" || access === "pod" ? [part("status", ["get"])] : [];
+  if (scalable) parts.push(part("scale", ["get", "patch", "update"], "Scale", { group: "autoscaling", version: "v1" }));
+  if (access !== "pod") return [whole, ...parts];
   return [
     whole,
-    { name: "pods/log", singularName: "", namespaced, kind, verbs: ["get"] },
-    { name: "pods/exec", singularName: "", namespaced, kind: "PodExecOptions", verbs: ["create", "get"] },
+    ...parts,
+    part("log", ["get"]),
+    part("exec", ["create", "get"], "PodExecOptions"),
+    part("attach", ["create", "get"], "PodAttachOptions"),
   ];
 }

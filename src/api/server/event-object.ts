@@ -1,5 +1,6 @@
 import type { PodEvent } from "../../store/contract.ts";
 import type { EventObject } from "../wire.ts";
+import type { Resource } from "./resources.ts";
 
 const COMPONENT = "gantry";
 
@@ -53,4 +54,37 @@ function involved(event: PodEvent): EventObject["involvedObject"] {
 /** Whole seconds, as metav1.Time. */
 function rfc3339(ms: number): string {
   return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}
+
+/** The collection of v1 Events as one of events.k8s.io/v1: the same events, and other names of their fields. */
+export function inNewForm({ cache, list, ...names }: Resource<EventObject>): Resource<NewEventObject> {
+  return {
+    ...names,
+    list: () => list().map(newForm),
+    ...(cache !== undefined && { cache: cache.mapped(newForm) }),
+    fields: {
+      "regarding.kind": ({ regarding }) => regarding.kind,
+      "regarding.namespace": ({ regarding }) => regarding.namespace ?? "",
+      "regarding.name": ({ regarding }) => regarding.name,
+      "regarding.uid": ({ regarding }) => regarding.uid ?? "",
+      reason: ({ reason }) => reason,
+      type: ({ type }) => type,
+      reportingController: ({ reportingController }) => reportingController,
+    },
+  };
+}
+
+type NewEventObject = ReturnType<typeof newForm>;
+
+function newForm(event: EventObject) {
+  const { kind, metadata, involvedObject, type, reason, message, count, firstTimestamp, lastTimestamp, source } = event;
+  return {
+    apiVersion: "events.k8s.io/v1",
+    kind,
+    metadata,
+    eventTime: null,
+    ...{ reason, type, note: message, regarding: involvedObject },
+    ...{ reportingController: source.component, reportingInstance: "", deprecatedSource: source },
+    ...{ deprecatedFirstTimestamp: firstTimestamp, deprecatedLastTimestamp: lastTimestamp, deprecatedCount: count },
+  };
 }

@@ -7,7 +7,8 @@ import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend } from "../contract.ts";
 import { checkContentType, readBody } from "./body.ts";
 import { jsonLines } from "./json-lines.ts";
-import { refuseDryRun, success } from "./pods.ts";
+import { refuseDryRun } from "./pods.ts";
+import { success } from "./remove.ts";
 import { type Call, route } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
 

@@ -22,7 +22,7 @@ export function serveMetrics(app: FastifyInstance, backend: ApiBackend, streams:
   });
   route(app, `${base}/nodes`, { GET: async (call) => listOrWatch(call, await nodes(), streams) });
   route(app, `${base}/nodes/:name`, { GET: async ({ param }) => find(await nodes(), undefined, param("name")) });
-  return [describe(podResource([])), describe(nodeResource([]))];
+  return [describe(podResource([]), "list"), describe(nodeResource([]), "list")];
 }
 
 function podResource(items: readonly PodMetrics[]): Resource<PodMetrics> {

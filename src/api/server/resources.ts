@@ -1,10 +1,12 @@
 import type { FastifyInstance } from "fastify";
 import { GantryError } from "../../system/errors.ts";
-import type { ObjectList } from "../wire.ts";
+import { at } from "../patch/plain.ts";
 import { type FieldGetters, matchesFields, parseFieldSelector } from "./field-selector.ts";
+import { formatOf, metadataList, metadataOf, tableOf } from "./format.ts";
 import { matchesLabels, parseLabelSelector } from "./label-selector.ts";
+import { pageOf } from "./page.ts";
 import type { Query } from "./query.ts";
-import { type Call, route } from "./routing.ts";
+import { type Call, type Handler, route } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
 import type { WatchCache } from "./watch-cache.ts";
 import { expired, watchLine, watchStream } from "./watch-stream.ts";
@@ -42,35 +44,62 @@ export interface Resource<T extends ApiObject> extends ResourceNames {
   readonly fields: FieldGetters<T>;
 }
 
-/** Serves list, watch and get of a collection. */
+/** A collection of whatever kind. */
+export type AnyResource = Omit<Resource<ApiObject>, "fields">;
+
+export interface Verbs {
+  readonly create?: Handler;
+  readonly replace?: Handler;
+  readonly patch?: Handler;
+  readonly remove?: Handler;
+  readonly removeAll?: Handler;
+}
+
+/** Serves a collection: list, watch and get, and what else can be done with it. */
 export function serveResource<T extends ApiObject>(
   app: FastifyInstance,
   resource: Resource<T>,
   streams: Streams,
-  remove?: (namespace: string, name: string) => Promise<void>,
+  verbs: Verbs = {},
 ): void {
   const { plural, namespaced } = resource;
   const base = basePath(resource);
   const collection = (call: Call): unknown => listOrWatch(call, resource, streams);
-  route(app, `${base}/${plural}`, { GET: collection });
-  if (namespaced) route(app, `${base}/namespaces/:namespace/${plural}`, { GET: collection });
-  // Pods have more verbs than these: src/api/server/pods.ts.
-  if (plural === "pods") return;
+  const { create, replace, patch, remove, removeAll } = verbs;
+  const all = { GET: collection, ...(removeAll !== undefined && { DELETE: removeAll }) };
+  const inside = { ...all, ...(create !== undefined && { POST: create }) };
+  if (namespaced) {
+    route(app, `${base}/${plural}`, { GET: collection });
+    route(app, `${base}/namespaces/:namespace/${plural}`, inside);
+  } else route(app, `${base}/${plural}`, inside);
   const path = namespaced ? `${base}/namespaces/:namespace/${plural}/:name` : `${base}/${plural}/:name`;
-  const get = (call: Call): T => find(resource, namespaced ? call.param("namespace") : undefined, call.param("name"));
-  if (remove === undefined) route(app, path, { GET: get });
-  else {
-    route(app, path, {
-      GET: get,
-      DELETE: async (call) => {
-        const { name } = get(call).metadata;
-        if (call.query.all("dryRun").length > 0)
-          throw new GantryError("unsupported", "dryRun is not supported", { hint: "Use 'gantry plan'." });
-        await remove(call.param("namespace"), name);
-        return { apiVersion: "v1", kind: "Status", metadata: {}, status: "Success", details: { name, kind: plural } };
-      },
-    });
+  const get = (call: Call): unknown => {
+    const object = find(resource, namespaced ? call.param("namespace") : undefined, call.param("name"));
+    return inFormat(call, resource, object);
+  };
+  route(app, path, {
+    GET: get,
+    ...(replace !== undefined && { PUT: replace }),
+    ...(patch !== undefined && { PATCH: patch }),
+    ...(remove !== undefined && { DELETE: remove }),
+  });
+}
+
+/** One object as the client wants to have it. */
+export function inFormat<T extends ApiObject>(call: Call, resource: ResourceNames, object: T): unknown {
+  const metadata = { resourceVersion: at(object, "metadata", "resourceVersion") ?? "" };
+  switch (formatOf(call.request.headers.accept)) {
+    case "object":
+      return object;
+    case "metadata":
+      return metadataOf(object);
+    case "table":
+      return tableOf(resource.kind, [object], metadata, includeOf(call), Date.now());
   }
+}
+
+function includeOf({ query }: Call): string {
+  return query.text("includeObject") ?? "Metadata";
 }
 
 /** "v1", "apps/v1" */
@@ -84,16 +113,23 @@ export function basePath(names: Pick<ResourceNames, "group" | "version">): strin
 
 /** @throws GantryError not-found */
 export function find<T extends ApiObject>(resource: Resource<T>, namespace: string | undefined, name: string): T {
-  for (const object of resource.list()) {
-    const { metadata } = object;
-    if (metadata.name === name && (namespace === undefined || metadata.namespace === namespace)) return object;
-  }
-  const where = namespace === undefined ? name : `${namespace}/${name}`;
-  throw new GantryError("not-found", `there is no ${resource.kind} ${where}`, {
-    details: { name, kind: resource.plural },
-    hint:
-      resource.kind === "Pod" ? "See 'gantry status' for what there is." : `There are: ${someNames(resource.list())}.`,
+  const found = maybeFind(resource, namespace, name);
+  if (found !== undefined) return found;
+  const { kind, plural, group = "" } = resource;
+  throw new GantryError("not-found", `${group === "" ? plural : `${plural}.${group}`} "${name}" not found`, {
+    details: { name, kind: plural, group },
+    hint: kind === "Pod" ? "See 'gantry status' for what there is." : `There are: ${someNames(resource.list())}.`,
   });
+}
+
+export function maybeFind<T extends ApiObject>(
+  resource: Pick<Resource<T>, "list">,
+  namespace: string | undefined,
+  name: string,
+): T | undefined {
+  return resource
+    .list()
+    .find(({ metadata }) => metadata.name === name && (namespace === undefined || metadata.namespace === namespace));
 }
 
 function someNames(objects: readonly ApiObject[]): string {
@@ -102,25 +138,42 @@ function someNames(objects: readonly ApiObject[]): string {
 }
 
 /** Answers a request for a collection. */
-export function listOrWatch<T extends ApiObject>(
-  call: Call,
-  resource: Resource<T>,
-  streams: Streams,
-): ObjectList<T> | undefined {
+export function listOrWatch<T extends ApiObject>(call: Call, resource: Resource<T>, streams: Streams): unknown {
   const { query } = call;
-  const namespace =
-    call.request.url.includes("/namespaces/") && resource.namespaced ? call.param("namespace") : undefined;
-  const matches = selector(query, resource, namespace);
+  const matches = selectionOf(call, resource);
   if (query.flag("watch")) {
     watch(call, resource, matches, streams);
     return undefined;
   }
-  return {
-    kind: `${resource.kind}List`,
-    apiVersion: groupVersion(resource),
-    metadata: { resourceVersion: String(resource.cache?.version ?? 0) },
-    items: resource.list().filter(matches),
-  };
+  const version = String(resource.cache?.version ?? 0);
+  refuseOtherVersion(query, version);
+  const { items, metadata } = pageOf(resource.list().filter(matches), query, version);
+  switch (formatOf(call.request.headers.accept)) {
+    case "object":
+      return { kind: `${resource.kind}List`, apiVersion: groupVersion(resource), metadata, items };
+    case "metadata":
+      return metadataList(items, metadata);
+    case "table":
+      return tableOf(resource.kind, items, metadata, includeOf(call), Date.now());
+  }
+}
+
+/** Only what is now can be listed. @throws Expired, or usage */
+function refuseOtherVersion(query: Query, version: string): void {
+  const asked = query.text("resourceVersion");
+  const match = query.text("resourceVersionMatch");
+  if (asked !== undefined && !/^\d{1,16}$/.test(asked))
+    throw new GantryError("usage", `resourceVersion: '${asked}' is not a version`, { hint: "Take it from a list." });
+  if (match !== undefined && match !== "Exact" && match !== "NotOlderThan")
+    throw new GantryError("usage", `resourceVersionMatch: '${match}' is neither Exact nor NotOlderThan`);
+  if (match === "Exact" && asked !== undefined && asked !== "0" && asked !== version)
+    throw expired(`the list of version ${asked} is not kept (now at ${version})`);
+}
+
+/** What a request chooses of a collection: by namespace, labels and fields. @throws usage */
+export function selectionOf<T extends ApiObject>(call: Call, resource: Resource<T>): (object: T) => boolean {
+  const inNamespace = call.request.url.includes("/namespaces/") && resource.namespaced;
+  return selector(call.query, resource, inNamespace ? call.param("namespace") : undefined);
 }
 
 function selector<T extends ApiObject>(query: Query, resource: Resource<T>, namespace: string | undefined) {
@@ -166,12 +219,23 @@ function watch<T extends ApiObject>(
   if (position === undefined) throw expired(`too old resource version: ${version} (now at ${cache.version})`);
   const initial = everything ? resource.list().slice() : undefined;
   const bookmark = fromList && query.flag("allowWatchBookmarks") ? endOfList(resource, cache.version) : undefined;
+  const format = formatOf(call.request.headers.accept);
+  const include = includeOf(call);
+  const lines = {
+    form: format === "table" ? `table ${include}` : format,
+    render: (object: T): unknown => {
+      if (format === "object") return object;
+      if (format === "metadata") return metadataOf(object);
+      const metadata = { resourceVersion: at(object, "metadata", "resourceVersion") ?? "" };
+      return tableOf(resource.kind, [object], metadata, include, Date.now());
+    },
+  };
   streams.send(call, "application/json", (signal, cutOff) => {
     const until =
       timeoutMs === undefined
         ? signal
         : AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeoutMs, MAX_TIMER_MS))]);
-    return watchStream(cache, { initial, bookmark, position, matches }, until, cutOff);
+    return watchStream(cache, { initial, bookmark, position, matches, ...lines }, until, cutOff);
   });
 }
 

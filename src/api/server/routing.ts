@@ -18,15 +18,19 @@ export interface Call {
 /** Returns what is sent as JSON; undefined when it has answered by itself. */
 export type Handler = (call: Call) => unknown;
 
-type Method = "GET" | "POST" | "DELETE";
+type Method = "GET" | "POST" | "PUT" | "PATCH" | "DELETE";
 const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
 
-/** Registers the handlers of a path; every other method gets 405 with the header Allow. */
-export function route(app: FastifyInstance, path: string, handlers: Partial<Readonly<Record<Method, Handler>>>): void {
+export type Handlers = Partial<Readonly<Record<Method, Handler>>>;
+
+/**
+ * Registers the handlers of a path; every other method gets 405 with the header Allow.
+ * @param anyType they answer in other formats than JSON, too
+ */
+export function route(app: FastifyInstance, path: string, handlers: Handlers, anyType = false): void {
   const allowed: string[] = Object.keys(handlers);
   for (const method of METHODS) {
-    const handler =
-      method === "HEAD" ? handlers.GET : method === "PUT" || method === "PATCH" ? undefined : handlers[method];
+    const handler = method === "HEAD" ? handlers.GET : handlers[method];
     app.route({
       method,
       url: path,
@@ -34,10 +38,10 @@ export function route(app: FastifyInstance, path: string, handlers: Partial<Read
       handler: async (request, reply) => {
         if (handler === undefined) {
           reply.header("allow", allowed.join(", "));
-          const hint = "Objects are changed by their manifest files: see 'gantry apply'.";
+          const hint = allowed.length === 0 ? undefined : `Possible here: ${allowed.join(", ")}.`;
           throw httpError("MethodNotAllowed", `${method} is not possible at ${path}`, hint);
         }
-        checkAccept(request.headers.accept);
+        if (!anyType) checkAccept(request.headers.accept);
         const answer = await handler(callOf(request, reply));
         // Already under way: fastify must not answer a second time.
         return reply.sent ? reply : reply.send(answer);

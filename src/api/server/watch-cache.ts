@@ -28,6 +28,19 @@ export class WatchCache<T> {
     this.#oldest = version;
   }
 
+  /** The same changes of objects in another form. */
+  mapped<U>(form: (object: T) => U): WatchCache<U> {
+    const other = new WatchCache<U>(this.#version, this.#capacity);
+    let next = this.end;
+    this.subscribe(() => {
+      for (let change = this.at(next); change !== undefined; change = this.at(++next)) {
+        const { type, object, version, previous } = change;
+        other.add(type, form(object), version, previous === undefined ? undefined : form(previous));
+      }
+    });
+    return other;
+  }
+
   /** The resourceVersion of a list made now. */
   get version(): number {
     return this.#version;

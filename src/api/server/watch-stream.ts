@@ -8,6 +8,9 @@ export interface WatchRequest<T> {
   readonly bookmark: Buffer | undefined;
   readonly position: number;
   matches(object: T): boolean;
+  /** Names the form that `render` gives; default: the object as it is. Lines of one form are made once. */
+  readonly form?: string;
+  render?(object: T): unknown;
 }
 
 const NEWLINE = "\n";
@@ -51,7 +54,8 @@ export async function* watchStream<T>(
   try {
     for (const object of request.initial ?? []) {
       if (signal.aborted) return;
-      if (request.matches(object)) yield addedLine(object);
+      if (request.matches(object))
+        yield request.render === undefined ? addedLine(object) : watchLine("ADDED", request.render(object));
     }
     if (request.bookmark !== undefined) yield request.bookmark;
     while (!signal.aborted) {
@@ -67,7 +71,7 @@ export async function* watchStream<T>(
         continue;
       }
       position += 1;
-      const line = lineOf(change, request.matches);
+      const line = lineOf(change, request);
       if (line !== undefined) yield line;
     }
   } finally {
@@ -81,17 +85,18 @@ export function expired(why: string): ReturnType<typeof httpError> {
 }
 
 /** To a watch with a selector, an object that begins to match is ADDED, and one that ceases to is DELETED. */
-function lineOf<T>(change: Change<T>, matches: (object: T) => boolean): Buffer | undefined {
+function lineOf<T>(change: Change<T>, { matches, form, render }: WatchRequest<T>): Buffer | undefined {
   const before = change.previous !== undefined && matches(change.previous);
   const after = change.type !== "DELETED" && matches(change.object);
   let type: Change<T>["type"];
   if (after) type = before ? "MODIFIED" : "ADDED";
   else if (before || (change.type === "DELETED" && matches(change.object))) type = "DELETED";
   else return undefined;
-  let line = change.lines.get(type);
+  const name = `${type} ${form ?? "object"}`;
+  let line = change.lines.get(name);
   if (line === undefined) {
-    line = watchLine(type, change.object);
-    change.lines.set(type, line);
+    line = watchLine(type, render?.(change.object) ?? change.object);
+    change.lines.set(name, line);
   }
   return line;
 }

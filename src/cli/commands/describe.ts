@@ -77,7 +77,7 @@ async function describeObjects(client: ApiClient, context: Context, refs: readon
     objects.map(async (object) => {
       const { kind, metadata } = object;
       const fieldSelector = `involvedObject.kind=${kind},involvedObject.name=${metadata.name}`;
-      const events = await client.listEvents({ namespace: metadata.namespace, fieldSelector });
+      const events = await client.listEvents({ namespace: metadata.namespace ?? "default", fieldSelector });
       const owns = (uids: readonly string[]) => (one: Owned) =>
         one.metadata.ownerReferences?.some(({ uid }) => uids.includes(uid)) ?? false;
       const children = all.filter(owns([metadata.uid]));
@@ -101,7 +101,10 @@ async function describeObjects(client: ApiClient, context: Context, refs: readon
 }
 
 /** Where a Service leads: "10.77.0.2:8080" */
-async function endpointsOf(client: ApiClient, { namespace, name }: ServedObject["metadata"]): Promise<string[]> {
+async function endpointsOf(
+  client: ApiClient,
+  { namespace = "default", name }: ServedObject["metadata"],
+): Promise<string[]> {
   const labelSelector = `kubernetes.io/service-name=${name}`;
   const { items } = await client.listObjects("discovery.k8s.io/endpointslices", { namespace, labelSelector });
   return items.flatMap(({ ports = [], endpoints = [] }) => {

@@ -88,7 +88,7 @@ export function progressOf(object: ServedObject): Progress {
   const n = (field: string): number => numberOf(status, field);
   const said = (text: string, done = false, failed = false): Progress => ({ text, done, failed });
   const waiting = (text: string): Progress => said(`Waiting for ${labelOf(object)} to finish: ${text}...`);
-  if (n("observedGeneration") < metadata.generation) return waiting("its change is not seen yet");
+  if (n("observedGeneration") < (metadata.generation ?? 0)) return waiting("its change is not seen yet");
   if (kind === "DaemonSet") {
     if (n("updatedNumberScheduled") < 1) return waiting("the new pod is not there yet");
     return n("numberAvailable") < 1
@@ -169,7 +169,7 @@ async function history(call: Call): Promise<undefined> {
 
 async function revisionsOf(client: ApiClient, { kind, metadata }: ServedObject): Promise<Revision[]> {
   const plural = kind === "Deployment" ? "apps/replicasets" : "apps/controllerrevisions";
-  const { items } = await client.listObjects(plural, { namespace: metadata.namespace });
+  const { items } = await client.listObjects(plural, { namespace: metadata.namespace ?? "default" });
   return items
     .filter(({ metadata: { ownerReferences } }) => ownerReferences?.some(({ uid }) => uid === metadata.uid))
     .map((item) => ({

@@ -92,7 +92,7 @@ export function objectTable(objects: readonly ServedObject[], colors: Colors, no
     const { ready, upToDate, available, status } = objectSummary(object);
     const isGood = status === "Complete";
     return [
-      ...(namespaces ? [object.metadata.namespace] : []),
+      ...(namespaces ? [object.metadata.namespace ?? ""] : []),
       labelOf(object),
       ready,
       upToDate,

@@ -1,0 +1,107 @@
+/** `scale` and `status` of objects. */
+import type { FastifyInstance } from "fastify";
+import { GantryError } from "../../system/errors.ts";
+import type { ServedObject } from "../contract.ts";
+import { jsonPatch } from "../patch/json-patch.ts";
+import { mergePatch } from "../patch/merge-patch.ts";
+import { at, type Fields, fieldsOf, withField } from "../patch/plain.ts";
+import { httpError } from "../status-error.ts";
+import { readBody } from "./body.ts";
+import type { ServedKind } from "./kinds.ts";
+import { basePath, find, inFormat, type Resource } from "./resources.ts";
+import { type Call, route } from "./routing.ts";
+import { selectorText } from "./table/column.ts";
+import type { Writes } from "./write.ts";
+
+const PATCHES = [
+  "application/json-patch+json",
+  "application/merge-patch+json",
+  "application/strategic-merge-patch+json",
+];
+
+export function serveSubresources(
+  app: FastifyInstance,
+  kind: ServedKind,
+  resource: Resource<ServedObject>,
+  writes: Writes<ServedObject> | undefined,
+): void {
+  const base = basePath(resource);
+  const path = `${base}/${kind.namespaced ? "namespaces/:namespace/" : ""}${kind.plural}/:name`;
+  const live = (call: Call): ServedObject =>
+    find(resource, kind.namespaced ? call.param("namespace") : undefined, call.param("name"));
+  serveStatus(app, path, kind.kind, (call) => inFormat(call, resource, live(call)));
+  if (!kind.scalable || writes === undefined) return;
+  const change = async (call: Call, wanted: (scale: Fields) => unknown): Promise<Fields> => {
+    const scaled = await writes.change(call, (object) => {
+      const replicas = at(wanted(scaleOf(object)), "spec", "replicas");
+      if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0) {
+        throw new GantryError(
+          "invalid-manifest",
+          `spec.replicas: ${JSON.stringify(replicas)} is not a number from 0 up`,
+          {
+            details: { causes: [{ field: "spec.replicas", message: "must be a whole number from 0 up" }] },
+          },
+        );
+      }
+      const fields = fieldsOf(object) ?? {};
+      return withField(fields, "spec", { ...fieldsOf(fields["spec"]), replicas });
+    });
+    return scaleOf(scaled);
+  };
+  route(app, `${path}/scale`, {
+    GET: (call) => scaleOf(live(call)),
+    PUT: async (call) => {
+      const body = await bodyOf(call, ["application/json"]);
+      refuseStale(live(call), body);
+      return change(call, () => body);
+    },
+    PATCH: async (call) => {
+      const patch = await bodyOf(call, PATCHES);
+      const isJson = call.request.headers["content-type"]?.startsWith("application/json-patch+json") === true;
+      return change(call, (scale) => (isJson ? jsonPatch(scale, patch) : mergePatch(scale, patch)));
+    },
+  });
+}
+
+/** A status is told by what happens: nobody else can set it. */
+export function serveStatus(app: FastifyInstance, path: string, kind: string, get: (call: Call) => unknown): void {
+  const refuse = (call: Call): never => {
+    get(call);
+    throw httpError(
+      "MethodNotAllowed",
+      `the status of a ${kind} can't be written`,
+      "It follows from what runs on this node.",
+    );
+  };
+  route(app, `${path}/status`, { GET: get, PUT: refuse, PATCH: refuse });
+}
+
+async function bodyOf(call: Call, contentTypes: readonly string[]): Promise<unknown> {
+  const text = await readBody(call.request.raw, call.request.headers["content-type"], { contentTypes });
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new GantryError("usage", "the body is not JSON", { cause, hint: 'Send {"spec":{"replicas":3}}.' });
+  }
+}
+
+function refuseStale({ metadata: { name, resourceVersion } }: ServedObject, body: unknown): void {
+  const wanted = at(body, "metadata", "resourceVersion");
+  if (wanted === undefined || wanted === "" || wanted === resourceVersion) return;
+  throw new GantryError("conflict", `Operation cannot be fulfilled on "${name}": the object has been modified`, {
+    hint: "Get it again.",
+  });
+}
+
+/** autoscaling/v1 Scale */
+function scaleOf(object: unknown): Fields {
+  const { name, namespace, uid, resourceVersion, creationTimestamp } = fieldsOf(at(object, "metadata")) ?? {};
+  const selector = selectorText(at(object, "spec", "selector"));
+  return {
+    kind: "Scale",
+    apiVersion: "autoscaling/v1",
+    metadata: { name, namespace, uid, resourceVersion, creationTimestamp },
+    spec: { replicas: at(object, "spec", "replicas") ?? 0 },
+    status: { replicas: at(object, "status", "replicas") ?? 0, selector },
+  };
+}

@@ -1,0 +1,319 @@
+/** The columns of every kind, as a cluster has them (kubernetes, pkg/printers/internalversion/printers.go). Pure. */
+import { at, fieldsOf } from "../../patch/plain.ts";
+import {
+  ageColumn,
+  type Column,
+  duration,
+  listAt,
+  NONE,
+  nameColumn,
+  namesAt,
+  numberAt,
+  podColumns,
+  selectorText,
+  since,
+  textAt,
+} from "./column.ts";
+import { podColumnsOfTable } from "./pod.ts";
+
+const count = (name: string, ...path: readonly string[]): Column => ({
+  name,
+  type: "integer",
+  cell: (object) => numberAt(object, ...path),
+});
+const text = (name: string, ...path: readonly string[]): Column => ({
+  name,
+  cell: (object) => textAt(object, ...path),
+});
+const wide = (column: Column): Column => ({ ...column, priority: 1 });
+const template = podColumns("spec", "template", "spec");
+const selector: Column = {
+  name: "Selector",
+  priority: 1,
+  cell: (object) => selectorText(at(object, "spec", "selector")),
+};
+
+const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
+  Pod: podColumnsOfTable,
+  Deployment: [
+    nameColumn,
+    {
+      name: "Ready",
+      cell: (object) => `${numberAt(object, "status", "readyReplicas")}/${numberAt(object, "spec", "replicas")}`,
+    },
+    count("Up-to-date", "status", "updatedReplicas"),
+    count("Available", "status", "availableReplicas"),
+    ageColumn,
+    ...template,
+    selector,
+  ],
+  ReplicaSet: [
+    nameColumn,
+    count("Desired", "spec", "replicas"),
+    count("Current", "status", "replicas"),
+    count("Ready", "status", "readyReplicas"),
+    ageColumn,
+    ...template,
+    selector,
+  ],
+  DaemonSet: [
+    nameColumn,
+    count("Desired", "status", "desiredNumberScheduled"),
+    count("Current", "status", "currentNumberScheduled"),
+    count("Ready", "status", "numberReady"),
+    count("Up-to-date", "status", "updatedNumberScheduled"),
+    count("Available", "status", "numberAvailable"),
+    { name: "Node Selector", cell: (object) => labelsText(at(object, "spec", "template", "spec", "nodeSelector")) },
+    ageColumn,
+    ...template,
+    selector,
+  ],
+  StatefulSet: [
+    nameColumn,
+    {
+      name: "Ready",
+      cell: (object) => `${numberAt(object, "status", "readyReplicas")}/${numberAt(object, "spec", "replicas")}`,
+    },
+    ageColumn,
+    ...template,
+  ],
+  ControllerRevision: [
+    nameColumn,
+    {
+      name: "Controller",
+      cell: (object) => {
+        const [owner] = listAt(object, "metadata", "ownerReferences");
+        return owner === undefined ? NONE : `${textAt(owner, "kind").toLowerCase()}.apps/${textAt(owner, "name")}`;
+      },
+    },
+    { name: "Revision", type: "integer", cell: (object) => numberAt(object, "revision") },
+    ageColumn,
+  ],
+  Job: [
+    nameColumn,
+    { name: "Status", cell: jobStatus },
+    { name: "Completions", cell: jobCompletions },
+    { name: "Duration", cell: jobDuration },
+    ageColumn,
+    ...template,
+    selector,
+  ],
+  CronJob: [
+    nameColumn,
+    text("Schedule", "spec", "schedule"),
+    text("Timezone", "spec", "timeZone"),
+    { name: "Suspend", cell: (object) => (at(object, "spec", "suspend") === true ? "True" : "False") },
+    { name: "Active", type: "integer", cell: (object) => listAt(object, "status", "active").length },
+    { name: "Last Schedule", cell: (object, now) => sinceOrNone(at(object, "status", "lastScheduleTime"), now) },
+    ageColumn,
+    ...podColumns("spec", "jobTemplate", "spec", "template", "spec"),
+    {
+      name: "Selector",
+      priority: 1,
+      cell: (object) => selectorText(at(object, "spec", "jobTemplate", "spec", "selector")),
+    },
+  ],
+  Service: [
+    nameColumn,
+    {
+      name: "Type",
+      cell: (object) => (at(object, "spec", "type") === undefined ? "ClusterIP" : textAt(object, "spec", "type")),
+    },
+    text("Cluster-IP", "spec", "clusterIP"),
+    { name: "External-IP", cell: externalIp },
+    { name: "Port(s)", cell: servicePorts },
+    ageColumn,
+    { name: "Selector", priority: 1, cell: (object) => labelsText(at(object, "spec", "selector")) },
+  ],
+  EndpointSlice: [
+    nameColumn,
+    text("AddressType", "addressType"),
+    {
+      name: "Ports",
+      cell: (object) =>
+        joined(
+          listAt(object, "ports").map((port) => textAt(port, "port")),
+          3,
+          "<unset>",
+        ),
+    },
+    {
+      name: "Endpoints",
+      cell: (object) =>
+        joined(
+          listAt(object, "endpoints").flatMap((one) => listAt(one, "addresses").map(String)),
+          3,
+          "<unset>",
+        ),
+    },
+    ageColumn,
+  ],
+  ConfigMap: [
+    nameColumn,
+    {
+      name: "Data",
+      type: "integer",
+      cell: (object) => namesAt(object, "data").length + namesAt(object, "binaryData").length,
+    },
+    ageColumn,
+  ],
+  Secret: [
+    nameColumn,
+    text("Type", "type"),
+    { name: "Data", type: "integer", cell: (object) => namesAt(object, "data").length },
+    ageColumn,
+  ],
+  PersistentVolumeClaim: [
+    nameColumn,
+    text("Status", "status", "phase"),
+    {
+      name: "Volume",
+      cell: (object) => (at(object, "status", "phase") === "Bound" ? textAt(object, "metadata", "name") : ""),
+    },
+    { name: "Capacity", cell: (object) => orEmpty(at(object, "status", "capacity", "storage")) },
+    { name: "Access Modes", cell: (object) => listAt(object, "status", "accessModes").map(shortMode).join(",") },
+    { name: "StorageClass", cell: (object) => orEmpty(at(object, "spec", "storageClassName")) },
+    { name: "VolumeAttributesClass", cell: () => "<unset>" },
+    ageColumn,
+    wide({ name: "VolumeMode", cell: (object) => orEmpty(at(object, "spec", "volumeMode") ?? "Filesystem") }),
+  ],
+  RuntimeClass: [nameColumn, text("Handler", "handler"), ageColumn],
+  Namespace: [nameColumn, text("Status", "status", "phase"), ageColumn],
+  Node: [
+    nameColumn,
+    { name: "Status", cell: nodeStatus },
+    { name: "Roles", cell: () => NONE },
+    ageColumn,
+    text("Version", "status", "nodeInfo", "kubeletVersion"),
+    wide({ name: "Internal-IP", cell: (object) => nodeAddress(object, "InternalIP") }),
+    wide({ name: "External-IP", cell: (object) => nodeAddress(object, "ExternalIP") }),
+    wide(text("OS-Image", "status", "nodeInfo", "osImage")),
+    wide(text("Kernel-Version", "status", "nodeInfo", "kernelVersion")),
+    wide(text("Container-Runtime", "status", "nodeInfo", "containerRuntimeVersion")),
+  ],
+  Event: [
+    {
+      name: "Last Seen",
+      cell: (object, now) => since(at(object, "lastTimestamp") ?? at(object, "deprecatedLastTimestamp"), now),
+    },
+    text("Type", "type"),
+    text("Reason", "reason"),
+    { name: "Object", cell: eventObject },
+    { name: "Subobject", priority: 1, cell: (object) => orEmpty(at(object, "involvedObject", "fieldPath")) },
+    wide({ name: "Source", cell: (object) => textAt(object, "reportingComponent").replace(NONE, "gantry") }),
+    { name: "Message", cell: (object) => orEmpty(at(object, "message") ?? at(object, "note")).trim() },
+    wide({
+      name: "First Seen",
+      cell: (object, now) => since(at(object, "firstTimestamp") ?? at(object, "deprecatedFirstTimestamp"), now),
+    }),
+    wide({
+      name: "Count",
+      type: "integer",
+      cell: (object) => numberAt(object, "count") || numberAt(object, "deprecatedCount"),
+    }),
+    wide(nameColumn),
+  ],
+};
+
+const OTHERS: readonly Column[] = [
+  nameColumn,
+  { name: "Created At", cell: (object) => textAt(object, "metadata", "creationTimestamp") },
+];
+
+export function columnsOf(kind: string): readonly Column[] {
+  return (Object.hasOwn(COLUMNS, kind) ? COLUMNS[kind] : undefined) ?? OTHERS;
+}
+
+function orEmpty(value: unknown): string {
+  return value === undefined || value === null ? "" : String(value);
+}
+
+function sinceOrNone(time: unknown, now: number): string {
+  return time === undefined ? NONE : since(time, now);
+}
+
+function labelsText(labels: unknown): string {
+  const all = Object.entries(fieldsOf(labels) ?? {}).map(([key, value]) => `${key}=${String(value)}`);
+  return all.length === 0 ? NONE : all.sort().join(",");
+}
+
+function joined(parts: readonly string[], most: number, empty: string): string {
+  if (parts.length === 0) return empty;
+  return parts.length <= most ? parts.join(",") : `${parts.slice(0, most).join(",")} + ${parts.length - most} more...`;
+}
+
+function jobStatus(job: unknown): string {
+  const holds = (type: string): boolean =>
+    listAt(job, "status", "conditions").some((one) => at(one, "type") === type && at(one, "status") === "True");
+  if (holds("Complete")) return "Complete";
+  if (holds("Failed")) return "Failed";
+  if (at(job, "metadata", "deletionTimestamp") !== undefined) return "Terminating";
+  if (holds("Suspended")) return "Suspended";
+  if (holds("FailureTarget")) return "FailureTarget";
+  return holds("SuccessCriteriaMet") ? "SuccessCriteriaMet" : "Running";
+}
+
+function jobCompletions(job: unknown): string {
+  const done = numberAt(job, "status", "succeeded");
+  const wanted = at(job, "spec", "completions");
+  if (wanted !== undefined && wanted !== null) return `${done}/${String(wanted)}`;
+  const parallelism = numberAt(job, "spec", "parallelism");
+  return parallelism > 1 ? `${done}/1 of ${parallelism}` : `${done}/1`;
+}
+
+function jobDuration(job: unknown, now: number): string {
+  const [start, end] = [at(job, "status", "startTime"), at(job, "status", "completionTime")];
+  if (typeof start !== "string") return "";
+  return duration((typeof end === "string" ? Date.parse(end) : now) - Date.parse(start));
+}
+
+function externalIp(service: unknown): string {
+  const listed = listAt(service, "spec", "externalIPs").map(String);
+  switch (at(service, "spec", "type")) {
+    case "ExternalName":
+      return textAt(service, "spec", "externalName");
+    case "LoadBalancer": {
+      const given = listAt(service, "status", "loadBalancer", "ingress").map((one) => textAt(one, "ip"));
+      const all = [...given, ...listed];
+      return all.length === 0 ? "<pending>" : all.join(",");
+    }
+    default:
+      return listed.length === 0 ? NONE : listed.join(",");
+  }
+}
+
+function servicePorts(service: unknown): string {
+  const ports = listAt(service, "spec", "ports").map((port) => {
+    const node = numberAt(port, "nodePort");
+    return `${textAt(port, "port")}${node > 0 ? `:${node}` : ""}/${orEmpty(at(port, "protocol") ?? "TCP")}`;
+  });
+  return ports.length === 0 ? NONE : ports.join(",");
+}
+
+const SHORT_MODES: Readonly<Record<string, string>> = {
+  ReadWriteOnce: "RWO",
+  ReadOnlyMany: "ROX",
+  ReadWriteMany: "RWX",
+  ReadWriteOncePod: "RWOP",
+};
+
+function shortMode(mode: unknown): string {
+  return SHORT_MODES[String(mode)] ?? String(mode);
+}
+
+function nodeStatus(node: unknown): string {
+  const ready = listAt(node, "status", "conditions").find((one) => at(one, "type") === "Ready");
+  if (ready === undefined) return "Unknown";
+  const said = at(ready, "status") === "True" ? "Ready" : "NotReady";
+  return at(node, "spec", "unschedulable") === true ? `${said},SchedulingDisabled` : said;
+}
+
+function nodeAddress(node: unknown, type: string): string {
+  const found = listAt(node, "status", "addresses").find((one) => at(one, "type") === type);
+  return found === undefined ? NONE : textAt(found, "address");
+}
+
+function eventObject(event: unknown): string {
+  const object = at(event, "involvedObject") ?? at(event, "regarding");
+  return `${textAt(object, "kind").toLowerCase()}/${textAt(object, "name")}`;
+}

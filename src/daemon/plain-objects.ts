@@ -1,0 +1,121 @@
+import type { NodeObject, PodObject } from "../api/contract.ts";
+import type { Desired } from "../desired.ts";
+import type { PersistentVolumeClaim } from "../manifest/index.ts";
+import type { ClaimVolume } from "../volume/index.ts";
+import type { FactsOfObjects } from "./object-facts.ts";
+import type { Derived } from "./workload-objects.ts";
+
+export interface PlainParts {
+  readonly desired: () => Desired;
+  /** Keys of claims that controllers made: they are served as those keep them. */
+  readonly madeClaims: () => ReadonlySet<string>;
+  /** Where an object is written: "web.yaml:1". */
+  readonly originOf: (identity: string) => string | undefined;
+  readonly volumes: () => readonly ClaimVolume[];
+  readonly facts: FactsOfObjects;
+  readonly pods: () => readonly PodObject[];
+  readonly node: () => NodeObject;
+}
+
+/** The kinds that no controller acts on, as the API serves them: ConfigMaps, Secrets, claims, RuntimeClasses, the Node. */
+export function plainObjects(parts: PlainParts): Derived[] {
+  const { desired } = parts;
+  const { configMaps, secrets, claims, runtimeClasses } = desired();
+  const made = parts.madeClaims();
+  const volumes = new Map(parts.volumes().map((volume) => [`${volume.namespace}/${volume.name}`, volume]));
+  const own = [...claims].filter(([key]) => !made.has(key));
+  const { metadata, ...node } = parts.node();
+  return [
+    ...[...configMaps.values(), ...secrets.values(), ...runtimeClasses.values()].map((object) => render(object, parts)),
+    ...own.map(([key, claim]) => ({ ...render(claim, parts), status: claimStatus(claim, volumes.get(key)) })),
+    ...namespaces(parts),
+    { ...node, metadata: { ...metadata, generation: 1 } },
+  ];
+}
+
+interface Written {
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly metadata: {
+    readonly name: string;
+    readonly labels?: Readonly<Record<string, string>> | undefined;
+    readonly namespace?: string | undefined;
+    readonly annotations?: Readonly<Record<string, string>> | undefined;
+  };
+}
+
+/** A ConfigMap may be large: while nothing about it changes, it is one and the same object. */
+const rendered = new WeakMap<Written, { readonly origin: string | undefined; readonly derived: Derived }>();
+
+function render(object: Written, { facts, originOf }: PlainParts): Derived {
+  const { apiVersion, kind, metadata, ...rest } = object;
+  const ofCluster = kind === "RuntimeClass";
+  const namespace = metadata.namespace ?? "default";
+  const key = ofCluster ? `${kind} ${metadata.name}` : `${kind} ${namespace}/${metadata.name}`;
+  const { uid, createdAt } = facts.identify(key);
+  const origin = originOf(key);
+  const before = rendered.get(object);
+  if (before !== undefined && before.origin === origin) return before.derived;
+  const annotations = { ...metadata.annotations, ...(origin !== undefined && { "gantry.dev/manifest": origin }) };
+  const derived: Derived = {
+    apiVersion,
+    kind,
+    metadata: {
+      name: metadata.name,
+      ...(metadata.labels !== undefined && { labels: metadata.labels }),
+      ...(ofCluster ? {} : { namespace }),
+      uid,
+      creationTimestamp: wholeSeconds(createdAt),
+      ...(Object.keys(annotations).length > 0 && { annotations }),
+    },
+    ...rest,
+  };
+  rendered.set(object, { origin, derived });
+  return derived;
+}
+
+/** A namespace is there when something is in it; "default" always is. */
+function namespaces({ desired, pods, facts }: PlainParts): Derived[] {
+  const { configMaps, secrets, claims } = desired();
+  const keys = [...configMaps.keys(), ...secrets.keys(), ...claims.keys(), ...desired().pods.keys()];
+  const names = new Set(["default", ...keys.map((key) => key.slice(0, key.indexOf("/")))]);
+  for (const { metadata } of pods()) names.add(metadata.namespace);
+  return [...names].sort().map((name) => {
+    const { uid, createdAt } = facts.identify(`Namespace ${name}`);
+    const labels = { "kubernetes.io/metadata.name": name };
+    return {
+      apiVersion: "v1",
+      kind: "Namespace",
+      metadata: { name, uid, creationTimestamp: wholeSeconds(createdAt), labels },
+      spec: { finalizers: ["kubernetes"] },
+      status: { phase: "Active" },
+    };
+  });
+}
+
+/** The status of a claim: Bound once it has a volume, which is made when the first pod needs it. */
+export function claimStatus({ spec }: Pick<PersistentVolumeClaim, "spec">, volume: ClaimVolume | undefined) {
+  if (volume === undefined) return { phase: "Pending" };
+  if (volume.lost !== undefined) return { phase: "Lost" };
+  return {
+    phase: "Bound",
+    accessModes: spec.accessModes ?? volume.accessModes,
+    capacity: { storage: quantityOf(volume.capacityBytes) },
+  };
+}
+
+/** In the largest unit that it is a whole number of. */
+function quantityOf(bytes: number): string {
+  for (const [unit, size] of [
+    ["Gi", 2 ** 30],
+    ["Mi", 2 ** 20],
+    ["Ki", 2 ** 10],
+  ] as const) {
+    if (bytes >= size && bytes % size === 0) return `${bytes / size}${unit}`;
+  }
+  return String(bytes);
+}
+
+function wholeSeconds(ms: number): string {
+  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
+}

@@ -1,0 +1,81 @@
+import type { WriteRequest, WriteResult } from "../api/contract.ts";
+import { httpError } from "../api/status-error.ts";
+import { carryOver } from "../source/carry-over.ts";
+import { validObject } from "../source/index.ts";
+import { GantryError, isGantryError } from "../system/errors.ts";
+import type { BackendParts } from "./backend.ts";
+import { refuseShrinking } from "./refuse-shrinking.ts";
+
+/** A write through the API: first a file of the manifest folder, and by that an object. */
+export async function writeObject(parts: BackendParts, request: WriteRequest): Promise<WriteResult> {
+  const { kind, namespace, name, owners, dryRun } = request;
+  const result = await (request.before === undefined ? create(parts, request) : change(parts, request));
+  if (dryRun) return result;
+  const key = namespace === undefined ? name : `${namespace}/${name}`;
+  parts.facts.keepOwners(`${kind} ${key}`, owners);
+  await parts.reconciler.lookAtSources();
+  if (kind === "Pod") {
+    for (const { uid, desired } of parts.supervisor.list()) if (desired.key === key) parts.objects.refresh(uid);
+  } else parts.workloads.refresh();
+  return result;
+}
+
+async function create(
+  { writer, volumes, reconciler }: BackendParts,
+  { kind, namespace, name, after, dryRun }: WriteRequest,
+): Promise<WriteResult> {
+  const object = validObject(after);
+  const text = JSON.stringify(after);
+  await refuseShrinking(volumes, text);
+  const there = writer.fileOf({ kind, namespace, name }) ?? reconciler.fileOf(labelOf(kind, namespace, name));
+  if (there !== undefined) {
+    throw new GantryError(
+      "already-exists",
+      `${labelOf(kind, namespace, name)} is written in ${there}, though it is not in force`,
+      {
+        hint: "See why: gantry status",
+      },
+    );
+  }
+  if (dryRun) return { object, file: undefined };
+  const [written] = await writer.create(after);
+  return { object, file: written?.file };
+}
+
+async function change(
+  { writer, volumes, reconciler }: BackendParts,
+  { kind, namespace, name, before, after, dryRun }: WriteRequest,
+): Promise<WriteResult> {
+  const label = labelOf(kind, namespace, name);
+  const { controllers } = reconciler;
+  const key = `${namespace}/${name}`;
+  if (controllers.madeKind(kind, key) !== undefined || (kind === "Pod" && controllers.owns(key))) {
+    throw httpError(
+      "Forbidden",
+      `${label} was made by its controller, and is in no file`,
+      "Change what it was made by: see its ownerReferences.",
+    );
+  }
+  if (kind === "PersistentVolumeClaim") await refuseShrinking(volumes, JSON.stringify(after));
+  try {
+    return await writer.rewrite({ kind, namespace, name }, (written) => carryOver(written, before, after), dryRun);
+  } catch (error) {
+    if (isGantryError(error, "not-found")) throw notOurs(label, reconciler.fileOf(label), error);
+    // Kubernetes' clients try again after a conflict; this one does not go away by itself.
+    if (isGantryError(error, "conflict")) throw httpError("Forbidden", error.message, error.hint);
+    throw error;
+  }
+}
+
+function notOurs(label: string, file: string | undefined, cause: GantryError): GantryError {
+  if (file === undefined) return httpError("Forbidden", `${label} is in no manifest any more`, "Look at it again.");
+  return httpError(
+    "Forbidden",
+    `${label} comes from ${file}, which can't be written here`,
+    `Change it where it comes from. ${cause.hint ?? ""}`.trim(),
+  );
+}
+
+function labelOf(kind: string, namespace: string | undefined, name: string): string {
+  return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
+}
