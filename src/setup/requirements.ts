@@ -78,6 +78,7 @@ export const REQUIREMENTS: readonly Requirement[] = [
     version: "2.90",
     packages: { ...everywhere("dnsmasq"), debian: "dnsmasq-base" },
   },
+  { tool: "openssl", purpose: "makes the keys of the API over TLS", version: "3.0", packages: everywhere("openssl") },
   {
     tool: "ip",
     purpose: "handles network namespaces and links",

@@ -93,7 +93,7 @@ export function serveCollections(
     serveSubresources(app, served, resource, namespaced ? writes : undefined);
   }
   servePods(app, backend, podResource, streams);
-  serveReviews(app, () => ({ name: "root", readOnly: false }));
+  serveReviews(app);
   const described = [
     describe(podResource, "pod"),
     describe(eventResource, "read"),

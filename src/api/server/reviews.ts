@@ -1,36 +1,36 @@
 /** What a client may do: `kubectl auth can-i`, `kubectl auth whoami`. */
 import type { FastifyInstance } from "fastify";
 import { GantryError } from "../../system/errors.ts";
+import { identityOf } from "../access/identity.ts";
+import { GROUP_OF_ROLE, mayDo } from "../access/roles.ts";
 import { at, fieldsOf } from "../patch/plain.ts";
 import { readBody } from "./body.ts";
 import { type Call, route } from "./routing.ts";
 
-/** Who asks, and whether it may change anything. */
-export interface Client {
-  readonly name: string;
-  readonly readOnly: boolean;
-}
+const READING = ["get", "list", "watch"];
 
-const READING: ReadonlySet<string> = new Set(["get", "list", "watch"]);
-
-/** @param clientOf who has sent a request; whoever can open the socket is root */
-export function serveReviews(app: FastifyInstance, clientOf: (call: Call) => Client): void {
+export function serveReviews(app: FastifyInstance): void {
   const authorization = "/apis/authorization.k8s.io/v1";
   const review = async (call: Call) => {
     const body = await bodyOf(call);
-    const { readOnly } = clientOf(call);
-    const verb = String(
-      at(body, "spec", "resourceAttributes", "verb") ?? at(body, "spec", "nonResourceAttributes", "verb") ?? "",
-    );
-    const allowed = !readOnly || READING.has(verb);
-    const reason = allowed ? "" : "these credentials are for reading only";
-    return created(call, { ...body, status: { allowed, ...(reason !== "" && { reason }) } });
+    const asked =
+      fieldsOf(at(body, "spec", "resourceAttributes")) ?? fieldsOf(at(body, "spec", "nonResourceAttributes")) ?? {};
+    const text = (field: string): string => (typeof asked[field] === "string" ? asked[field] : "");
+    const wish = {
+      verb: text("verb"),
+      group: text("group"),
+      resource: text("resource"),
+      subresource: text("subresource"),
+    };
+    const allowed = mayDo(identityOf(call.request.raw).role, wish);
+    const reason = allowed ? {} : { reason: "these credentials are for reading only" };
+    return created(call, { ...body, status: { allowed, ...reason } });
   };
   route(app, `${authorization}/selfsubjectaccessreviews`, { POST: review });
   route(app, `${authorization}/selfsubjectrulesreviews`, {
     POST: async (call) => {
       const body = await bodyOf(call);
-      const verbs = clientOf(call).readOnly ? [...READING] : ["*"];
+      const verbs = identityOf(call.request.raw).role === "admin" ? ["*"] : READING;
       const status = {
         resourceRules: [{ verbs, apiGroups: ["*"], resources: ["*"] }],
         nonResourceRules: [{ verbs, nonResourceURLs: ["*"] }],
@@ -41,8 +41,8 @@ export function serveReviews(app: FastifyInstance, clientOf: (call: Call) => Cli
   });
   route(app, "/apis/authentication.k8s.io/v1/selfsubjectreviews", {
     POST: async (call) => {
-      const { name } = clientOf(call);
-      const userInfo = { username: name, groups: ["system:authenticated"] };
+      const { name, role } = identityOf(call.request.raw);
+      const userInfo = { username: name, groups: [GROUP_OF_ROLE[role], "system:authenticated"] };
       return created(call, { ...(await bodyOf(call)), status: { userInfo } });
     },
   });
