@@ -24,6 +24,7 @@ describe("/livez, /readyz, /healthz", () => {
     const ready = await get("/readyz");
     expect(ready).toMatchObject({ status: 500 });
     expect(ready.text).toContain("[-]manifests failed: folder /m: is gone\nreadyz check failed");
+    expect(await get("/healthz")).toMatchObject({ status: 200, text: "ok" });
     expect((await get("/readyz?exclude=manifests")).text).toBe("ok");
     expect((await get("/readyz/reconcile")).status).toBe(200);
     expect((await get("/readyz/manifests")).status).toBe(500);

@@ -3,8 +3,8 @@ import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend, HealthCheck } from "../contract.ts";
 import { type Call, route } from "./routing.ts";
 
-/** Which checks count: a daemon that is alive may still not be ready. */
-const PATHS = { "/livez": "live", "/readyz": "ready", "/healthz": "ready" } as const;
+/** Which checks count: a daemon that is alive may still not be ready: one whose folder is gone holds everything as it is. */
+const PATHS = { "/livez": "live", "/readyz": "ready", "/healthz": "live" } as const;
 
 /** As kube-apiserver has them: "ok", or what is wrong; ?verbose tells of each check, ?exclude=NAME leaves one out. */
 export function serveHealth(app: FastifyInstance, backend: ApiBackend): void {
