@@ -43,8 +43,6 @@ export default defineConfig({
           ...common,
           name: "microvm",
           include: ["test/sandbox/microvm/**/*.test.ts"],
-          // One after the other: an emulated machine takes a whole core.
-          maxWorkers: 1,
           testTimeout: 120_000,
           sequence: { groupOrder: 3 },
         },
