@@ -1,65 +1,52 @@
 /** The composition root: builds every part, wires them, and takes them down again in good order. */
 import { randomUUID } from "node:crypto";
-import { readFileSync } from "node:fs";
 import { statfs } from "node:fs/promises";
 import { join } from "node:path";
 import { setFlagsFromString } from "node:v8";
 import type { PodObject } from "./api/contract.ts";
-import { createApiServer } from "./api/server.ts";
 import { loadConfig } from "./config/index.ts";
 import { createConfiner } from "./confine/index.ts";
 import { adoptPods } from "./daemon/adopt.ts";
-import { createBackend } from "./daemon/backend.ts";
+import { createDaemonApi } from "./daemon/api.ts";
+import { createDrivers } from "./daemon/drivers.ts";
 import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
-import { daemonHealth } from "./daemon/health.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
 import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
 import { keepPressure } from "./daemon/keep-pressure.ts";
 import { keepTrust } from "./daemon/keep-trust.ts";
+import { leaveHost } from "./daemon/leave-host.ts";
 import { takeDaemonLock } from "./daemon/lock.ts";
 import { keepLogs } from "./daemon/log-keeper.ts";
 import { keepNetwork } from "./daemon/mend-network.ts";
-import { microvmOptions } from "./daemon/microvm-options.ts";
-import { nodeFacts, nodeObject } from "./daemon/node.ts";
+import { nodeFacts } from "./daemon/node.ts";
 import { createObjectFacts } from "./daemon/object-facts.ts";
-import { plainObjects } from "./daemon/plain-objects.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
-import { secureApi } from "./daemon/secure-api.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
-import { createWorkloadObjects } from "./daemon/workload-objects.ts";
-import { keyOf } from "./desired.ts";
 import { observeNode, pressureSettings } from "./eviction/observe.ts";
 import { settingsOf } from "./gc/index.ts";
-import { createImageStore, type ImageStore } from "./image/index.ts";
+import { createImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
-import { createMeter } from "./metrics/meter.ts";
 import { createRecorder } from "./metrics/recorder.ts";
-import { scrape } from "./metrics/scrape.ts";
-import type { PodNetwork } from "./network/contract.ts";
 import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
 import { createProber } from "./probe/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
-import type { SandboxDriver } from "./sandbox/driver.ts";
-import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
-import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
-import { createServiceKeeper, linkVariables, type ServiceKeeper } from "./service/index.ts";
+import { createServiceKeeper, linkVariables } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
-import { createFolderSource, createManifestWriter } from "./source/index.ts";
+import { createFolderSource } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
 import { type Clock, systemClock } from "./system/clock.ts";
-import { GantryError } from "./system/errors.ts";
 import { exec } from "./system/exec.ts";
 import { createLogger, type LogLevel } from "./system/log.ts";
 import { layout } from "./system/paths.ts";
-import { VERSION } from "./system/version.ts";
+import { readProc } from "./system/proc.ts";
 import { createTrust, followDir, TufFollower } from "./trust/index.ts";
 import { createUpdater } from "./update/index.ts";
 import { createVolumeManager } from "./volume/index.ts";
@@ -106,16 +93,13 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   const events = createEventRecorder(store, log, config.events.keep);
   const recorder = createRecorder(clock.now);
   events.watch(recorder.happened);
-  if (notice !== undefined) {
+  /** Something about the node that people should know. */
+  const warn = (reason: string, message: string): void =>
     events.record({
-      object: `Node/${node.name}`,
-      podUid: undefined,
-      type: "Warning",
-      reason: "StateDamaged",
-      message: notice,
-      at: startedAt,
+      ...{ object: `Node/${node.name}`, podUid: undefined, type: "Warning", at: clock.now() },
+      ...{ reason, message },
     });
-  }
+  if (notice !== undefined) warn("StateDamaged", notice);
 
   const { tuf } = config.trust;
   const follower = tuf && new TufFollower({ ...tuf, dir: followDir(paths), clock });
@@ -140,24 +124,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     hasEnded: (uid) => supervisor.get(uid)?.stage === "completed",
   });
   const network = createPodNetwork({ paths, config, log, exec });
-  const namespaceDriver = createNamespaceDriver({
-    paths,
-    images,
-    network,
-    log,
-    clock,
-    firstHostId: config.userns.base,
-    ...(config.runtime.oci !== "auto" && { runtime: config.runtime.oci }),
-  });
-  const microvmDriver = createMicrovmDriver({ paths, images, network, log, clock, ...microvmOptions(config) });
-  const drivers: readonly SandboxDriver[] = [namespaceDriver, microvmDriver];
-  const driverFor = (runtimeClass: string): SandboxDriver => {
-    const driver = drivers.find((one) => one.runtimeClass === runtimeClass);
-    if (driver !== undefined) return driver;
-    throw new GantryError("unsupported", `no driver for runtime class ${runtimeClass}`, {
-      hint: `Use one of: ${drivers.map(({ runtimeClass }) => runtimeClass).join(", ")}.`,
-    });
-  };
+  const drivers = createDrivers({ paths, images, network, log, clock }, config);
+  const driverFor = drivers.of;
   const services = createServiceKeeper({
     paths,
     config,
@@ -169,19 +137,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     nodeIp: node.ip,
     controllers: () => reconciler.controllers,
     pods: () => supervisor.list(),
-    onTrouble: (message) =>
-      events.record({
-        object: `Node/${node.name}`,
-        podUid: undefined,
-        type: "Warning",
-        reason: "ServicesImpaired",
-        message,
-        at: clock.now(),
-      }),
+    onTrouble: (message) => warn("ServicesImpaired", message),
   });
-  ends.defer(() => leaveHost(drivers, images, network, services));
+  ends.defer(() => leaveHost(drivers.all, images, network, services));
   await network.start(stop.signal);
-  await Promise.all([services.start(stop.signal), ...drivers.map((driver) => driver.start(stop.signal))]);
+  await Promise.all([services.start(stop.signal), ...drivers.all.map((driver) => driver.start(stop.signal))]);
 
   const pressure = keepPressure({
     settings: pressureSettings(config.eviction),
@@ -228,7 +188,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(() => supervisor.close());
   const reconciler = createReconciler({
     sources: config.manifests.map((path) => createFolderSource({ path, lastGood: store.lastGood, clock })),
-    drivers,
+    drivers: drivers.all,
     defaultRuntimeClass: "namespace",
     handlers: config.runtime.handlers,
     supervisor,
@@ -297,92 +257,15 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     ...{ volumes: volumes.claims, reconciler, supervisor, clock, log },
     event: events.record,
   });
-  const measuring = { pods: supervisor.list, driverFor, read: readProc, node: node.name, clock };
-  const describedNode = () => nodeObject(node, startedAt, VERSION, pressure.now());
-  const plain = {
-    desired: reconciler.desired,
-    madeClaims: () => new Set(reconciler.controllers.claims().map((claim) => keyOf(claim))),
-    originOf: reconciler.fileOf,
-    volumes: claimKeeper.volumes,
-    pods: objects.list,
-    node: describedNode,
-    facts,
-  };
-  const workloads = createWorkloadObjects(
-    reconciler.controllers,
-    () => [...services.slices(node.name), ...plainObjects(plain)],
-    (listener) => {
-      const ends = [
-        reconciler.watchObjects(listener),
-        services.watch(listener),
-        claimKeeper.watchVolumes(listener),
-        objects.watch(({ type }) => {
-          if (type !== "MODIFIED") listener(); // a namespace may have come or gone
-        }),
-      ];
-      return () => {
-        for (const end of ends) end();
-      };
-    },
-    facts,
-    clock,
-  );
-  const api = createApiServer({
-    backend: createBackend({
-      supervisor,
-      reconciler,
-      objects,
-      workloads,
-      facts,
-      images,
-      store,
-      volumes: volumes.claims,
-      services,
-      claimProblems: claimKeeper.problems,
-      writer: createManifestWriter(config.manifests),
-      driverFor,
-      watchEvents: events.watch,
-      collectGarbage: disk.collect,
-      describedNode,
-      metrics: createMeter(measuring),
-      scrape: (what) =>
-        scrape({ ...measuring, objects: objects.list, recorder, version: VERSION, cpus: node.cpus }, what),
-      health: daemonHealth({
-        recorder,
-        intervalMs: config.reconcile.intervalSeconds * 1000,
-        startedAt,
-        now: clock.now,
-        held: () => reconciler.problems().held,
-        readState: () => store.updates.list(),
-      }),
-      node,
-      paths,
-      info: {
-        version: VERSION,
-        pid: process.pid,
-        startedAt,
-        root: paths.root,
-        manifests: config.manifests,
-        ociRuntime: config.runtime.oci,
-        listen: config.api.listen,
-      },
-    }),
-    socketPath: paths.socket,
-    secure: secureApi(
-      config,
-      paths,
-      (message) =>
-        events.record({
-          object: `Node/${node.name}`,
-          podUid: undefined,
-          type: "Warning",
-          reason: "ApiNotServed",
-          message,
-          at: clock.now(),
-        }),
-      () => memory.busy(),
-    ),
-    log,
+  const api = createDaemonApi({
+    ...{ supervisor, reconciler, objects, facts, images, store, driverFor, services, pressure, recorder },
+    ...{ config, paths, node, startedAt, clock, log },
+    volumes: volumes.claims,
+    claims: claimKeeper,
+    collectGarbage: disk.collect,
+    watchEvents: events.watch,
+    onTrouble: (message) => warn("ApiNotServed", message),
+    onBurst: () => memory.busy(),
   });
   ends.defer(() => services.close());
   await reconciler.start();
@@ -409,15 +292,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
         log.info({ file, names }, "imported a file of the preload folder");
         reconciler.imagesChanged();
       },
-      onFailed: (file, message) =>
-        events.record({
-          object: `Node/${node.name}`,
-          podUid: undefined,
-          type: "Warning",
-          reason: "PreloadFailed",
-          message: `${file}: ${message}`,
-          at: clock.now(),
-        }),
+      onFailed: (file, message) => warn("PreloadFailed", `${file}: ${message}`),
       log,
     },
     stop.signal,
@@ -425,7 +300,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(() => preloading);
   const observed = reconciler.allObserved;
   ends.defer(keepLogs(createLogRotator({ ...config.logs, log, clock }), supervisor, driverFor, observed, clock));
-  ends.defer(keepClean({ drivers, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal));
+  ends.defer(
+    keepClean({ drivers: drivers.all, volumes, supervisor, podLogs: paths.podLogs, observed, clock, log }, stop.signal),
+  );
   claimKeeper.start(stop.signal);
   ends.defer(() => claimKeeper.end());
   updater.start();
@@ -457,30 +334,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   return 0;
 }
 
-function readProc(path: string): string {
-  return readFileSync(path, "utf8");
-}
-
 /** A person who reads the lines about pods wants to hear from the log only what is wrong. */
 function levelFor({ onLine, flags }: DaemonOptions, level: LogLevel): LogLevel {
   const quiet = onLine !== undefined && process.stderr.isTTY && flags["log.level"] === undefined && level === "info";
   return quiet ? "warn" : level;
-}
-
-/** Lets go of the host. Where no pod is left, what was set up for pods goes, too. */
-async function leaveHost(
-  drivers: readonly SandboxDriver[],
-  images: ImageStore,
-  network: PodNetwork,
-  services: ServiceKeeper,
-): Promise<void> {
-  const left = (await Promise.all(drivers.map((driver) => driver.list()))).flat();
-  if (left.length === 0) {
-    await images.settled();
-    await images.unmountUnused(new Set());
-    const { signal } = new AbortController();
-    await services.remove(signal);
-    await network.teardown(signal);
-  }
-  await Promise.all(drivers.map((driver) => driver.close()));
 }

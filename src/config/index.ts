@@ -9,5 +9,6 @@ export {
   loadConfig,
 } from "./load.ts";
 export type { ConfigProblem } from "./problems.ts";
-export { type Config, type ConfigLayer, parseShape } from "./schema.ts";
+export type { Config, ConfigLayer } from "./schema.ts";
+export { parseShape } from "./sections/microvm.ts";
 export { put, type Setting, settings } from "./settings.ts";
