@@ -1,4 +1,4 @@
-import { type Candidate, evictionMessage, isCritical, ranked, resourceOf } from "../eviction/rank.ts";
+import { type Candidate, evictionMessage, isTurnedAway, ranked, resourceOf } from "../eviction/rank.ts";
 import {
   conditionNames,
   isMemory,
@@ -48,7 +48,7 @@ const GONE_WITHIN_MS = 30_000;
 
 /**
  * Watches the node's memory and disks. When one runs short: frees what nobody needs, then evicts pods, one at a time,
- * and looks again before the next. While it lasts no other pods start.
+ * and looks again before the next. Meanwhile new pods wait, as `isTurnedAway` says.
  */
 export function keepPressure(parts: PressureParts): PressureKeeper {
   const { clock, log, settings } = parts;
@@ -82,7 +82,7 @@ export function keepPressure(parts: PressureParts): PressureKeeper {
   /** @returns whether somebody was evicted */
   const relieve = async (collect: () => Promise<unknown>): Promise<boolean> => {
     await look();
-    if (conditionNames(pressure).length === 0) parts.supervisor().pressureEnded();
+    parts.supervisor().pressureSeen();
     let signal = first();
     if (signal !== undefined && !isMemory(signal)) {
       await collect();
@@ -120,9 +120,8 @@ export function keepPressure(parts: PressureParts): PressureKeeper {
   return {
     now: () => pressure,
     refuses(pod) {
-      const conditions = conditionNames(pressure);
-      if (conditions.length === 0 || isCritical(pod)) return undefined;
-      return `The node had condition: [${conditions.join(", ")}]; the pod starts when that is over.`;
+      if (!isTurnedAway(pod, pressure)) return undefined;
+      return `The node had condition: [${conditionNames(pressure).join(", ")}]; the pod starts when that is over.`;
     },
     look,
     begin: (collect) => later(collect, pressure.met.size > 0 ? 0 : parts.intervalMs),

@@ -1,3 +1,4 @@
+import { whoWaits } from "../eviction/thresholds.ts";
 import { type Check, fail, ok, warn } from "./check.ts";
 import type { HostFacts } from "./facts.ts";
 
@@ -70,7 +71,7 @@ export function checkDaemon({ daemon }: HostFacts): Check[] {
       runs,
       warn(
         "pressure",
-        `the node has ${daemon.pressure.join(" and ")}: no pods start, and pods may be evicted`,
+        `the node has ${daemon.pressure.join(" and ")}: ${whoWaits(daemon.pressure)}, and pods may be evicted`,
         "Free memory or disk space, remove pods, or change the thresholds (eviction.* in 'gantry config').",
       ),
     ];

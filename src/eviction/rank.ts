@@ -1,8 +1,9 @@
-/** Whom the node sends away when it runs short, and what it tells them (pkg/kubelet/eviction/helpers.go). Pure. */
+/** Whom the node sends away or turns away when it runs short, and what it tells them (pkg/kubelet/eviction). Pure. */
 import type { Pod } from "../manifest/index.ts";
 import { parseBytes, quantityText } from "../manifest/quantity.ts";
+import { qosClassOf } from "../pod/rules/qos.ts";
 import { podRequestBytes } from "../pod/rules/resources.ts";
-import type { Observation, Signal } from "./thresholds.ts";
+import type { Observation, Pressure, Signal } from "./thresholds.ts";
 
 /** What a signal is about, as the messages name it. */
 export type Resource = "memory" | "ephemeral-storage" | "inodes";
@@ -40,8 +41,17 @@ export function priorityOf({ spec }: Pod): number {
   return spec.priority ?? CLASSES[spec.priorityClassName ?? ""] ?? 0;
 }
 
-export function isCritical(pod: Pod): boolean {
+function isCritical(pod: Pod): boolean {
   return priorityOf(pod) >= CRITICAL;
+}
+
+/**
+ * Whether a pod that has not started yet is to wait. Short of memory that is who asked for none; short of disk space all
+ * but the critical (eviction_manager.go, Admit).
+ */
+export function isTurnedAway(pod: Pod, { memory, disk }: Pick<Pressure, "memory" | "disk">): boolean {
+  if (isCritical(pod)) return false;
+  return disk.holds || (memory.holds && qosClassOf(pod) === "BestEffort");
 }
 
 /**

@@ -99,3 +99,8 @@ export function isMemory(signal: Signal): boolean {
 export function conditionNames({ memory, disk }: Pressure): string[] {
   return [...(memory.holds ? ["MemoryPressure"] : []), ...(disk.holds ? ["DiskPressure"] : [])];
 }
+
+/** What they mean for pods that have not started yet, in a word. Short of memory alone, who requests some may start. */
+export function whoWaits(conditions: readonly string[]): string {
+  return conditions.includes("DiskPressure") ? "no pods start" : "no BestEffort pods start";
+}

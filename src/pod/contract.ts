@@ -48,8 +48,8 @@ export interface PodSupervisor {
   evict(uid: string, message: string): void;
   /** What it has on the node's disk. */
   diskUsage(uid: string, unit: DiskUnit): Promise<EphemeralUsage>;
-  /** The node is under pressure no more: what waited for that goes on. */
-  pressureEnded(): void;
+  /** The node's pressure was looked at: who waited for its end, and is not turned away any more, goes on. */
+  pressureSeen(): void;
   /** What the drivers report, after every look. Sandboxes of one pod uid; none when it has none. */
   observe(uid: string, observed: readonly ObservedSandbox[]): void;
   /** Configuration it refers to has changed: refresh its volumes, retry what waited for it. */
@@ -165,7 +165,7 @@ export interface PodPorts {
   serviceLinks?(namespace: string): readonly EnvEntry[];
   /** The image, by its digest, that a container runs though its name means another one by now: after a roll-back. */
   pinnedImage?(key: string, container: string, image: string): string | undefined;
-  /** Why no new pod can be taken now, as a sentence. */
+  /** Why this pod can't be taken now, as a sentence. */
   nodePressure?(pod: Pod): string | undefined;
   /** Records an event about a pod. */
   event(pod: Pod, uid: string, type: "Normal" | "Warning", reason: string, message: string): void;

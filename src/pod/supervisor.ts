@@ -205,9 +205,10 @@ export function createPodSupervisor(ports: PodPorts, options: PodSupervisorOptio
       const all = { containers: true, volumes: diskVolumes(entry.context.desired.pod) };
       return await ephemeralUsage(entry.scope, entry.context, all, unit);
     },
-    pressureEnded() {
-      for (const { actor, context } of [...entries.values()])
-        if (context.problem?.reason === UNDER_PRESSURE) actor.send({ type: "config" });
+    pressureSeen() {
+      const waiting = [...entries.values()].filter(({ context }) => context.problem?.reason === UNDER_PRESSURE);
+      for (const { actor, context, scope } of waiting)
+        if (scope.ports.nodePressure?.(context.desired.pod) === undefined) actor.send({ type: "config" });
     },
     observe(uid, observed) {
       const entry = entries.get(uid);

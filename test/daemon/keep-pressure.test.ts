@@ -56,9 +56,10 @@ const collect = async (): Promise<void> => {
   collected += 1;
 };
 const pod = (name: string, spec: object = {}) => desiredPod(spec, { name });
+const burstable = { containers: [{ name: "app", image: "app", resources: { requests: { memory: "1Mi" } } }] };
 const failures = () => h.supervisor.list().map(({ desired, failure }) => [desired.pod.metadata.name, failure?.reason]);
 
-test("memory: the hungriest goes, and only as many as it takes; no other starts until it is over", async () => {
+test("memory: the hungriest goes, and only as many as it takes; none that asks for nothing starts until it is over", async () => {
   for (const name of ["a", "b"]) await h.ensure(pod(name), `uid-${name}`);
   used = { a: 10, b: 20 };
   keeper.begin(collect);
@@ -81,12 +82,13 @@ test("memory: the hungriest goes, and only as many as it takes; no other starts 
 
   h.supervisor.ensure(pod("c"), "uid-c", []);
   h.supervisor.ensure(pod("critical", { priorityClassName: "system-node-critical" }), "uid-d", []);
+  h.supervisor.ensure(pod("burstable", burstable), "uid-e", []);
   await h.settle();
   expect(h.supervisor.get("uid-c")?.problem).toEqual({
     reason: "NodeUnderPressure",
     message: "The node had condition: [MemoryPressure]; the pod starts when that is over.",
   });
-  expect(h.supervisor.get("uid-d")?.stage).toBe("running");
+  for (const uid of ["uid-d", "uid-e"]) expect(h.supervisor.get(uid)?.stage).toBe("running");
   await h.pass(50_000);
   expect(h.supervisor.get("uid-c")?.stage).toBe("running");
   expect(nodeEvents.at(-1)?.reason).toBe("NodeHasSufficientMemory");
@@ -119,6 +121,23 @@ test("a disk: what is not enough costs a pod, whose files go at once", async () 
   expect([collected, failures()]).toEqual([1, [["a", "Evicted"]]]);
   expect(h.volumesOf.has("uid-a")).toBe(false);
   expect(h.supervisor.get("uid-a")?.failure?.message).toContain("low on resource: ephemeral-storage");
+});
+
+test("short of disk space nobody starts; when memory alone is short, who requests some does", async () => {
+  available = { memory: 40, disk: 40 };
+  keeper.begin(async () => {
+    available.disk = 90;
+  });
+  await h.pass(10_000);
+  h.supervisor.ensure(pod("burstable", burstable), "uid-a", []);
+  h.supervisor.ensure(pod("best-effort"), "uid-b", []);
+  await h.settle();
+  expect(h.supervisor.get("uid-a")?.problem?.message).toContain("[MemoryPressure, DiskPressure]");
+  available.disk = 90;
+  await h.pass(50_000);
+  expect(keeper.now()).toMatchObject({ memory: { holds: true }, disk: { holds: false } });
+  expect(h.supervisor.get("uid-a")?.stage).not.toBe("preparing");
+  expect(h.supervisor.get("uid-b")?.problem?.reason).toBe("NodeUnderPressure");
 });
 
 test("with nobody to evict it goes on looking", async () => {

@@ -217,7 +217,7 @@ describe("decisions about the whole pod", () => {
     await h.pass(5000);
     expect(h.pod()).toMatchObject({ stage: "running", problem: undefined });
     h.pressure = () => undefined;
-    h.supervisor.pressureEnded();
+    h.supervisor.pressureSeen();
     await h.settle();
     expect(h.supervisor.get("uid-new")?.stage).toBe("running");
   });
