@@ -2,6 +2,7 @@ import { readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { ApiBackend, DaemonInfo, LogTarget, NodeObject } from "../api/contract.ts";
 import type { Version } from "../controller/history.ts";
+import { controllerOf } from "../controller/names.ts";
 import { keyOf } from "../desired.ts";
 import type { GcReport } from "../gc/index.ts";
 import { type ImageStore, normalizeName } from "../image/index.ts";
@@ -134,6 +135,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
     restartPod(namespace, name, container) {
       const state = requirePod(supervisor, namespace, name);
       if (container !== undefined) requireContainer(state, container);
+      if (state.failure !== undefined) throw givenUp(state, state.failure.reason);
       supervisor.restart(state.uid, container);
     },
     logFile: (namespace, name, container, previous) =>
@@ -241,6 +243,22 @@ function findPod(supervisor: PodSupervisor, namespace: string, name: string): Po
   const states = supervisor.list().filter(({ desired }) => desired.key === key);
   // While one is going away its successor waits, so there is at most one of each kind.
   return states.find(({ deletionDeadline }) => deletionDeadline === undefined) ?? states[0];
+}
+
+/** Nothing of it runs again: what there is to restart is the pod itself. */
+function givenUp({ desired: { key, pod, origin } }: PodState, reason: string): GantryError {
+  const owner = controllerOf(pod);
+  const file = origin.replace(/:\d+$/, "");
+  return new GantryError(
+    "conflict",
+    `pod ${key} has ended for good (${reason}): its containers are not started again`,
+    {
+      hint:
+        owner === undefined
+          ? `To begin anew, move its manifest ${file} out of the folder, wait until the pod is gone (gantry wait ${key} --for deleted), and put the manifest back.`
+          : `Its ${owner.kind} ${owner.name} makes another where one is wanted: gantry delete pod/${key} takes this one away.`,
+    },
+  );
 }
 
 function requirePod(supervisor: PodSupervisor, namespace: string, name: string): PodState {

@@ -132,6 +132,8 @@ test.each(RUNTIME_CLASSES)(
     );
     const next = async () => (await shop()).find(({ metadata }) => metadata.name !== first?.metadata.name);
     await expect.poll(async () => (await next())?.status.reason, { timeout: 60_000 }).toBe("NodeUnderPressure");
+    const again = await host.gantry("restart", "steady");
+    expect([again.code, again.stderr]).toEqual([1, expect.stringMatching(/ended for good \(Evicted\).*steady\.yaml/s)]);
     const events = JSON.parse((await host.gantry("events", "--types", "Warning", "-o", "json")).stdout);
     const evicted = events.items.filter(({ reason }: { reason: string }) => reason === "Evicted");
     expect(evicted.map(({ involvedObject }: { involvedObject: { name: string } }) => involvedObject.name)).toEqual([
