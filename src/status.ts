@@ -3,6 +3,7 @@ import type { ContainerState, NodeFacts, PodState, Termination } from "./pod/con
 import { conditionsOf, type PodCondition } from "./pod/rules/conditions.ts";
 import { type PodPhase, phaseOf } from "./pod/rules/phase.ts";
 import { type QosClass, qosClassOf } from "./pod/rules/qos.ts";
+import { timestamp } from "./system/timestamp.ts";
 
 export type { PodCondition } from "./pod/rules/conditions.ts";
 export { type PodSummary, podSummary, type SummarizedPod } from "./pod/rules/summary.ts";
@@ -118,9 +119,4 @@ function terminated(end: Termination): TerminatedStatus {
 
 function containerUri(id: string): string {
   return `gantry://${id}`;
-}
-
-/** RFC 3339 in whole seconds. */
-export function timestamp(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }

@@ -2,10 +2,10 @@
 
 import { parseSchedule } from "../manifest/cron.ts";
 import type { CronJob, Job } from "../manifest/index.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { Controller, Deed, Live } from "./contract.ts";
 import { finishOf } from "./job.ts";
 import { ownerReference } from "./names.ts";
-import { timestamp } from "./pods.ts";
 
 export const SCHEDULED_ANNOTATION = "batch.kubernetes.io/cronjob-scheduled-timestamp";
 

@@ -1,8 +1,9 @@
 /** Deployment: one ReplicaSet for each version of the template (k8s.io/kubernetes/pkg/controller/deployment). Pure. */
 import type { Deployment, PodTemplate, ReplicaSet } from "../manifest/index.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { Condition, Controller, Deed, Live, Scene, Status } from "./contract.ts";
 import { childName, ownerReference, sameTemplate, templateHash } from "./names.ts";
-import { availableAt, conditionsIn, countsOf, earliest, isActive, numberIn, timestamp, withCondition } from "./pods.ts";
+import { availableAt, conditionsIn, countsOf, earliest, isActive, numberIn, withCondition } from "./pods.ts";
 import { rollingStep, roomOf } from "./rolling.ts";
 
 export const REVISION_ANNOTATION = "deployment.kubernetes.io/revision";

@@ -1,8 +1,9 @@
 /** Job: pods until enough have succeeded, or too many have failed (k8s.io/kubernetes/pkg/controller/job). Pure. */
 import type { Job } from "../manifest/index.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { Condition, Controller, Deed, Live, Outcome, PodView, Scene } from "./contract.ts";
 import { childName } from "./names.ts";
-import { conditionsIn, earliest, isActive, podFrom, timestamp, withCondition } from "./pods.ts";
+import { conditionsIn, earliest, isActive, podFrom, withCondition } from "./pods.ts";
 
 export const INDEX_ANNOTATION = "batch.kubernetes.io/job-completion-index";
 const BACKOFF_BASE_MS = 10_000;

@@ -1,5 +1,7 @@
 /** What controllers ask of pods, and how they make them. Pure. */
+
 import type { Pod, PodTemplate } from "../manifest/index.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { Condition, Live, Owner, PodView } from "./contract.ts";
 import { ownerReference } from "./names.ts";
 
@@ -76,11 +78,6 @@ export function byDispensability(pods: readonly PodView[]): PodView[] {
       b.createdAt - a.createdAt ||
       (a.key < b.key ? -1 : 1),
   );
-}
-
-/** RFC 3339 in whole seconds. */
-export function timestamp(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
 /** Keeps the time of the last transition where nothing changed. */

@@ -1,5 +1,6 @@
 import type { HealthCheck } from "../api/contract.ts";
 import type { Recorder } from "../metrics/recorder.ts";
+import { messageOf } from "../system/errors.ts";
 
 /** A comparison takes 0.1 s; one that is so much overdue has hung. ms */
 const OVERDUE_MS = 120_000;
@@ -35,6 +36,6 @@ function stateProblem({ readState }: HealthParts): string | undefined {
     readState();
     return undefined;
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return messageOf(error);
   }
 }

@@ -11,6 +11,7 @@ import {
   thresholdOf,
 } from "../eviction/thresholds.ts";
 import type { Pod } from "../manifest/index.ts";
+import { runningIn } from "../metrics/meter.ts";
 import type { PodState, PodSupervisor } from "../pod/contract.ts";
 import { totalUsage } from "../pod/rules/ephemeral.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
@@ -169,9 +170,9 @@ async function memoryByContainer(
   driver: SandboxDriver,
 ): Promise<Record<string, number>> {
   const used = await Promise.all(
-    containers.map(async ({ name, state }): Promise<[string, number][]> => {
-      if (sandbox === undefined || state.type !== "running") return [];
-      const stats = await driver.stats(sandbox.id, state.containerId).catch(() => undefined);
+    runningIn(containers).map(async ({ name, id }): Promise<[string, number][]> => {
+      if (sandbox === undefined) return [];
+      const stats = await driver.stats(sandbox.id, id).catch(() => undefined);
       return stats === undefined ? [] : [[name, stats.memoryBytes]];
     }),
   );

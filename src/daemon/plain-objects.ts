@@ -1,6 +1,8 @@
 import type { NodeObject, PodObject } from "../api/contract.ts";
 import type { Desired } from "../desired.ts";
 import type { PersistentVolumeClaim } from "../manifest/index.ts";
+import { quantityText } from "../manifest/quantity.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { ClaimVolume } from "../volume/index.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 import type { Derived } from "./workload-objects.ts";
@@ -65,7 +67,7 @@ function render(object: Written, { facts, originOf }: PlainParts): Derived {
       ...(metadata.labels !== undefined && { labels: metadata.labels }),
       ...(ofCluster ? {} : { namespace }),
       uid,
-      creationTimestamp: wholeSeconds(createdAt),
+      creationTimestamp: timestamp(createdAt),
       ...(Object.keys(annotations).length > 0 && { annotations }),
     },
     ...rest,
@@ -86,7 +88,7 @@ function namespaces({ desired, pods, facts }: PlainParts): Derived[] {
     return {
       apiVersion: "v1",
       kind: "Namespace",
-      metadata: { name, uid, creationTimestamp: wholeSeconds(createdAt), labels },
+      metadata: { name, uid, creationTimestamp: timestamp(createdAt), labels },
       spec: { finalizers: ["kubernetes"] },
       status: { phase: "Active" },
     };
@@ -100,22 +102,6 @@ export function claimStatus({ spec }: Pick<PersistentVolumeClaim, "spec">, volum
   return {
     phase: "Bound",
     accessModes: spec.accessModes ?? volume.accessModes,
-    capacity: { storage: quantityOf(volume.capacityBytes) },
+    capacity: { storage: quantityText(volume.capacityBytes) },
   };
-}
-
-/** In the largest unit that it is a whole number of. */
-function quantityOf(bytes: number): string {
-  for (const [unit, size] of [
-    ["Gi", 2 ** 30],
-    ["Mi", 2 ** 20],
-    ["Ki", 2 ** 10],
-  ] as const) {
-    if (bytes >= size && bytes % size === 0) return `${bytes / size}${unit}`;
-  }
-  return String(bytes);
-}
-
-function wholeSeconds(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }

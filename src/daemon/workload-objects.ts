@@ -5,6 +5,7 @@ import type { Controllers } from "../controller/manager.ts";
 import type { PodTemplate } from "../manifest/index.ts";
 import { portKey } from "../service/contract.ts";
 import type { Clock } from "../system/clock.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 
 export interface WorkloadObjects {
@@ -105,7 +106,7 @@ function render(live: Live<Kept>, origin: string | undefined): Derived {
       name,
       namespace,
       uid,
-      creationTimestamp: `${new Date(createdAt).toISOString().slice(0, 19)}Z`,
+      creationTimestamp: timestamp(createdAt),
       generation,
       ...(labels !== undefined && { labels }),
       ...(Object.keys(shown).length > 0 && { annotations: shown }),

@@ -1,5 +1,6 @@
 /** Who is behind a Service, as discovery.k8s.io/v1 EndpointSlices. Pure. */
 import { hashOf } from "../hash.ts";
+import { timestamp } from "../system/timestamp.ts";
 import type { Served } from "./contract.ts";
 
 export interface SliceOf {
@@ -25,7 +26,7 @@ export function slicesOf({ served: { service, resolved }, uid, createdAt, nodeNa
         name: `${name}-${hashOf(key).slice(0, 5)}`,
         namespace,
         uid: `${uid}-${hashOf(key)}`,
-        creationTimestamp: `${new Date(createdAt).toISOString().slice(0, 19)}Z`,
+        creationTimestamp: timestamp(createdAt),
         generation: 1,
         labels: { "kubernetes.io/service-name": name, "endpointslice.kubernetes.io/managed-by": "gantry.dev" },
         ownerReferences: [{ apiVersion: "v1", kind: "Service", name, uid, controller: true, blockOwnerDeletion: true }],

@@ -1,4 +1,5 @@
 import type { PodEvent } from "../../store/contract.ts";
+import { timestamp } from "../../system/timestamp.ts";
 import type { EventObject } from "../wire.ts";
 import type { Resource } from "./resources.ts";
 
@@ -19,7 +20,7 @@ export function eventObject(event: PodEvent, version: number): EventObject {
       // Events about what has no namespace are in "default", as in Kubernetes.
       namespace: involvedObject.namespace ?? "default",
       uid: `event-${event.id}`,
-      creationTimestamp: rfc3339(event.firstAt),
+      creationTimestamp: timestamp(event.firstAt),
       resourceVersion: String(version),
     },
     involvedObject,
@@ -27,8 +28,8 @@ export function eventObject(event: PodEvent, version: number): EventObject {
     reason: event.reason,
     message: event.message,
     count: event.count,
-    firstTimestamp: rfc3339(event.firstAt),
-    lastTimestamp: rfc3339(event.at),
+    firstTimestamp: timestamp(event.firstAt),
+    lastTimestamp: timestamp(event.at),
     source: { component: COMPONENT },
     reportingComponent: COMPONENT,
     reportingInstance: "",
@@ -49,11 +50,6 @@ function involved(event: PodEvent): EventObject["involvedObject"] {
     default:
       return { apiVersion: "gantry.dev/v1", kind, name: rest.join("/") };
   }
-}
-
-/** Whole seconds, as metav1.Time. */
-function rfc3339(ms: number): string {
-  return `${new Date(ms).toISOString().slice(0, 19)}Z`;
 }
 
 /** The collection of v1 Events as one of events.k8s.io/v1: the same events, and other names of their fields. */

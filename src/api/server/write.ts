@@ -4,6 +4,7 @@ import { parse } from "yaml";
 import { check } from "../../manifest/index.ts";
 import { GantryError } from "../../system/errors.ts";
 import { KeyedMutex } from "../../system/keyed-mutex.ts";
+import { timestamp } from "../../system/timestamp.ts";
 import type { ApiBackend, FieldOwners } from "../contract.ts";
 import { afterUpdate, serverSideApply } from "../patch/apply.ts";
 import { jsonPatch } from "../patch/json-patch.ts";
@@ -121,7 +122,7 @@ function applyTo(call: Call, live: ApiObject | undefined, applied: Fields) {
   const outcome = serverSideApply({
     live: live === undefined ? undefined : withoutServerFields(plainOf(live)),
     applied: withoutServerFields(applied),
-    ...{ managers, manager, force: call.query.flag("force"), time: now() },
+    ...{ managers, manager, force: call.query.flag("force"), time: timestamp(Date.now()) },
   });
   if ("object" in outcome) return { object: fieldsOf(outcome.object) ?? {}, managers: outcome.managers };
   const said = outcome.conflicts.map((one) => `conflict with "${one.manager}": ${one.field}`);
@@ -317,7 +318,12 @@ function shown(
 ): Fields {
   const before = live === undefined ? {} : plainOf(live);
   const metadata = fieldsOf(fieldsOf(object)?.["metadata"]) ?? {};
-  const { uid, resourceVersion = "0", creationTimestamp = now(), generation } = fieldsOf(before["metadata"]) ?? {};
+  const {
+    uid,
+    resourceVersion = "0",
+    creationTimestamp = timestamp(Date.now()),
+    generation,
+  } = fieldsOf(before["metadata"]) ?? {};
   const annotations = {
     ...fieldsOf(metadata["annotations"]),
     ...(lastApplied !== undefined && { [LAST_APPLIED]: lastApplied }),
@@ -342,7 +348,7 @@ function keepOwners(call: Call, live: ApiObject, next: Fields): FieldOwners {
   if (managedFields === undefined) return { lastApplied };
   const manager = call.query.text("fieldManager") ?? call.request.headers["user-agent"]?.split("/")[0] ?? "unknown";
   const [before, after] = [withoutServerFields(plainOf(live)), withoutServerFields(next)];
-  return { lastApplied, managedFields: afterUpdate(managedFields, before, after, manager, now()) };
+  return { lastApplied, managedFields: afterUpdate(managedFields, before, after, manager, timestamp(Date.now())) };
 }
 
 function ownersOf(live: ApiObject | undefined): FieldOwners {
@@ -369,8 +375,4 @@ function folded(object: Fields): Fields {
   const encoded = Object.entries(text).map(([key, value]) => [key, Buffer.from(String(value)).toString("base64")]);
   const data = { ...fieldsOf(object["data"]), ...Object.fromEntries(encoded) };
   return { ...withField(object, "stringData", undefined), data };
-}
-
-function now(): string {
-  return `${new Date().toISOString().slice(0, 19)}Z`;
 }

@@ -1,6 +1,7 @@
 import type { ApiClient } from "../../api/client.ts";
 import type { ServedObject } from "../../api/contract.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
+import { timestamp } from "../../system/timestamp.ts";
 import { conditionsOf, getObject, labelOf, numberOf, type ObjectRef, requireObjectRef } from "../objects.ts";
 import { renderTable } from "../output/table.ts";
 import type { ArgumentSpec, Call, CommandSpec } from "../spec.ts";
@@ -199,7 +200,7 @@ const RESTARTED_AT = "kubectl.kubernetes.io/restartedAt";
 
 async function restart(call: Call): Promise<undefined> {
   const { context } = call;
-  const value = `${new Date(context.now()).toISOString().slice(0, 19)}Z`;
+  const value = timestamp(context.now());
   const path = ["spec", "template", "metadata", "annotations", RESTARTED_AT];
   return edit(call, refOf(call), [{ path, value }], "restarted");
 }

@@ -2,6 +2,8 @@
  * The conditions of a pod. When each came to be what it is follows from facts (when the pod and its sandbox were
  * made, when containers started and ended), so it is the same whoever asks, whenever, and after a restart of ours.
  */
+
+import { timestamp } from "../../system/timestamp.ts";
 import type { ContainerState, PodState } from "../contract.ts";
 import { phaseOf } from "./phase.ts";
 
@@ -85,8 +87,7 @@ function incomplete(reason: string, what: string, containers: readonly Container
 }
 
 function condition(type: PodCondition["type"], status: boolean, at: number, why?: Why): PodCondition {
-  const lastTransitionTime = `${new Date(at).toISOString().slice(0, 19)}Z`;
-  return { type, status: status ? "True" : "False", lastTransitionTime, ...why };
+  return { type, status: status ? "True" : "False", lastTransitionTime: timestamp(at), ...why };
 }
 
 /** When an init container let the next one go. */
