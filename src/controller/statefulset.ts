@@ -7,17 +7,17 @@ import { availableAt, isActive, isAvailable, podFrom } from "./pods.ts";
 import { hashOfRevision, REVISION_LABEL, revisionsOf } from "./revisions.ts";
 
 export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisions, claims, now }) => {
-  const { metadata, spec } = me.object;
+  const { spec } = me.object;
   const start = spec.ordinals?.start ?? 0;
   const end = start + spec.replicas;
   const byOrdinal = new Map(pods.map((pod) => [ordinalOf(pod), pod]));
   const current = String(me.status?.["currentRevision"] ?? "");
-  const used = new Set([...pods.map(hashOf), hashIn(metadata.name, current)]);
+  const used = new Set([...pods.map(hashOf), hashIn(current)]);
   const { update, byHash, deeds: kept } = revisionsOf(me, revisions, used);
   const hash = hashOfRevision(update);
   const rolls = spec.updateStrategy.type === "RollingUpdate";
   const partition = rolls ? (spec.updateStrategy.rollingUpdate?.partition ?? 0) : 0;
-  const before = byHash.get(hashIn(metadata.name, current)) ?? update;
+  const before = byHash.get(hashIn(current)) ?? update;
   const deeds: Deed[] = [...kept];
   const made: number[] = [];
   const drop = ({ key }: PodView): void => void deeds.push({ type: "drop", kind: "Pod", key });
@@ -76,7 +76,7 @@ export const reconcileStatefulSet: Controller<StatefulSet> = (me, { pods, revisi
       replicas: active.length,
       readyReplicas: active.filter(({ ready }) => ready).length,
       availableReplicas: active.filter(healthy).length,
-      currentReplicas: active.filter((pod) => hashOf(pod) === hashIn(metadata.name, currentRevision)).length,
+      currentReplicas: active.filter((pod) => hashOf(pod) === hashIn(currentRevision)).length,
       updatedReplicas: updated,
       currentRevision,
       updateRevision: name,
@@ -95,7 +95,7 @@ function hashOf({ pod }: PodView): string {
 }
 
 /** "web-abc" of "web" has the hash "abc"; the name may have been cut. */
-function hashIn(_name: string, revision: string): string {
+function hashIn(revision: string): string {
   return revision.slice(revision.lastIndexOf("-") + 1);
 }
 

@@ -246,7 +246,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       handlers: options.handlers,
     });
     const wanted = versions.apply(withholdBroken(built, found), held.size === 0);
-    desired = { ...wanted, claims: new Map([...madeClaims(controllers.claims()), ...wanted.claims]) };
+    desired = { ...wanted, claims: new Map([...madeClaims(controllers.claims(), before.claims), ...wanted.claims]) };
     report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
     for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
       if (before.pods.get(key) !== desired.pods.get(key)) queue.add(key);

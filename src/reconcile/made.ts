@@ -3,11 +3,21 @@ import { keyOf } from "../desired.ts";
 import { formatPlace, type LoadedObject, type PersistentVolumeClaim, type Problem } from "../manifest/index.ts";
 import { persistentVolumeClaim } from "../manifest/schema/index.ts";
 
-/** Claims that controllers make, by "<namespace>/<name>". What is no valid claim any more is left out. */
-export function madeClaims(claims: readonly unknown[]): Map<string, PersistentVolumeClaim> {
+/**
+ * Claims that controllers make, by "<namespace>/<name>". What is no valid claim any more is left out.
+ * @param before what was found the last time: a claim that still says the same stays the very same object, as those of
+ * manifests do, or every pod of its namespace would be told of a change at each look
+ */
+export function madeClaims(
+  claims: readonly unknown[],
+  before: ReadonlyMap<string, PersistentVolumeClaim>,
+): Map<string, PersistentVolumeClaim> {
   const made = claims.flatMap((claim) => {
     const { data } = persistentVolumeClaim.safeParse(claim);
-    return data === undefined ? [] : [[keyOf(data), data] as const];
+    if (data === undefined) return [];
+    const key = keyOf(data);
+    const was = before.get(key);
+    return [[key, was !== undefined && JSON.stringify(was) === JSON.stringify(data) ? was : data] as const];
   });
   return new Map(made);
 }
