@@ -1,108 +1,60 @@
 /**
  * The reconciler: decides *what* is to be done, pod by pod, whenever something may have changed.
  *
- * Everything that happens (a file saved, a container ended, a machine done, a timer) only says *look again*:
- * at the sources, at the drivers, or at one key.
+ * What is wanted comes from wanted.ts; here it is compared with what is there. Everything that happens (a file saved, a
+ * container ended, a machine done, a timer) only says *look again*: at the sources, at the drivers, or at one key.
  */
 import { cpuUsage } from "node:process";
-import { type Controllers, createControllers } from "../controller/manager.ts";
-import { buildDesired, type Desired, NOTHING_DESIRED, withholdBroken } from "../desired.ts";
+import { type Desired, NOTHING_DESIRED } from "../desired.ts";
 import { diff, type KnownPod } from "../diff.ts";
-import { imageNamesIn } from "../gc/names.ts";
 import { sharesHostPort } from "../host-ports.ts";
-import { type Container, identityOf, type LoadedObject, type Pod, type Problem } from "../manifest/index.ts";
+import type { Container, Pod, Problem } from "../manifest/index.ts";
 import { type PlanStep, plan } from "../plan.ts";
-import type { DesiredPod, PodSupervisor } from "../pod/contract.ts";
-import type { ObservedSandbox, SandboxDriver } from "../sandbox/driver.ts";
-import type { Source } from "../source/contract.ts";
-import { distinct } from "../source/duplicates.ts";
-import type { NewEvent, StateStore } from "../store/contract.ts";
-import type { Clock, TimerHandle } from "../system/clock.ts";
-import type { Logger } from "../system/log.ts";
-import type { WantedClaims } from "../volume/index.ts";
-import { coalesce } from "./coalesce.ts";
-import { hasOtherObjects, namespacesWithOtherConfig } from "./config-changes.ts";
+import type { DesiredPod } from "../pod/contract.ts";
+import type { ObservedSandbox } from "../sandbox/driver.ts";
+import type { TimerHandle } from "../system/clock.ts";
 import { execute } from "./execute.ts";
 import { Failures, failureEvent } from "./failures.ts";
-import { madeClaims, withMade } from "./made.ts";
 import { NextImages } from "./next-images.ts";
 import { createObserver } from "./observer.ts";
-import { pace } from "./pace.ts";
 import { createKeyedQueue, type Outcome } from "./queue.ts";
-import { doubtOf, heldSentences, reportEvents, type SourceReport } from "./reports.ts";
+import { heldSentences } from "./reports.ts";
 import { removeUnmanaged } from "./unmanaged.ts";
-import { Versions } from "./versions.ts";
+import { createWanted, type WantedOptions, type WantedView } from "./wanted.ts";
 
-export interface ReconcilerOptions {
-  readonly sources: readonly Source[];
-  readonly drivers: readonly SandboxDriver[];
-  readonly defaultRuntimeClass: string;
-  readonly handlers: Readonly<Record<string, string>>;
-  readonly supervisor: PodSupervisor;
+export interface ReconcilerOptions extends WantedOptions {
   /** Brings in an image of a running pod's next version, saying so in events. */
   readonly ensureImage: (pod: Pod, container: Container, signal: AbortSignal) => Promise<unknown>;
-  readonly store: StateStore;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly newUid: () => string;
-  readonly event: (event: NewEvent) => void;
   /** Removes what outlives the sandboxes of a pod that no machine drives: its volumes and logs. */
   readonly removeTraces: (uid: string, signal: AbortSignal) => Promise<void>;
   readonly concurrency: number;
-  /** ms that a changed pod may take to become ready, where it does not say. */
-  readonly deadlineMs: number;
-  /** ms that it must have been ready. */
-  readonly settleMs: number;
   /** ms between two full comparisons. */
   readonly intervalMs: number;
   /** Told how long each full comparison took, ms. */
   readonly compared?: (ms: number) => void;
 }
 
-export interface Reconciler {
+export interface Reconciler extends WantedView {
   /** Looks at the drivers once; call it before adopting pods. @returns all that exists */
   observe(): Promise<ReadonlyMap<string, readonly ObservedSandbox[]>>;
   /** Starts the sources and the periodic comparison; resolves after the first full one. */
   start(): Promise<void>;
   /** By pod uid, newest sandbox first, as of the last look. */
   allObserved(): ReadonlyMap<string, readonly ObservedSandbox[]>;
-  desired(): Desired;
-  /** What a pod was rolled back from, as a sentence. */
-  rollbackNote(key: string): string | undefined;
-  /** Deployments, Jobs … and what they keep. */
-  readonly controllers: Controllers;
-  /** Calls back when any of their objects, or a ConfigMap, Secret, claim or RuntimeClass, is another one than before. */
-  watchObjects(listener: () => void): () => void;
-  /** The file that an object is taken from, by its identity: "Pod default/web". */
-  fileOf(identity: string): string | undefined;
-  /** Every claim that there is; undefined while the sources were not read yet. */
-  claims(): WantedClaims | undefined;
-  /** The claims that manifests have, with their places. */
-  writtenClaims(): readonly LoadedObject[];
-  /** Every image that a manifest names; undefined while a source can't be trusted, or was not read yet. */
-  imagesNamed(): ReadonlySet<string> | undefined;
   /** Everything that is wrong with the sources, and the sources that can't be trusted now. */
   problems(): { readonly problems: readonly Problem[]; readonly held: readonly string[] };
   /** What would be done now, without doing it. */
   plan(): PlanStep[];
   /** Images were imported: whatever waits for one looks again. */
   imagesChanged(): void;
-  /** Reads the sources now; resolves when what they say is in force. */
-  lookAtSources(): Promise<void>;
   /** Resolves when no key is queued or in work. */
   idle(): Promise<void>;
   close(): Promise<void>;
 }
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { sources, drivers, supervisor, clock, log, store } = options;
+  const { drivers, supervisor, clock, log, store } = options;
   const stopping = new AbortController();
-  let desired = NOTHING_DESIRED;
-  /** The file that each object is taken from, by identity: of two sources, the one that was first goes on. */
-  let owners: ReadonlyMap<string, string> = new Map();
-  let synced = false;
-  let imagesNamed: ReadonlySet<string> = new Set();
-  let sourceReport: SourceReport = { problems: [], held: new Map() };
   const observer = createObserver(drivers, supervisor);
   let timer: TimerHandle | undefined;
   let reconcileId = 0;
@@ -129,8 +81,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
 
   const decide = (slice: Desired, pods: readonly KnownPod[]): PlanStep[] =>
     // Before the sources were read for the first time nothing can be told to be unwanted.
-    plan(diff(slice, pods, { keepUnwanted: !synced || sourceReport.held.size > 0, retired }));
-  const retired = ({ managed }: KnownPod): boolean => synced && managed !== undefined && controllers.keeps(managed.pod);
+    plan(diff(slice, pods, { keepUnwanted: !wanted.isTrusted(), retired }));
+  const retired = ({ managed }: KnownPod): boolean => managed !== undefined && wanted.keeps(managed.pod);
 
   /** What is wanted never collides, so whoever still has one of its ports is about to let it go. */
   const mustWaitForPort = ({ key, pod }: DesiredPod): boolean => {
@@ -140,11 +92,11 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   const waitingForPort = new Set<string>();
 
   const process = async (key: string): Promise<Outcome> => {
-    const want = desired.pods.get(key);
+    const want = wanted.desired().pods.get(key);
     const slice: Desired = {
       ...NOTHING_DESIRED,
       pods: want === undefined ? NOTHING_DESIRED.pods : new Map([[key, want]]),
-      withheld: desired.withheld,
+      withheld: wanted.desired().withheld,
     };
     const steps = decide(
       slice,
@@ -185,7 +137,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   });
   const failures = new Failures();
   const podOf = (key: string): DesiredPod | undefined =>
-    desired.pods.get(key) ?? supervisor.list().find((state) => state.desired.key === key)?.desired;
+    wanted.desired().pods.get(key) ?? supervisor.list().find((state) => state.desired.key === key)?.desired;
   const queue = createKeyedQueue({
     async process(key) {
       const outcome = await process(key);
@@ -200,107 +152,20 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
   });
 
-  /** Reads every source; queues the keys that are wanted otherwise than before. */
-  const lookAtSources = coalesce(async (): Promise<void> => {
-    if (stopping.signal.aborted) return;
-    const states = await Promise.all(sources.map(async (source) => ({ source, state: await source.read() })));
-    written = states.flatMap(({ state }) => state.objects);
-    imagesNamed = new Set(imageNamesIn(written.map(({ object }) => object)));
-    const { objects, problems: rivals } = distinct(written, (identity) => owners.get(identity));
-    owners = new Map(objects.map((loaded) => [identityOf(loaded.object), loaded.place.file]));
-    written = objects;
-    found = [...states.flatMap(({ state }) => state.problems), ...rivals];
-    held = new Map(
-      states.flatMap(({ source, state }) => (state.held === undefined ? [] : [[source.name, state.held]])),
-    );
-    synced = true;
-    const [doubtBefore, foundInFiles] = [doubt, states.flatMap(({ state }) => state.problems)];
-    doubt = doubtOf(
-      held,
-      foundInFiles,
-      states.filter(({ state }) => state.objects.length === 0).map(({ source }) => source.name),
-    );
-    const broken = found.flatMap(({ severity, object }) =>
-      severity === "error" && object !== undefined ? [object] : [],
-    );
-    controllers.written(written, new Set(broken));
-    rebuild();
-    if (doubt !== doubtBefore) for (const listener of objectListeners) listener();
-  });
-
-  /** What the sources said last, and what controllers make of it. */
-  let written: readonly LoadedObject[] = [];
-  let found: readonly Problem[] = [];
-  let held: ReadonlyMap<string, string> = new Map();
-  let doubt: string | undefined;
-
-  /** Puts together what is wanted; queues the keys that are wanted otherwise than before. */
-  const rebuild = (): void => {
-    const before = desired;
-    const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
-    const { objects, problems: taken } = withMade(written, controllers.pods());
-    const built = buildDesired(objects, {
-      accepted,
-      drivers: drivers.map(({ runtimeClass }) => runtimeClass),
-      defaultRuntimeClass: options.defaultRuntimeClass,
-      handlers: options.handlers,
-    });
-    const wanted = versions.apply(withholdBroken(built, found), held.size === 0);
-    desired = { ...wanted, claims: new Map([...madeClaims(controllers.claims(), before.claims), ...wanted.claims]) };
-    report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
-    for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
-      if (before.pods.get(key) !== desired.pods.get(key)) queue.add(key);
-    }
-    // At the first time, too: pods that were taken over before it have found no ConfigMap yet.
-    tellConfigChanges(before, desired);
-    if (before.claims.size + desired.claims.size > 0 || hasOtherObjects(before, desired))
-      for (const listener of objectListeners) listener();
-  };
-
-  const controllers = createControllers({
-    store: store.objects,
-    pods: () => supervisor.list(),
-    event: options.event,
-    onChange(podsChanged) {
-      if (podsChanged && synced) rebuild();
-      for (const listener of objectListeners) listener();
+  const wanted = createWanted(options, {
+    onPod: (key) => queue.add(key),
+    onConfig(namespaces) {
+      nextImages.retryNow(); // one of them may hold a password
+      for (const { uid, desired } of supervisor.list())
+        if (namespaces.has(desired.pod.metadata.namespace)) supervisor.configChanged(uid);
     },
-    clock,
-    log,
-    newUid: options.newUid,
   });
-  const versions = new Versions({
-    store: store.versions,
-    supervisor,
-    clock,
-    log,
-    event: options.event,
-    onRollback: () => {
-      if (synced) rebuild();
-    },
-    deadlineMs: options.deadlineMs,
-    settleMs: options.settleMs,
-  });
-  const objectListeners = new Set<() => void>();
-
-  const report = (next: SourceReport): void => {
-    for (const event of reportEvents(sourceReport, next, clock.now())) options.event(event);
-    sourceReport = next;
-  };
-
-  const tellConfigChanges = (before: Desired, after: Desired): void => {
-    const changed = namespacesWithOtherConfig(before, after);
-    if (changed.size === 0) return;
-    nextImages.retryNow(); // one of them may hold a password
-    for (const { uid, desired: pod } of supervisor.list()) {
-      if (changed.has(pod.pod.metadata.namespace)) supervisor.configChanged(uid);
-    }
-  };
 
   /** The periodic full comparison: repairs whatever a missed event left undone. */
   const compareAll = async (): Promise<void> => {
     const [begun, before] = [performance.now(), cpuUsage()];
-    await Promise.all([lookAtSources(), observer.look()]);
+    await Promise.all([wanted.lookAtSources(), observer.look()]);
+    const desired = wanted.desired();
     const keys = new Set(decide(desired, knownPods()).map(({ key }) => key));
     for (const key of keys) queue.add(key);
     const { user, system } = cpuUsage(before);
@@ -319,8 +184,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     }, options.intervalMs);
   };
 
-  const background = (what: string, work: () => Promise<void>) => (): void => {
-    work().catch((error: unknown) => log.error({ err: error }, `${what} failed`));
+  const lookAt = (sandboxId: string): void => {
+    observer.lookAt(sandboxId).catch((error: unknown) => log.error({ err: error }, "looking at a sandbox failed"));
   };
   const unsubscribe: (() => void)[] = [];
 
@@ -331,13 +196,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     },
     async start() {
       unsubscribe.push(
-        ...drivers.map((driver) =>
-          driver.watch(({ sandboxId }) => background("looking at a sandbox", () => observer.lookAt(sandboxId))()),
-        ),
+        ...drivers.map((driver) => driver.watch(({ sandboxId }) => lookAt(sandboxId))),
         supervisor.subscribe((change) => {
-          const state = supervisor.get(change.uid);
-          if (state !== undefined) versions.look(state);
-          controllers.podChanged(state, change.uid);
+          wanted.podChanged(change.uid);
           if (change.type === "removed") {
             store.accepted.remove(change.uid);
             observer.removed(change.uid);
@@ -347,43 +208,29 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
           }
         }),
       );
-      const look = background("reading the sources", pace(lookAtSources));
-      await Promise.all(sources.map((source) => source.start(look)));
+      await wanted.start();
       await compareAll();
       tick();
     },
+    ...wanted.view,
     allObserved: observer.all,
-    desired: () => desired,
-    rollbackNote: (key) => versions.note(key),
-    controllers,
-    watchObjects(listener) {
-      objectListeners.add(listener);
-      return () => objectListeners.delete(listener);
-    },
-    fileOf: (identity) => owners.get(identity),
-    claims: () => (synced ? { claims: desired.claims, doubt } : undefined),
-    writtenClaims: () => written.filter(({ object }) => object.kind === "PersistentVolumeClaim"),
-    imagesNamed: () => (synced && sourceReport.held.size === 0 ? imagesNamed : undefined),
     problems: () => ({
-      problems: [...sourceReport.problems, ...failures.problems(podOf)],
-      held: heldSentences(sourceReport),
+      problems: [...wanted.report().problems, ...failures.problems(podOf)],
+      held: heldSentences(wanted.report()),
     }),
-    plan: () => decide(desired, knownPods()),
+    plan: () => decide(wanted.desired(), knownPods()),
     imagesChanged() {
       nextImages.retryNow();
-      for (const key of desired.pods.keys()) queue.add(key);
+      for (const key of wanted.desired().pods.keys()) queue.add(key);
       for (const { uid } of supervisor.list()) supervisor.configChanged(uid);
     },
-    lookAtSources,
     idle: () => queue.idle(),
     async close() {
       if (stopping.signal.aborted) return;
       stopping.abort();
       clock.clearTimeout(timer);
-      controllers.close();
-      versions.close();
       for (const stop of unsubscribe) stop();
-      await Promise.all(sources.map((source) => source.stop()));
+      await wanted.close();
       await queue.close();
     },
   };
