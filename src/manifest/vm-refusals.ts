@@ -1,4 +1,5 @@
 /** What a manifest asks for that a virtual machine of its own cannot give to a pod. Pure. */
+import { VM_LIMITS } from "../sandbox/vm-limits.ts";
 import { APP_ARMOR_ANNOTATION, profileIn } from "./app-armor.ts";
 import type { FieldPath } from "./issue.ts";
 import type { Pod, PodSpec } from "./schema/index.ts";
@@ -29,9 +30,8 @@ export interface RefusedValue {
 }
 
 /** A flag that asks for something of the host's. */
-function ofHost(field: string, what: string): VmRule {
-  const why = `a micro-VM has a kernel of its own and cannot share the host's ${what}`;
-  return { field: ["spec", field], refused: [{ value: true, why }] };
+function ofHost(field: "hostNetwork" | "hostPID" | "hostIPC"): VmRule {
+  return { field: ["spec", field], refused: [{ value: true, why: VM_LIMITS[field] }] };
 }
 
 /** A field of containers, in both lists of them. */
@@ -45,16 +45,13 @@ function ofSecurityContexts(field: readonly string[], refused: readonly RefusedV
   return [{ field: ["spec", ...at], refused }, ...ofContainers(at, refused)];
 }
 
-/** AppArmor and SELinux. */
-const POLICY_OF_HOST = "the policy is in the host's kernel, and its own is another one";
-
 const NO_DEVICES = "its kernel does not know the host's devices";
 
 /** Every other value is possible. What only the host knows, such as what a hostPath without a type is, the driver refuses. */
 export const VM_RULES: readonly VmRule[] = [
-  ofHost("hostNetwork", "network"),
-  ofHost("hostPID", "processes"),
-  ofHost("hostIPC", "shared memory and semaphores"),
+  ofHost("hostNetwork"),
+  ofHost("hostPID"),
+  ofHost("hostIPC"),
   {
     field: ["spec", "volumes", "[]", "hostPath", "type"],
     refused: [
@@ -69,24 +66,21 @@ export const VM_RULES: readonly VmRule[] = [
   ...ofSecurityContexts(
     ["appArmorProfile", "type"],
     [
-      { value: "RuntimeDefault", why: POLICY_OF_HOST },
-      { value: "Localhost", why: POLICY_OF_HOST },
+      { value: "RuntimeDefault", why: VM_LIMITS.policyOfHost },
+      { value: "Localhost", why: VM_LIMITS.policyOfHost },
     ],
   ),
   ...["level", "role", "type", "user"].flatMap((label) =>
-    ofSecurityContexts(["seLinuxOptions", label], [{ why: POLICY_OF_HOST }]),
+    ofSecurityContexts(["seLinuxOptions", label], [{ why: VM_LIMITS.policyOfHost }]),
   ),
-  ...ofContainers(
-    ["securityContext", "privileged"],
-    [{ value: true, why: "it means the host's devices, and a micro-VM has none of them" }],
-  ),
+  ...ofContainers(["securityContext", "privileged"], [{ value: true, why: VM_LIMITS.privileged }]),
   ...ofContainers(
     ["volumeMounts", "[]", "mountPropagation"],
     [
-      { value: "Bidirectional", why: "mounts cannot leave a micro-VM" },
+      { value: "Bidirectional", why: VM_LIMITS.bidirectional },
       {
         value: "HostToContainer",
-        why: "what the host mounts there once the pod runs cannot come into it",
+        why: VM_LIMITS.hostToContainer,
         only: {
           when: "of a hostPath volume",
           holds: ({ volumes = [] }, { name }) =>
@@ -105,7 +99,7 @@ export function vmRefusals(pod: Pod): VmRefusal[] {
   });
   const annotations = Object.entries(pod.metadata.annotations ?? {})
     .filter(([name, text]) => name.startsWith(APP_ARMOR_ANNOTATION) && profileIn(text)?.type !== "Unconfined")
-    .map(([name]) => refusal(["metadata", "annotations", name], POLICY_OF_HOST));
+    .map(([name]) => refusal(["metadata", "annotations", name], VM_LIMITS.policyOfHost));
   const fields = VM_RULES.flatMap(({ field, refused }) =>
     placesOf(pod, field).flatMap(({ path, value, around }) =>
       refused

@@ -98,6 +98,14 @@ describe("a container that ends", () => {
     expect(sandbox?.containers.map(({ attempt }) => attempt)).toEqual([4]);
   });
 
+  it("that can't be made for want of its command has failed under Never", async () => {
+    const missing = new GantryError("runtime-failed", "no such file", { details: { reason: "StartError" } });
+    h.driver.failNext("createContainer", missing);
+    await h.ensure(desiredPod({ restartPolicy: "Never" }));
+    expect(h.container("app").state).toMatchObject({ type: "terminated", exitCode: 128, reason: "StartError" });
+    expect(phase()).toBe("Failed");
+  });
+
   it("that can't be started counts as a run with exit code 128", async () => {
     h.behave = () => ({ failsToStart: "exec: no such file" });
     await h.ensure(desiredPod({ restartPolicy: "Never" }));
@@ -108,6 +116,18 @@ describe("a container that ends", () => {
       message: "exec: no such file",
     });
     expect(phase()).toBe("Failed");
+  });
+
+  it("counts as a run, too, where the driver finds out as it makes it", async () => {
+    const missing = new GantryError("runtime-failed", "no such file", { details: { reason: "StartError" } });
+    h.driver.failNext("createContainer", missing);
+    await h.ensure(desiredPod());
+    await h.pass(40_000);
+    expect(h.container("app")).toMatchObject({
+      state: { type: "running" },
+      restartCount: 1,
+      lastTermination: { exitCode: 128, reason: "StartError", message: "no such file" },
+    });
   });
 
   it("that can't be started is tried again with backoff under Always", async () => {

@@ -35,9 +35,16 @@ export async function start(
     for (const { sandboxId, container } of discard) {
       await as("CreateContainerError", () => driver.removeContainer(sandboxId, container.id, signal));
     }
-    await as("CreateContainerError", () => driver.createContainer(sandbox.id, config, signal));
-    tell(scope, view.desired, "Normal", "Created", `Created container: ${slot.name}`);
     const facts = madeFacts(job.facts, slot);
+    try {
+      await driver.createContainer(sandbox.id, config, signal);
+    } catch (error) {
+      // An OCI runtime looks for the command already now; it is a run that failed all the same.
+      if (!isStartError(error)) throw new StepError("CreateContainerError", error);
+      await noteRun(scope, facts, report);
+      throw notStarted(error, config);
+    }
+    tell(scope, view.desired, "Normal", "Created", `Created container: ${slot.name}`);
     await startCreated(scope, view, { driver, sandboxId: sandbox.id, slot, facts, made: config }, report, signal);
     return {
       type: "started",
@@ -94,17 +101,30 @@ async function startCreated(
 ): Promise<void> {
   const { driver, sandboxId, slot, facts, made } = starting;
   signal.throwIfAborted();
-  await as("CreateContainerError", () => {
-    scope.writer.saveContainer(facts);
-    report(facts);
-  });
+  await noteRun(scope, facts, report);
   try {
     await driver.startContainer(sandboxId, made.id, signal);
   } catch (error) {
-    const startError = { containerId: made.id, logPath: made.logPath, imageDigest: made.imageDigest };
-    throw new StepError("RunContainerError", error, isGantryError(error, "cancelled") ? {} : { startError });
+    throw notStarted(error, made);
   }
   tell(scope, view.desired, "Normal", "Started", `Started container ${slot.name}`);
+}
+
+function noteRun(scope: PodScope, facts: ContainerFacts, report: Report): Promise<void> {
+  return as("CreateContainerError", () => {
+    scope.writer.saveContainer(facts);
+    report(facts);
+  });
+}
+
+function isStartError(error: unknown): boolean {
+  return isGantryError(error, "runtime-failed") && error.details["reason"] === "StartError";
+}
+
+/** A run that came to nothing, unless it was called off. */
+function notStarted(error: unknown, { id, logPath, imageDigest }: Starting["made"]): StepError {
+  const startError = { containerId: id, logPath, imageDigest };
+  return new StepError("RunContainerError", error, isGantryError(error, "cancelled") ? {} : { startError });
 }
 
 /** Only once the successor's image and configuration are there does the old one go. */

@@ -3,6 +3,7 @@ import { constants } from "node:os";
 import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig } from "../driver.ts";
 import { OWN_FILTER_HINT } from "../namespace/runtime-errors.ts";
+import { SUBPATH_HINT } from "../namespace/subpath.ts";
 import { AgentRefusal } from "./channel/link.ts";
 
 const { EXDEV, ELOOP, ENOENT, ENOTDIR, EROFS } = constants.errno;
@@ -25,7 +26,7 @@ export function explainSubPath(error: unknown, { mounts }: Pick<ContainerConfig,
   if (why === undefined || mount === undefined) return error;
   return new GantryError("volume-failed", `the subPath ${JSON.stringify(mount.subPath)} of ${mount.volume} ${why}`, {
     cause: error,
-    hint: "A subPath names something below its volume; a link in it may not lead out.",
+    hint: SUBPATH_HINT,
   });
 }
 

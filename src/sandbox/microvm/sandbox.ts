@@ -6,6 +6,7 @@ import { GantryError } from "../../system/errors.ts";
 import type { ContainerConfig, ObservedSandbox, SandboxConfig } from "../driver.ts";
 import { removeTree } from "../namespace/files.ts";
 import { isAlive } from "../namespace/proc.ts";
+import { SYSCTL_HINT } from "../namespace/runtime-errors.ts";
 import { type BootedVm, bootVm } from "./boot-vm.ts";
 import { isRefusal } from "./channel/push.ts";
 import type { Context } from "./context.ts";
@@ -148,7 +149,7 @@ async function configureGuest(
   } catch (error) {
     if (!isRefusal(error) || !error.message.startsWith("sysctl ")) throw error;
     throw new GantryError("runtime-failed", `the ${error.message.replace(/^(sysctl \S+?)=/, "$1 can't be set to ")}`, {
-      hint: "Correct securityContext.sysctls: the kernel must have the setting, and take the value.",
+      hint: SYSCTL_HINT,
       cause: error,
     });
   }

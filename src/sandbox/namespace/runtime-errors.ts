@@ -47,6 +47,8 @@ function unquote(text: string): string {
 export const OWN_FILTER_HINT =
   "Its seccomp profile may forbid what it takes to start: setting ids and capabilities (unless allowPrivilegeEscalation is false), read, write, execve.";
 
+export const SYSCTL_HINT = "Correct securityContext.sysctls: the kernel must have the setting, and take the value.";
+
 interface RuntimeErrorFacts {
   /** argv[0] */
   readonly command: string;
@@ -72,11 +74,7 @@ export function runtimeError(output: string, facts: RuntimeErrorFacts): GantryEr
   }
   const sysctl = /\/proc\/sys\/([\w./-]+)/.exec(message)?.[1];
   if (sysctl !== undefined) {
-    return fail(
-      `the sysctl ${sysctl.replaceAll("/", ".")} can't be set: ${message}`,
-      "Correct securityContext.sysctls: the kernel must have the setting, and take the value.",
-      128,
-    );
+    return fail(`the sysctl ${sysctl.replaceAll("/", ".")} can't be set: ${message}`, SYSCTL_HINT, 128);
   }
   if (/seccomp/i.test(message)) {
     return fail(

@@ -19,6 +19,8 @@ import { mayMakeSubPath } from "../generated.ts";
 const O_PATH = 0o10000000;
 const MAX_LINKS = 40;
 
+export const SUBPATH_HINT = "A subPath names something below its volume; a link in it may not lead out.";
+
 /**
  * @param root a directory; links in its own path are followed, as the mount of the whole would
  * @param create makes directories where there is nothing, with the mode of `root`
@@ -28,7 +30,7 @@ export async function openBelow(root: string, path: string, create: boolean): Pr
   const fail = (why: string, cause?: unknown): GantryError =>
     new GantryError("volume-failed", `the subPath ${JSON.stringify(path)} of ${root} ${why}`, {
       ...(cause === undefined ? {} : { cause }),
-      hint: "A subPath names something below its volume; a link in it may not lead out.",
+      hint: SUBPATH_HINT,
     });
   const opened: FileHandle[] = [];
   const todo = path.split("/");

@@ -3,6 +3,8 @@ import { readFile, rename, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { formatBytes } from "../../bytes.ts";
+import { reclaimPolicyOf } from "../../manifest/claim.ts";
+import type { PersistentVolumeClaim } from "../../manifest/index.ts";
 import { errnoOf, messageOf } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import { namesIn } from "../names-in.ts";
@@ -100,6 +102,19 @@ async function readRecord(path: string, log: Logger): Promise<VolumeRecord | "da
     log.warn({ file: path, reason: messageOf(error) }, "a record is damaged");
     return "damaged";
   }
+}
+
+/** What a claim says that is kept. Pure. */
+export function recordOf(claim: PersistentVolumeClaim, createdAt: number): Omit<VolumeRecord, "used" | "bytes"> {
+  const { metadata, spec } = claim;
+  return {
+    namespace: metadata.namespace,
+    name: metadata.name,
+    accessModes: [...(spec.accessModes ?? [])],
+    reclaimPolicy: reclaimPolicyOf(claim),
+    ...(spec.storageClassName ? { storageClassName: spec.storageClassName } : {}),
+    createdAt,
+  };
 }
 
 export async function saveRecord({ record: path }: VolumeFiles, value: VolumeRecord): Promise<void> {

@@ -1,34 +1,28 @@
 import { mkdir, rm, rmdir, statfs, writeFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
-import { isDeepStrictEqual } from "node:util";
-import { formatBytes } from "../../bytes.ts";
-import { isForOnePod, isReadOnly, reclaimPolicyOf, requestedBytes } from "../../manifest/claim.ts";
+import { isForOnePod, isReadOnly, requestedBytes } from "../../manifest/claim.ts";
 import type { PersistentVolumeClaim } from "../../manifest/index.ts";
-import type { Clock } from "../../system/clock.ts";
-import { GantryError, isGantryError, messageOf } from "../../system/errors.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import { KeyedMutex } from "../../system/keyed-mutex.ts";
-import type { Logger } from "../../system/log.ts";
 import { namesIn } from "../names-in.ts";
 import { removeTree } from "../remove.ts";
-import type { ClaimNote, ClaimVolume, ClaimVolumes, WantedClaims } from "./contract.ts";
+import type { ClaimVolume, ClaimVolumes, WantedClaims } from "./contract.ts";
+import { aboutClaim, lostError } from "./errors.ts";
 import {
   allVolumeFiles,
   type FoundVolume,
   findVolume,
+  recordOf,
   saveRecord,
   usersOf,
   type VolumeFiles,
   type VolumeRecord,
   volumeFiles,
 } from "./files.ts";
+import { type FollowPorts, followClaims } from "./follow.ts";
 import { freeBytes, growImage, imageBytes, makeImage, mountImage, mountOf, unmountImage } from "./image.ts";
 
-export interface ClaimStoreOptions {
-  readonly root: string;
-  readonly log: Logger;
-  readonly clock: Pick<Clock, "now">;
-  /** ms that a volume with the policy Delete outlives its claim. */
-  readonly deleteAfterMs: number;
+export interface ClaimStoreOptions extends Omit<FollowPorts, "mutex"> {
   /** Whether all containers of a pod have ended for good: it keeps a volume for one pod from nobody then. */
   readonly hasEnded: (uid: string) => boolean;
 }
@@ -39,8 +33,6 @@ export interface MountedClaim {
   /** The claim lets nobody write. */
   readonly readOnly: boolean;
 }
-
-type Tell = (type: ClaimNote["type"], reason: string, message: string) => void;
 
 /** The volumes of claims, which files.ts says the places of. */
 export class ClaimStore implements ClaimVolumes {
@@ -174,92 +166,8 @@ export class ClaimStore implements ClaimVolumes {
     };
   }
 
-  async reconcile(
-    wanted: WantedClaims,
-    signal: AbortSignal,
-  ): Promise<{ readonly notes: ClaimNote[]; readonly lookAt: number | undefined }> {
-    const notes: ClaimNote[] = [];
-    let lookAt: number | undefined;
-    for (const volume of await this.list()) {
-      const { namespace, name } = volume;
-      const tell: Tell = (type, reason, message) => void notes.push({ namespace, name, type, reason, message });
-      try {
-        const claim = wanted.claims.get(`${namespace}/${name}`);
-        if (volume.lost !== undefined) tell("Warning", "VolumeLost", `${volume.lost}. ${wayOut(volume)}`);
-        if (claim !== undefined) await this.#follow(claim, signal, tell);
-        else if (wanted.doubt === undefined) {
-          const due = await this.#unclaimed(volume, signal, tell);
-          if (due !== undefined) lookAt = Math.min(lookAt ?? due, due);
-        }
-      } catch (error) {
-        if (signal.aborted) throw error;
-        this.#options.log.warn({ volume: `${namespace}/${name}`, reason: messageOf(error) }, "a volume has a problem");
-        tell("Warning", "VolumeFailed", messageOf(error));
-      }
-    }
-    return { notes, lookAt };
-  }
-
-  async #follow(claim: PersistentVolumeClaim, signal: AbortSignal, tell: Tell): Promise<void> {
-    const { namespace, name } = claim.metadata;
-    const { root, log, clock } = this.#options;
-    const files = volumeFiles(root, namespace, name);
-    await this.#mutex.run(files.dir, async () => {
-      const found = await findVolume(files, log);
-      if (found === undefined || found.lost !== undefined) return;
-      const before = found.record;
-      const wanted = imageBytes(requestedBytes(claim.spec));
-      let bytes = before?.bytes ?? found.fileBytes;
-      const save = async (): Promise<void> => {
-        const after = {
-          ...recordOf(claim, before?.createdAt ?? clock.now()),
-          ...{ bytes, used: before?.used ?? true },
-        };
-        if (!isDeepStrictEqual(before, after)) await saveRecord(files, after);
-      };
-      await save(); // whatever comes of the growth, it is claimed again
-      if (wanted <= bytes) return;
-      if (await growImage(files.image, files.mount, wanted, signal)) {
-        tell(
-          "Normal",
-          "FileSystemResizeSuccessful",
-          `the volume has grown from ${formatBytes(bytes)} to ${formatBytes(wanted)}`,
-        );
-        bytes = wanted;
-        await save();
-      } else tell("Normal", "FileSystemResizePending", "the volume grows when no pod has it any more");
-    });
-  }
-
-  /** @returns when it goes, where that is to come */
-  async #unclaimed(volume: ClaimVolume, signal: AbortSignal, tell: Tell): Promise<number | undefined> {
-    const { namespace, name, reclaimPolicy } = volume;
-    const { root, log, clock, deleteAfterMs } = this.#options;
-    const files = volumeFiles(root, namespace, name);
-    const goneSince = volume.goneSince ?? clock.now();
-    if (volume.goneSince === undefined) {
-      await this.#mutex.run(files.dir, async () => {
-        const record = (await findVolume(files, log))?.record;
-        if (record !== undefined) await saveRecord(files, { ...record, goneSince });
-      });
-    }
-    if (reclaimPolicy !== "Delete") return undefined;
-    const due = goneSince + deleteAfterMs;
-    if (clock.now() < due) {
-      if (volume.goneSince === undefined) {
-        const at = new Date(due).toISOString().slice(0, 19);
-        tell(
-          "Normal",
-          "VolumeReleased",
-          `no manifest claims the volume any more: by its reclaim policy Delete it is removed at ${at}Z, unless it is claimed again`,
-        );
-      }
-      return due;
-    }
-    if (volume.pods.length > 0) return undefined; // the end of the pod says look again
-    await this.remove(namespace, name, signal);
-    tell("Normal", "VolumeDeleted", "nobody claims the volume any more, and its reclaim policy is Delete");
-    return undefined;
+  reconcile(wanted: WantedClaims, signal: AbortSignal): ReturnType<ClaimVolumes["reconcile"]> {
+    return followClaims(this, { ...this.#options, mutex: this.#mutex }, wanted, signal);
   }
 
   async remove(namespace: string, name: string, signal: AbortSignal): Promise<void> {
@@ -292,37 +200,3 @@ const UNKNOWN: Omit<VolumeRecord, "namespace" | "name" | "bytes"> = {
   createdAt: 0,
   used: true,
 };
-
-function lostError(files: VolumeFiles, lost: string): GantryError {
-  return new GantryError("volume-failed", `PersistentVolumeClaim "${files.name}": ${lost}`, {
-    kind: "system",
-    hint: wayOut(files),
-  });
-}
-
-function wayOut({ namespace, name }: { readonly namespace: string; readonly name: string }): string {
-  return `Put the file back from a copy, and its pods start. To begin anew instead, take the claim out of its manifest, run 'gantry volume rm ${namespace}/${name}', and put the claim back.`;
-}
-
-/** Says whose trouble it is. */
-function aboutClaim(claim: string, error: unknown): unknown {
-  if (!isGantryError(error, "volume-failed", "disk-full")) return error;
-  const { code, kind, hint, message } = error;
-  return new GantryError(code, `PersistentVolumeClaim "${claim}": ${message}`, {
-    ...{ kind, cause: error },
-    ...(code === "disk-full" ? { details: { claim } } : {}),
-    ...(hint === undefined ? {} : { hint }),
-  });
-}
-
-function recordOf(claim: PersistentVolumeClaim, createdAt: number): Omit<VolumeRecord, "used" | "bytes"> {
-  const { metadata, spec } = claim;
-  return {
-    namespace: metadata.namespace,
-    name: metadata.name,
-    accessModes: [...(spec.accessModes ?? [])],
-    reclaimPolicy: reclaimPolicyOf(claim),
-    ...(spec.storageClassName ? { storageClassName: spec.storageClassName } : {}),
-    createdAt,
-  };
-}

@@ -34,9 +34,6 @@ const Step = z.union([
   z.strictObject({ delete: z.string() }).describe("a file removed"),
   z.strictObject({ pod: z.record(z.string(), Expected) }).describe("waits until pods look like this (view.ts)"),
   z
-    .strictObject({ always: z.record(z.string(), Expected) })
-    .describe("whether pods have looked like this all the time since the case began"),
-  z
     .strictObject({ never: z.record(z.string(), Expected) })
     .describe("whether pods have never looked like this since the case began"),
   z.strictObject({ pods: z.array(Expected) }).describe("waits until there are exactly these pods, by name"),

@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 
 /**
  * Whether `actual` is as a case expects it:
- * - "/…/" a text that fits the regular expression (with the flag m); any other text or number: the same
+ * - "/…/" a text that fits the regular expression; any other text or number: the same
  * - "* text" a text that contains this
  * - null: there is none
  * - { gt: n }, { lt: n }: a number above, below
@@ -16,7 +16,7 @@ export function mismatch(actual: unknown, expected: unknown, at = ""): string | 
     const text = typeof actual === "number" || typeof actual === "boolean" ? String(actual) : actual;
     if (typeof text !== "string") return differs();
     const [, pattern] = /^\/(.*)\/$/s.exec(expected) ?? [];
-    if (pattern !== undefined) return new RegExp(pattern, "m").test(text) ? undefined : differs();
+    if (pattern !== undefined) return new RegExp(pattern).test(text) ? undefined : differs();
     if (expected.startsWith("* ")) return text.includes(expected.slice(2)) ? undefined : differs();
     return text === expected ? undefined : differs();
   }

@@ -3,7 +3,7 @@ import { createInterface } from "node:readline";
 import { startCli, type TestHost } from "../harness.ts";
 import { Pod, type PodView, viewOf } from "./view.ts";
 
-/** How much of a pod's past is kept for `always` and `never`. */
+/** How much of a pod's past is kept for `never`. */
 const KEEP = 200;
 
 /** What `gantry status -w -o json` of a host has said: one process however many cases look on. */

@@ -131,11 +131,6 @@ export class Play {
         await this.#until(name, (pod) => mismatch(pod, expected));
       return;
     }
-    if ("always" in step) {
-      for (const [name, expected] of Object.entries(step.always))
-        for (const pod of this.#past(name)) fail(mismatch(pod, expected));
-      return;
-    }
     if ("never" in step) {
       for (const [name, expected] of Object.entries(step.never))
         for (const pod of this.#past(name)) if (mismatch(pod, expected) === undefined) fail(`pod ${name} has been so`);
@@ -229,7 +224,9 @@ export class Play {
   }
 
   #past(name: string): readonly PodView[] {
-    return this.#stage.observer.past(this.#case.namespace, name);
+    const past = this.#stage.observer.past(this.#case.namespace, name);
+    if (past.length === 0) throw new Error(`pod ${name} has not been seen`);
+    return past;
   }
 
   #recalled(name: string): PodView {
@@ -243,6 +240,7 @@ export class Play {
     const before = this.#recalled(name);
     const now = this.#stage.observer.latest(this.#case.namespace, name);
     fail(mismatch(now?.uid, before.uid, "uid"));
+    fail(mismatch(now?.["podIP"], before["podIP"], "podIP"));
     for (const [container, { id, restarts }] of Object.entries(before.containers))
       if (only === undefined || only === container)
         fail(mismatch(now?.containers[container], { id, restarts }, container));

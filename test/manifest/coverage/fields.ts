@@ -3,9 +3,7 @@ import { pod } from "../../../src/manifest/schema/index.ts";
 import { SUPPORT } from "../../../src/manifest/support/index.ts";
 import type { AnyRule, Verdict } from "../../../src/manifest/support/rules.ts";
 import { type RefusedValue, VM_RULES } from "../../../src/manifest/vm-refusals.ts";
-import { elementOf, shapeOf, unwrap } from "../../../src/manifest/zod-schema.ts";
-
-type Schema = Parameters<typeof unwrap>[0];
+import { elementOf, type Schema, shapeOf, unwrap } from "../../../src/manifest/zod-schema.ts";
 
 export interface Coverage {
   /** "[]" stands for every entry of a list: `spec.containers[].image`. */

@@ -129,8 +129,7 @@ export const guestStats = z.object({
 });
 export type GuestStats = z.infer<typeof guestStats>;
 
-/** A volume on the scratch disk, and what is in it. */
-/** An agent of an earlier version counts no inodes. */
+/** A volume on the scratch disk or a writable layer, and what is in it. An agent of an earlier version counts no inodes. */
 export const guestUsage = z.object({
   volume: guestName.optional(),
   container: guestName.optional(),
