@@ -3,7 +3,7 @@
  * the change leaves alone stays as it is written, or unwritten. Pure.
  */
 import { isDeepStrictEqual } from "node:util";
-import { isRecord } from "../manifest/yaml/plain.ts";
+import { define, isRecord } from "../manifest/yaml/plain.ts";
 
 /**
  * @param written as the file has it; undefined where it has nothing
@@ -37,7 +37,7 @@ function carryRecord(
     }
     const value = Object.hasOwn(before, name) ? carryOver(written[name], before[name], after[name]) : after[name];
     if (value === undefined) delete result[name];
-    else result[name] = value;
+    else define(result, name, value);
   }
   return result;
 }

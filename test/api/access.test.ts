@@ -111,6 +111,30 @@ describe("view", () => {
     expect(served.backend.calls).toEqual([]);
   });
 
+  test.each([
+    ["/api/v1/secrets#x", 400],
+    ["/api/v1/namespaces/default/secrets/key#", 400],
+    ["http://x/api/v1/secrets", 400],
+    ["HTTPS://x/api/v1/namespaces/default/secrets/key", 400],
+    ["*", 400],
+    ["//api/v1/secrets", 403],
+    ["/%61pi/v1//secrets/", 403],
+    ["/api/v1/secrets?watch&resourceVersion=0", 403],
+    ["/api/v1/namespaces/default/secrets/key/status", 403],
+    ["/api/v1/secrets%23", 404],
+    ["/api/v1/secrets;x", 404],
+    ["/api/v1/%2573ecrets", 404],
+    ["/api/v1/pods/../secrets", 404],
+    ["/api/v1/namespaces/default%2Fsecrets", 404],
+    ["/api/v1/namespaces/default/pods%2F..%2Fsecrets/key", 404],
+  ])("no spelling of a path leads to a Secret: %s → %i", async (path, code) => {
+    for (const accept of ["application/json", "application/json;as=Table;v=v1;g=meta.k8s.io"]) {
+      const answer = await served.ask(path, view, { headers: { accept } });
+      expect(answer.asStatus()).toMatchObject({ kind: "Status", code });
+      expect(answer.text).not.toMatch(/MQ==|uid-Secret/);
+    }
+  });
+
   test("a WebSocket, too", async () => {
     const socket = await served.connect();
     const said = rest(socket);

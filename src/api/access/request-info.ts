@@ -1,3 +1,5 @@
+import { GantryError } from "../../system/errors.ts";
+
 /** What a request is about, in Kubernetes' terms (k8s.io/apiserver RequestInfo). */
 export interface RequestInfo {
   /** get, list, watch, create, update, patch, delete, deletecollection; for other paths the method in small letters. */
@@ -12,8 +14,18 @@ export interface RequestInfo {
   readonly name?: string;
 }
 
-/** Reads method and URL of a request. Pure; any text is allowed. */
+/**
+ * What the router would read otherwise than it is read here: it takes `http://host/path` for `/path`, and ends a path
+ * at '#'. What one may do must never be decided of another path than the one that is served.
+ */
+const OTHER_FORM = /^[^/]|#/;
+
+/** Reads method and URL of a request. Pure. @throws GantryError usage, for what is no path */
 export function requestInfo(method: string, url: string): RequestInfo {
+  if (OTHER_FORM.test(url))
+    throw new GantryError("usage", "the request has no path of this API", {
+      hint: "Send a path that begins with '/' and has no '#'.",
+    });
   const [path = "", query = ""] = url.split("?", 2);
   const parts = path
     .split("/")

@@ -13,7 +13,7 @@ import {
   without,
 } from "./field-paths.ts";
 import { type FieldNames, isAtomicMap, listTypeOf } from "./list-types.ts";
-import { type Fields, isRecord, same } from "./plain.ts";
+import { define, type Fields, isRecord, same } from "./plain.ts";
 
 export interface ApplyRequest {
   /** The object as it is; undefined to make it. */
@@ -52,24 +52,26 @@ export function serverSideApply(request: ApplyRequest): ApplyOutcome {
       .map(([, path]): Conflict => ({ manager: String(entry["manager"]), field: shownPath(path) }));
   });
   if (conflicts.length > 0 && !force) return { conflicts };
-  const left = others.flatMap((entry) =>
-    withoutPaths(
-      entry,
-      contested.map(([key]) => key),
-    ),
+  const taken = contested.map(([key]) => key);
+  const elsewhere = new Set(
+    others
+      .flatMap((entry) => withoutPaths(entry, taken))
+      .flatMap((entry) => [...fromFieldsV1(entry["fieldsV1"]).keys()]),
   );
-  const elsewhere = new Set(left.flatMap((entry) => [...fromFieldsV1(entry["fieldsV1"]).keys()]));
   const before = managers.find(isMine);
   const dropped = [...fromFieldsV1(before?.["fieldsV1"])].filter(([key]) => !mine.has(key) && !elsewhere.has(key));
   const merged = merge(live, applied, []);
+  const isKept = (path: FieldPath): boolean => (isEntry(path) ? hasOthers(path, elsewhere) : isKeyOfEntry(path));
   // What is inside goes before what it is in.
   const object = dropped
     .toSorted(([, a], [, b]) => b.length - a.length)
-    .reduce(
-      (value: unknown, [, path]) => (isEntry(path) && hasOthers(path, elsewhere) ? value : without(value, path)),
-      merged,
-    );
-  return { object, managers: [...left, entryOf(applied, manager, "Apply", mine, time)] };
+    .reduce((value: unknown, [, path]) => (isKept(path) ? value : without(value, path)), merged);
+  const entry = entryOf(applied, manager, "Apply", mine, time);
+  // Who applies the same again has changed nothing, and when that was is not told either.
+  const unchanged = before !== undefined && same(object, live) && same(before["fieldsV1"], entry["fieldsV1"]);
+  const own = unchanged ? before : entry;
+  const all = managers.flatMap((one) => (isMine(one) ? [own] : withoutPaths(one, taken)));
+  return { object, managers: before === undefined ? [...all, own] : all };
 }
 
 /** After a change that is no apply: what it set belongs to who made it. */
@@ -110,6 +112,14 @@ function isEntry(path: FieldPath): boolean {
   return path.at(-1)?.startsWith("f:") === false;
 }
 
+/** By it the entry that it is in is told from others: it goes only with the whole of it. */
+function isKeyOfEntry(path: FieldPath): boolean {
+  const [entry = "", field = ""] = path.slice(-2);
+  if (!entry.startsWith("k:")) return false;
+  const keys: unknown = JSON.parse(entry.slice(2));
+  return isRecord(keys) && Object.hasOwn(keys, field.slice(2));
+}
+
 function hasOthers(path: FieldPath, owned: ReadonlySet<string>): boolean {
   const start = JSON.stringify(path).slice(0, -1);
   return [...owned].some((key) => key.startsWith(start));
@@ -118,7 +128,8 @@ function hasOthers(path: FieldPath, owned: ReadonlySet<string>): boolean {
 function merge(live: unknown, applied: unknown, names: FieldNames): unknown {
   if (isRecord(live) && isRecord(applied) && !isAtomicMap(names)) {
     const result: Record<string, unknown> = { ...live };
-    for (const [name, value] of Object.entries(applied)) result[name] = merge(live[name], value, [...names, name]);
+    for (const [name, value] of Object.entries(applied))
+      define(result, name, merge(live[name], value, [...names, name]));
     return result;
   }
   const type = Array.isArray(applied) && Array.isArray(live) ? listTypeOf(names) : undefined;

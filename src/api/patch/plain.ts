@@ -1,10 +1,11 @@
 /** Plain JSON data, as patches work on it. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { isRecord } from "../../manifest/yaml/plain.ts";
+import { DEPTH_LIMIT, define, isRecord } from "../../manifest/yaml/plain.ts";
+import { GantryError } from "../../system/errors.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
 
-export { isRecord };
+export { define, isRecord };
 
 export const same = isDeepStrictEqual;
 
@@ -25,4 +26,16 @@ export function at(value: unknown, ...path: readonly string[]): unknown {
   let found = value;
   for (const name of path) found = fieldsOf(found)?.[name];
   return found;
+}
+
+/** What is nested deeper than any manifest is refused before anything walks through it. @throws GantryError usage */
+export function refuseDepth(value: unknown): void {
+  let level: readonly unknown[] = [value];
+  for (let depth = 0; depth <= DEPTH_LIMIT; depth += 1) {
+    level = level.flatMap((one) => (typeof one === "object" && one !== null ? Object.values(one) : []));
+    if (level.length === 0) return;
+  }
+  throw new GantryError("usage", `fields are nested more than ${DEPTH_LIMIT} levels deep`, {
+    hint: "No manifest needs that.",
+  });
 }

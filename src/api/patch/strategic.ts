@@ -4,7 +4,7 @@
  */
 import { GantryError } from "../../system/errors.ts";
 import { type FieldNames, KEY_DEFAULTS, listTypeOf } from "./list-types.ts";
-import { type Fields, fieldsOf, isRecord, same } from "./plain.ts";
+import { define, type Fields, fieldsOf, isRecord, same } from "./plain.ts";
 
 const DIRECTIVE = "$patch";
 const RETAIN = "$retainKeys";
@@ -33,7 +33,7 @@ export function strategicMerge(value: unknown, patch: unknown, path: FieldNames 
       ? mergeList(result[name], wanted, [...path, name])
       : strategicMerge(result[name], wanted, [...path, name]);
     if (merged === undefined) delete result[name];
-    else result[name] = merged;
+    else define(result, name, merged);
   }
   for (const [name, entries] of Object.entries(patch)) {
     if (!Array.isArray(entries)) continue;

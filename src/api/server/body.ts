@@ -1,9 +1,13 @@
 import type { Readable } from "node:stream";
-import { GantryError } from "../../system/errors.ts";
+import type { FastifyRequest } from "fastify";
+import { readDocuments } from "../../manifest/yaml/document.ts";
+import { GantryError, messageOf } from "../../system/errors.ts";
+import { refuseDepth } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
 
 /** The API server of Kubernetes takes requests of up to 3 MiB. */
 export const MAX_BODY_BYTES = 3 * 1024 * 1024;
+export const YAML_TYPES = ["application/yaml", "application/x-yaml", "text/yaml"] as const;
 const BODY_TIMEOUT_MS = 30_000;
 
 export interface BodyRules {
@@ -60,4 +64,44 @@ export function checkContentType(contentType: string | undefined, allowed: reado
   if (type === undefined || type === "" || allowed.includes(type)) return;
   const hint = `Send it with the header 'Content-Type: ${allowed[0] ?? "application/json"}'.`;
   throw httpError("UnsupportedMediaType", `can't take a body of the type '${type}'`, hint);
+}
+
+const JSON_TYPES = ["application/json"];
+
+/** The plain data of a body: of YAML where its type says so. @throws GantryError as readBody; usage */
+export async function readData(
+  request: FastifyRequest,
+  contentTypes: readonly string[] = JSON_TYPES,
+): Promise<unknown> {
+  const type = request.headers["content-type"];
+  const text = await readBody(request.raw, type, { contentTypes });
+  return type !== undefined && /yaml/i.test(type) ? parseYaml(text) : parseJson(text);
+}
+
+/** @throws GantryError usage, also for what is nested deeper than anything that makes sense here */
+export function parseJson(text: string, hint = "Send an object."): unknown {
+  if (text.trim() === "") throw new GantryError("usage", "the body is empty", { hint });
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch (cause) {
+    throw new GantryError("usage", `the body is not JSON: ${messageOf(cause)}`, { hint, cause });
+  }
+  refuseDepth(value);
+  return value;
+}
+
+/** As manifests are read. @throws GantryError usage */
+function parseYaml(text: string): unknown {
+  const { documents, issues } = readDocuments(text);
+  const [found] = issues;
+  if (found !== undefined) {
+    const { line, column, issue } = found;
+    const hint = issue.hint === undefined ? {} : { hint: issue.hint };
+    throw new GantryError("usage", `the body is not YAML: line ${line}, column ${column}: ${issue.message}`, hint);
+  }
+  if (documents.length === 1) return documents[0]?.value;
+  throw new GantryError("usage", documents.length === 0 ? "the body is empty" : "the body has several objects", {
+    hint: "Send an object.",
+  });
 }

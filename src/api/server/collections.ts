@@ -5,7 +5,7 @@ import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend, PodObject, ServedObject } from "../contract.ts";
 import { at } from "../patch/plain.ts";
 import type { EventObject } from "../wire.ts";
-import { readBody } from "./body.ts";
+import { readData } from "./body.ts";
 import { describe, serveDiscovery } from "./discovery.ts";
 import { eventObject, inNewForm } from "./event-object.ts";
 import { SERVED_KINDS } from "./kinds.ts";
@@ -19,7 +19,8 @@ import type { Call } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
 import { serveStatus, serveSubresources } from "./subresources.ts";
 import { WatchCache } from "./watch-cache.ts";
-import { warn, writesOf } from "./write.ts";
+import { writesOf } from "./write.ts";
+import { warn } from "./write-request.ts";
 
 /**
  * Serves every collection, with discovery of them.
@@ -133,24 +134,13 @@ function objectResources(backend: ApiBackend, capacity: number) {
 
 /** A namespace is there as soon as something is in it: to make one is to do nothing, and to say so. */
 async function pretendNamespace(call: Call): Promise<unknown> {
-  const text = await readBody(call.request.raw, call.request.headers["content-type"], {
-    contentTypes: ["application/json"],
-  });
-  const name = at(jsonOf(text), "metadata", "name");
+  const name = at(await readData(call.request), "metadata", "name");
   if (typeof name !== "string" || dnsLabelComplaint(name) !== undefined)
     throw new GantryError("invalid-manifest", "metadata.name: is not the name of a namespace");
   warn(call, "a namespace needs not be made: it is there as soon as something is in it");
   call.reply.code(201);
   const metadata = { name, creationTimestamp: new Date().toISOString() };
   return { apiVersion: "v1", kind: "Namespace", metadata, spec: {}, status: { phase: "Active" } };
-}
-
-function jsonOf(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new GantryError("usage", "the body is not JSON", { cause });
-  }
 }
 
 function podCache(backend: ApiBackend, capacity: number) {

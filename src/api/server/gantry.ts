@@ -5,9 +5,8 @@ import type { Credential } from "../../image/contract.ts";
 import { normalizeName } from "../../image/name.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend } from "../contract.ts";
-import { checkContentType, readBody } from "./body.ts";
+import { checkContentType, parseJson, readBody } from "./body.ts";
 import { jsonLines } from "./json-lines.ts";
-import { refuseDryRun } from "./pods.ts";
 import { success } from "./remove.ts";
 import { type Call, route } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
@@ -131,13 +130,7 @@ async function bodyText({ request }: Call): Promise<string> {
 
 function parsed<T extends z.ZodType>(schema: T, text: string): z.output<T> {
   const hint = 'Send {"changes":[{"path":["spec","replicas"],"value":3}]}.';
-  let document: unknown;
-  try {
-    document = JSON.parse(text);
-  } catch {
-    throw new GantryError("usage", "the body is not JSON", { hint });
-  }
-  const result = schema.safeParse(document);
+  const result = schema.safeParse(parseJson(text, hint));
   if (!result.success) throw new GantryError("usage", "the body is not what is expected here", { hint });
   return result.data;
 }
@@ -160,13 +153,7 @@ const pullRequest = z.strictObject({
 /** An empty body asks for nothing special. */
 function readPullRequest(text: string): { readonly credentials: readonly Credential[] } {
   const hint = 'Send nothing, or {"credentials":[{"username":"…","password":"…"}]}.';
-  let document: unknown;
-  try {
-    document = text.trim() === "" ? {} : JSON.parse(text);
-  } catch {
-    throw new GantryError("usage", "the body is not JSON", { hint });
-  }
-  const result = pullRequest.safeParse(document);
+  const result = pullRequest.safeParse(text.trim() === "" ? {} : parseJson(text, hint));
   if (!result.success) throw new GantryError("usage", "the body is no pull request", { hint });
   return {
     credentials: result.data.credentials.map(({ from, username, password, identityToken }) => ({
@@ -228,4 +215,10 @@ function shielded(body: Readable): Readable {
     body.resume();
   });
   return shield;
+}
+
+/** What would be done is shown by `gantry plan`; doing it though only a trial was asked for would be the worst answer. */
+function refuseDryRun(dryRun: readonly unknown[]): void {
+  if (dryRun.length === 0) return;
+  throw new GantryError("unsupported", "dryRun is not supported", { hint: "Use 'gantry validate' and 'gantry plan'." });
 }

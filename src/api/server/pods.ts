@@ -115,9 +115,3 @@ async function* atMost(source: AsyncIterable<Buffer>, bytes: number): AsyncGener
     if (left <= 0) return;
   }
 }
-
-/** What would be done is shown by `gantry plan`; doing it though only a trial was asked for would be the worst answer. */
-export function refuseDryRun(dryRun: readonly unknown[]): void {
-  if (dryRun.length === 0) return;
-  throw new GantryError("unsupported", "dryRun is not supported", { hint: "Use 'gantry validate' and 'gantry plan'." });
-}

@@ -2,7 +2,7 @@
 import { GantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import type { StatusObject } from "../wire.ts";
-import { readBody } from "./body.ts";
+import { parseJson, readBody } from "./body.ts";
 import {
   type AnyResource,
   type ApiObject,
@@ -14,7 +14,7 @@ import {
   selectionOf,
 } from "./resources.ts";
 import type { Call } from "./routing.ts";
-import { isDryRun } from "./write.ts";
+import { isDryRun } from "./write-request.ts";
 
 export interface DeleteOptions {
   readonly graceMs: number | undefined;
@@ -68,7 +68,9 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
 async function deleteOptions(call: Call): Promise<DeleteOptions & { readonly body: Fields }> {
   const { query, request } = call;
   const text = await readBody(request.raw, request.headers["content-type"], { contentTypes: ["application/json"] });
-  const body = text.trim() === "" ? {} : parseJsonObject(text);
+  const body = text.trim() === "" ? {} : fieldsOf(parseJson(text, "Send v1 DeleteOptions, or no body."));
+  if (body === undefined)
+    throw new GantryError("usage", "the body is not a JSON object", { hint: "Send v1 DeleteOptions, or no body." });
   const policy = query.text("propagationPolicy") ?? body["propagationPolicy"];
   if (policy === "Orphan" || body["orphanDependents"] === true || query.text("orphanDependents") === "true") {
     throw new GantryError(
@@ -112,18 +114,6 @@ function graceOf(body: Fields): number | undefined {
   if (seconds === undefined || seconds === null) return undefined;
   if (typeof seconds === "number" && seconds >= 0) return seconds * 1000;
   throw new GantryError("usage", `gracePeriodSeconds: ${JSON.stringify(seconds)} is not a number of seconds from 0 up`);
-}
-
-function parseJsonObject(text: string): Fields {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new GantryError("usage", `the body is not JSON: ${cause instanceof Error ? cause.message : ""}`, { cause });
-  }
-  const fields = fieldsOf(value);
-  if (fields !== undefined) return fields;
-  throw new GantryError("usage", "the body is not a JSON object", { hint: "Send v1 DeleteOptions, or no body." });
 }
 
 /** A v1 Status that says it worked. */

@@ -4,7 +4,7 @@ import { GantryError } from "../../system/errors.ts";
 import { identityOf } from "../access/identity.ts";
 import { GROUP_OF_ROLE, mayDo } from "../access/roles.ts";
 import { at, fieldsOf } from "../patch/plain.ts";
-import { readBody } from "./body.ts";
+import { readData } from "./body.ts";
 import { type Call, route } from "./routing.ts";
 
 const READING = ["get", "list", "watch"];
@@ -54,14 +54,7 @@ function created(call: Call, answer: object): object {
 }
 
 async function bodyOf(call: Call) {
-  const text = await readBody(call.request.raw, call.request.headers["content-type"], {
-    contentTypes: ["application/json"],
-  });
-  try {
-    const fields = fieldsOf(JSON.parse(text));
-    if (fields !== undefined) return fields;
-  } catch {
-    // Said below.
-  }
+  const fields = fieldsOf(await readData(call.request));
+  if (fields !== undefined) return fields;
   throw new GantryError("usage", "the body is not a JSON object", { hint: "Send a SelfSubjectAccessReview." });
 }

@@ -2,22 +2,16 @@
 import type { FastifyInstance } from "fastify";
 import { GantryError } from "../../system/errors.ts";
 import type { ServedObject } from "../contract.ts";
-import { jsonPatch } from "../patch/json-patch.ts";
-import { mergePatch } from "../patch/merge-patch.ts";
+import { PATCH_TYPES, patched } from "../patch/patch.ts";
 import { at, type Fields, fieldsOf, withField } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
-import { readBody } from "./body.ts";
+import { readData } from "./body.ts";
 import type { ServedKind } from "./kinds.ts";
 import { basePath, find, inFormat, type Resource } from "./resources.ts";
 import { type Call, route } from "./routing.ts";
 import { selectorText } from "./table/column.ts";
 import type { Writes } from "./write.ts";
-
-const PATCHES = [
-  "application/json-patch+json",
-  "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
-];
+import { mediaType, refuseStale } from "./write-request.ts";
 
 export function serveSubresources(
   app: FastifyInstance,
@@ -33,7 +27,9 @@ export function serveSubresources(
   if (!kind.scalable || writes === undefined) return;
   const change = async (call: Call, wanted: (scale: Fields) => unknown): Promise<Fields> => {
     const scaled = await writes.change(call, (object) => {
-      const replicas = at(wanted(scaleOf(object)), "spec", "replicas");
+      const scale = wanted(scaleOf(object));
+      refuseStale(resource, object, scale);
+      const replicas = at(scale, "spec", "replicas");
       if (typeof replicas !== "number" || !Number.isInteger(replicas) || replicas < 0) {
         throw new GantryError(
           "invalid-manifest",
@@ -51,14 +47,13 @@ export function serveSubresources(
   route(app, `${path}/scale`, {
     GET: (call) => scaleOf(live(call)),
     PUT: async (call) => {
-      const body = await bodyOf(call, ["application/json"]);
-      refuseStale(live(call), body);
+      const body = await readData(call.request);
       return change(call, () => body);
     },
     PATCH: async (call) => {
-      const patch = await bodyOf(call, PATCHES);
-      const isJson = call.request.headers["content-type"]?.startsWith("application/json-patch+json") === true;
-      return change(call, (scale) => (isJson ? jsonPatch(scale, patch) : mergePatch(scale, patch)));
+      const type = mediaType(call, PATCH_TYPES);
+      const patch = await readData(call.request, PATCH_TYPES);
+      return change(call, (scale) => patched(type, scale, patch));
     },
   });
 }
@@ -74,23 +69,6 @@ export function serveStatus(app: FastifyInstance, path: string, kind: string, ge
     );
   };
   route(app, `${path}/status`, { GET: get, PUT: refuse, PATCH: refuse });
-}
-
-async function bodyOf(call: Call, contentTypes: readonly string[]): Promise<unknown> {
-  const text = await readBody(call.request.raw, call.request.headers["content-type"], { contentTypes });
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new GantryError("usage", "the body is not JSON", { cause, hint: 'Send {"spec":{"replicas":3}}.' });
-  }
-}
-
-function refuseStale({ metadata: { name, resourceVersion } }: ServedObject, body: unknown): void {
-  const wanted = at(body, "metadata", "resourceVersion");
-  if (wanted === undefined || wanted === "" || wanted === resourceVersion) return;
-  throw new GantryError("conflict", `Operation cannot be fulfilled on "${name}": the object has been modified`, {
-    hint: "Get it again.",
-  });
 }
 
 /** autoscaling/v1 Scale */

@@ -1,34 +1,28 @@
 /** Writes to collections: POST, PUT, PATCH and DELETE of objects that a manifest may have. */
-import { randomInt } from "node:crypto";
-import { parse } from "yaml";
-import { check } from "../../manifest/index.ts";
 import { GantryError } from "../../system/errors.ts";
 import { KeyedMutex } from "../../system/keyed-mutex.ts";
 import { timestamp } from "../../system/timestamp.ts";
 import type { ApiBackend, FieldOwners } from "../contract.ts";
 import { afterUpdate, serverSideApply } from "../patch/apply.ts";
-import { jsonPatch } from "../patch/json-patch.ts";
-import { mergePatch } from "../patch/merge-patch.ts";
+import { PATCH_TYPES, patched } from "../patch/patch.ts";
 import { at, type Fields, fieldsOf, same, withField } from "../patch/plain.ts";
-import { strategicMerge } from "../patch/strategic.ts";
-import { httpError } from "../status-error.ts";
 import { LAST_APPLIED, withoutServerFields } from "./bare.ts";
-import { readBody } from "./body.ts";
-import { type AnyResource, type ApiObject, groupVersion, maybeFind, type Resource } from "./resources.ts";
+import { readData } from "./body.ts";
+import { type AnyResource, type ApiObject, maybeFind, type Resource } from "./resources.ts";
 import type { Call } from "./routing.ts";
+import {
+  accepted,
+  bodyObject,
+  isDryRun,
+  mediaType,
+  nameOf,
+  refuseStale,
+  renaming,
+  settled,
+  warn,
+} from "./write-request.ts";
 
-const BODY_TYPES = ["application/json", "application/yaml", "application/x-yaml", "text/yaml"];
-const PATCH_TYPES = [
-  "application/json-patch+json",
-  "application/merge-patch+json",
-  "application/strategic-merge-patch+json",
-  "application/apply-patch+yaml",
-] as const;
-
-const NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789";
-
-/** One change of an object after the other: each sees what the one before it has made. */
-const turns = new KeyedMutex();
+const APPLY_TYPE = "application/apply-patch+yaml";
 
 export interface Writes<T extends ApiObject> {
   create(call: Call): Promise<unknown>;
@@ -39,9 +33,11 @@ export interface Writes<T extends ApiObject> {
 }
 
 export function writesOf<T extends ApiObject>(backend: ApiBackend, resource: Resource<T>): Writes<T> {
+  /** One change of an object after the other: each sees what the one before it has made. */
+  const turns = new KeyedMutex();
   const namespaceOf = (call: Call): string | undefined => (resource.namespaced ? call.param("namespace") : undefined);
   const inTurn = <R>(call: Call, name: string, work: () => Promise<R>): Promise<R> =>
-    turns.run(`${resource.kind} ${namespaceOf(call) ?? ""}/${name}`, work);
+    turns.run(`${namespaceOf(call) ?? ""}/${name}`, work);
 
   const write = async (call: Call, name: string, live: T | undefined, wanted: Fields, owners: FieldOwners) => {
     const namespace = namespaceOf(call);
@@ -87,25 +83,25 @@ export function writesOf<T extends ApiObject>(backend: ApiBackend, resource: Res
     },
     async replace(call) {
       const given = await bodyObject(call, resource);
-      if (at(given, "metadata", "name") !== call.param("name")) {
-        throw new GantryError("usage", "the name in the body is not the name in the path", {
-          hint: "An object can't be renamed: make another, and delete this one.",
-        });
-      }
+      if (at(given, "metadata", "name") !== call.param("name")) throw renaming();
       return change(call, () => given);
     },
     async patch(call) {
-      const type = mediaType(call);
-      if (type !== "application/apply-patch+yaml") {
-        const patch = parsed(await readBody(call.request.raw, type, { contentTypes: PATCH_TYPES }), "json");
+      const type = mediaType(call, [...PATCH_TYPES, APPLY_TYPE]);
+      if (type !== APPLY_TYPE) {
+        const patch = await readData(call.request, PATCH_TYPES);
         return change(call, (live) => patched(type, plainOf(live), patch));
       }
-      const applied = await bodyObject(call, resource, PATCH_TYPES);
+      const applied = await bodyObject(call, resource, [APPLY_TYPE]);
       const name = call.param("name");
       return inTurn(call, name, async () => {
         const live = maybeFind(resource, namespaceOf(call), name);
+        if (live !== undefined) refuseStale(resource, live, applied);
         const { object, managers } = applyTo(call, live, settled(resource, applied, namespaceOf(call), name));
-        return write(call, name, live, object, { lastApplied: lastAppliedOf(object), managedFields: managers });
+        return write(call, name, live, object, {
+          lastApplied: lastAppliedAfter(call, live, applied),
+          managedFields: managers,
+        });
       });
     },
     change,
@@ -134,152 +130,6 @@ function applyTo(call: Call, live: ApiObject | undefined, applied: Fields) {
     hint: "Leave these fields out, set them to what they are, or apply with force.",
     details: { causes },
   });
-}
-
-function patched(type: string, live: Fields, patch: unknown): Fields {
-  const result = type === "application/json-patch+json" ? jsonPatch(live, patch) : merged(type, live, patch);
-  const fields = fieldsOf(result);
-  if (fields !== undefined) return fields;
-  throw new GantryError("invalid-manifest", "the patch leaves no object", { hint: "Nothing was changed." });
-}
-
-function merged(type: string, live: Fields, patch: unknown): unknown {
-  if (fieldsOf(patch) === undefined)
-    throw new GantryError("usage", "the patch is not an object", {
-      hint: 'Send {"spec":{"replicas":3}}, for example.',
-    });
-  return type === "application/merge-patch+json" ? mergePatch(live, patch) : strategicMerge(live, patch);
-}
-
-function mediaType(call: Call): (typeof PATCH_TYPES)[number] {
-  const given = call.request.headers["content-type"]?.split(";")[0]?.trim().toLowerCase();
-  const type = PATCH_TYPES.find((one) => one === given);
-  if (type !== undefined) return type;
-  throw httpError(
-    "UnsupportedMediaType",
-    `can't take a patch of the type '${given ?? ""}'`,
-    `Types are ${PATCH_TYPES.join(", ")}.`,
-  );
-}
-
-async function bodyObject(call: Call, resource: AnyResource, types: readonly string[] = BODY_TYPES): Promise<Fields> {
-  const type = call.request.headers["content-type"];
-  const text = await readBody(call.request.raw, type, { contentTypes: types });
-  const fields = fieldsOf(parsed(text, /yaml/.test(type ?? "") ? "yaml" : "json"));
-  if (fields === undefined)
-    throw new GantryError("usage", "the body is not an object", { hint: `Send a ${resource.kind}.` });
-  const { kind = resource.kind, apiVersion = groupVersion(resource) } = fields;
-  if (kind !== resource.kind || apiVersion !== groupVersion(resource)) {
-    throw new GantryError(
-      "usage",
-      `the body is a ${String(kind)} of ${String(apiVersion)}, not a ${resource.kind} of ${groupVersion(resource)}`,
-      {
-        hint: "Send it to the path of its own kind.",
-      },
-    );
-  }
-  return { ...fields, kind, apiVersion };
-}
-
-function parsed(text: string, format: "json" | "yaml"): unknown {
-  if (text.trim() === "") throw new GantryError("usage", "the body is empty", { hint: "Send an object." });
-  try {
-    return format === "yaml" ? parse(text, { maxAliasCount: 100 }) : JSON.parse(text);
-  } catch (cause) {
-    const why = cause instanceof Error ? cause.message.split("\n", 1)[0] : "";
-    throw new GantryError("usage", `the body is not ${format.toUpperCase()}: ${why}`, { cause });
-  }
-}
-
-/** Its name, or one that is made from generateName. */
-function nameOf(object: Fields): string {
-  const metadata = fieldsOf(object["metadata"]) ?? {};
-  const { name, generateName } = metadata;
-  if (typeof name === "string" && name !== "") return name;
-  if (typeof generateName !== "string" || generateName === "") {
-    throw new GantryError("invalid-manifest", "metadata.name: is required", {
-      hint: "Give a name, or a generateName.",
-      details: { causes: [{ field: "metadata.name", message: "name or generateName is required" }] },
-    });
-  }
-  const suffix = Array.from({ length: 5 }, () => NAME_CHARACTERS[randomInt(NAME_CHARACTERS.length)]).join("");
-  return `${generateName.slice(0, 58)}${suffix}`;
-}
-
-/** With the name and namespace of the path. @throws usage when it says another namespace */
-function settled(resource: AnyResource, object: Fields, namespace: string | undefined, name: string): Fields {
-  const metadata = fieldsOf(object["metadata"]) ?? {};
-  const said = metadata["namespace"];
-  if (namespace !== undefined && said !== undefined && said !== "" && said !== namespace) {
-    throw new GantryError(
-      "usage",
-      `the namespace of the object (${String(said)}) is not that of the request (${namespace})`,
-    );
-  }
-  const { namespace: _namespace, name: _name, generateName: _made, ...rest } = metadata;
-  const head = { name, ...(namespace === undefined ? {} : { namespace }) };
-  return { ...object, apiVersion: groupVersion(resource), kind: resource.kind, metadata: { ...head, ...rest } };
-}
-
-const UNKNOWN = /^unknown field /;
-
-/** What the request wants of fields that nobody knows: Strict refuses them, Warn and Ignore leave them out. */
-function accepted(call: Call, value: Fields): { readonly value: Fields; readonly warnings: readonly string[] } {
-  const mode = call.query.text("fieldValidation") ?? "Warn";
-  if (!["Strict", "Warn", "Ignore"].includes(mode))
-    throw new GantryError("usage", `fieldValidation: '${mode}' is not one of Strict, Warn, Ignore`);
-  const { issues } = check(value);
-  const unknown = issues.filter(({ message, atKey }) => atKey === true && UNKNOWN.test(message));
-  const dotted = (path: readonly (string | number)[]): string => path.join(".");
-  const said = issues
-    .filter(({ severity }) => severity === "warning")
-    .map(({ path, message, hint }) => `${dotted(path)}: ${message}${hint === undefined ? "" : ` (${hint})`}`);
-  if (mode === "Strict" || unknown.length === 0) return { value, warnings: said };
-  const pruned = structuredClone(value);
-  for (const { path } of unknown) removeAt(pruned, path);
-  const names = mode === "Warn" ? unknown.map(({ path }) => `unknown field "${dotted(path)}"`) : [];
-  return { value: pruned, warnings: [...names, ...said] };
-}
-
-function removeAt(root: unknown, path: readonly (string | number)[]): void {
-  const last = path.at(-1);
-  let inside = root;
-  for (const part of path.slice(0, -1))
-    inside = typeof inside === "object" && inside !== null ? Reflect.get(inside, part) : undefined;
-  if (typeof inside === "object" && inside !== null && last !== undefined) Reflect.deleteProperty(inside, last);
-}
-
-/** A header that kubectl prints (RFC 7234, 299: persistent). */
-export function warn(call: Call, text: string): void {
-  const quoted = text
-    .replace(/[^\x20-\x7e]/g, "?")
-    .replace(/["\\]/g, "\\$&")
-    .slice(0, 500);
-  const before = call.reply.getHeader("warning");
-  const all = Array.isArray(before) ? before : before === undefined ? [] : [String(before)];
-  call.reply.header("warning", [...all, `299 - "${quoted}"`]);
-}
-
-/** @throws GantryError usage, for what is neither absent nor All */
-export function isDryRun(call: Call): boolean {
-  const asked = call.query.all("dryRun").filter((value) => value !== "");
-  if (asked.some((value) => value !== "All"))
-    throw new GantryError("usage", `dryRun: '${asked.join(", ")}' is not 'All'`, { hint: "Write dryRun=All." });
-  return asked.length > 0;
-}
-
-/** @throws conflict, when the object was changed since the client has read it */
-function refuseStale(resource: AnyResource, live: ApiObject, next: Fields): void {
-  for (const field of ["resourceVersion", "uid"]) {
-    const wanted = at(next, "metadata", field);
-    if (wanted === undefined || wanted === "" || wanted === at(live, "metadata", field)) continue;
-    const { name } = live.metadata;
-    throw new GantryError(
-      "conflict",
-      `Operation cannot be fulfilled on ${resource.plural} "${name}": the object has been modified; please apply your changes to the latest version and try again`,
-      { hint: "Get it again.", details: { name, kind: resource.plural, group: resource.group ?? "" } },
-    );
-  }
 }
 
 function requireLive<T extends ApiObject>(resource: Resource<T>, namespace: string | undefined, name: string): T {
@@ -358,12 +208,19 @@ function ownersOf(live: ApiObject | undefined): FieldOwners {
   return fields === undefined ? { lastApplied } : { lastApplied, managedFields: fields };
 }
 
+/** It stays with the object for a later `kubectl apply` without --server-side, and tells of kubectl's last apply then. */
+function lastAppliedAfter(call: Call, live: ApiObject | undefined, applied: Fields): string | undefined {
+  const given = lastAppliedOf(applied);
+  const before = lastAppliedOf(live);
+  if (given !== undefined || before === undefined) return given;
+  return call.query.text("fieldManager") === "kubectl" ? `${JSON.stringify(applied)}\n` : before;
+}
+
 function lastAppliedOf(object: unknown): string | undefined {
   const text = at(object, "metadata", "annotations", LAST_APPLIED);
   return typeof text === "string" ? text : undefined;
 }
 
-/** What is served is frozen for nobody: it is only ever read. */
 function plainOf(object: ApiObject): Fields {
   return fieldsOf(object) ?? {};
 }

@@ -8,7 +8,7 @@ import type { FieldPath, Issue } from "../issue.ts";
 /** Nodes that aliases may add to one document, in total. */
 const ALIAS_LIMIT = 10_000;
 /** Kubernetes' own types nest about 15 levels deep. */
-const DEPTH_LIMIT = 100;
+export const DEPTH_LIMIT = 100;
 
 /** Fields that are maps from names to values: an empty value there is a mistake, not an absent field. */
 const MAP_FIELDS: ReadonlySet<string> = new Set([
@@ -160,7 +160,7 @@ export class PlainConverter {
 }
 
 /** Sets an own property even when it is called __proto__. */
-function define(record: Record<string, unknown>, name: string, value: unknown): void {
+export function define(record: Record<string, unknown>, name: string, value: unknown): void {
   if (name === "__proto__")
     Object.defineProperty(record, name, { value, enumerable: true, configurable: true, writable: true });
   else record[name] = value;
