@@ -43,6 +43,7 @@ import { createReconciler } from "./reconcile/index.ts";
 import type { SandboxDriver } from "./sandbox/driver.ts";
 import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
+import { createOpener } from "./secrets/index.ts";
 import { createServiceKeeper, linkVariables, type ServiceKeeper } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
@@ -218,7 +219,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   );
   ends.defer(() => supervisor.close());
   const reconciler = createReconciler({
-    sources: config.manifests.map((path) => createFolderSource({ path, lastGood: store.lastGood, clock })),
+    sources: config.manifests.map((path) =>
+      createFolderSource({ path, lastGood: store.lastGood, clock, opener: createOpener(config.secrets.age.keys) }),
+    ),
     drivers,
     defaultRuntimeClass: "namespace",
     handlers: config.runtime.handlers,

@@ -320,6 +320,34 @@ const seccomp = z.strictObject({
   ),
 });
 
+const secrets = z.strictObject({
+  age: z.strictObject({
+    keys: z
+      .array(file)
+      .describe("Files of age identities (mode 0600) that decrypt manifests: *.yaml.age, and SOPS files."),
+  }),
+});
+
+const notify = z.strictObject({
+  url: z
+    .url({ protocol: /^https?$/, error: "must be an http(s) URL" })
+    .optional()
+    .describe("Where the result of a synchronisation is posted to, as JSON."),
+  secretFile: file
+    .optional()
+    .describe("File (mode 0600) with the secret that signs what is posted: X-Hub-Signature-256, as GitHub does it."),
+  command: z
+    .array(z.string().min(1))
+    .describe("Program and arguments that are run with each result: JSON on stdin, GANTRY_SYNC_* in the environment."),
+  statusDirectory: absolutePath
+    .optional()
+    .describe("Folder in which SOURCE.json tells the last result of each source."),
+  results: z
+    .enum(["all", "failures"])
+    .describe("Which results are told: all, or failures alone (and none that went well)."),
+  tries: z.int().min(1).max(10).describe("How often posting is tried before it is given up."),
+});
+
 /** The whole configuration, every value known. */
 export const configSchema = z.strictObject({
   manifests,
@@ -343,6 +371,8 @@ export const configSchema = z.strictObject({
   update,
   volumes,
   microvm: microvm.refine(machineFits, MISFIT),
+  secrets,
+  notify,
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
@@ -370,5 +400,7 @@ export const layerSchema = z.strictObject({
     .extend({ templates: microvm.shape.templates.partial().optional() })
     .refine(machineFits, MISFIT)
     .optional(),
+  secrets: z.strictObject({ age: secrets.shape.age.partial().optional() }).optional(),
+  notify: notify.partial().optional(),
 });
 export type ConfigLayer = z.input<typeof layerSchema>;
