@@ -1,6 +1,6 @@
 import { buildDesired, type Desired } from "../desired.ts";
-import { byPosition, type LoadedObject, type ParseResult, type Problem, parseManifest } from "../manifest/index.ts";
-import { closedProblem, decrypt, encryptionOf, parseOpened, readKeys, Undecryptable } from "../secrets/index.ts";
+import { byPosition, type LoadedObject, type ParseResult, type Problem } from "../manifest/index.ts";
+import { closedProblem, encryptionOf, parseBytes, Undecryptable } from "../secrets/index.ts";
 import { distinct } from "../source/duplicates.ts";
 import { GantryError } from "../system/errors.ts";
 import { placeOf } from "./output/problems.ts";
@@ -52,8 +52,7 @@ export async function understand(
 
 async function parse({ path, bytes }: Input, keyFiles: readonly string[]): Promise<ParseResult> {
   const encryption = encryptionOf(bytes);
-  if (encryption === undefined) return parseManifest(path, bytes);
-  if (keyFiles.length === 0) {
+  if (encryption !== undefined && keyFiles.length === 0) {
     // Whoever checks a repository need not be the one who may read its secrets.
     const closed = new Undecryptable(
       `is encrypted with ${encryption === "age" ? "age" : "SOPS"}: what is in it is not checked`,
@@ -61,12 +60,7 @@ async function parse({ path, bytes }: Input, keyFiles: readonly string[]): Promi
     );
     return { objects: [], problems: [{ ...closedProblem(path, closed), severity: "warning" }] };
   }
-  try {
-    return parseOpened(path, await decrypt(bytes, encryption, readKeys(keyFiles)), bytes, encryption);
-  } catch (error) {
-    if (error instanceof Undecryptable) return { objects: [], problems: [closedProblem(path, error)] };
-    throw error;
-  }
+  return parseBytes(path, bytes, keyFiles);
 }
 
 /** What `objects` ask for, with nothing that runs already. Pure. */

@@ -1,7 +1,52 @@
 /** An encrypted manifest file, once it is in clear, as objects and problems that give nothing away. */
 import { type LoadedObject, type ParseResult, type Problem, parseManifest } from "../manifest/index.ts";
-import type { Encryption } from "./detect.ts";
-import type { Undecryptable } from "./problem.ts";
+import { isGantryError, messageOf } from "../system/errors.ts";
+import { decrypt } from "./decrypt.ts";
+import { type Encryption, encryptionOf } from "./detect.ts";
+import { readKeys } from "./keys.ts";
+import { Undecryptable } from "./problem.ts";
+
+export interface ParsedBytes extends ParseResult {
+  /** How the file is encrypted. What it says in clear must not reach a disk. */
+  readonly encryption: Encryption | undefined;
+  /** It could not be opened: what it asks for is not known, and is not nothing. */
+  readonly closed: boolean;
+}
+
+/**
+ * One manifest file, encrypted or in clear: for sources that may wait.
+ * @param keyFiles of the setting secrets.age.keys
+ * @throws never: what is wrong is in `problems`
+ */
+export async function parseBytes(file: string, bytes: Uint8Array, keyFiles: readonly string[]): Promise<ParsedBytes> {
+  const encryption = encryptionOf(bytes);
+  try {
+    if (encryption === undefined) {
+      assertNamedRight(file);
+      return { ...parseManifest(file, bytes), encryption, closed: false };
+    }
+    const clear = await decrypt(bytes, encryption, readKeys(keyFiles));
+    return { ...parseOpened(file, clear, bytes, encryption), encryption, closed: false };
+  } catch (error) {
+    return { objects: [], problems: [closedProblem(file, reasonOf(error))], encryption, closed: true };
+  }
+}
+
+/** Whatever opening a file threw, in the form that its author is told. */
+export function reasonOf(error: unknown): Undecryptable {
+  if (error instanceof Undecryptable) return error;
+  const hint = isGantryError(error) ? (error.hint ?? "") : "Take the file from its origin again.";
+  return new Undecryptable(`can't be decrypted: ${messageOf(error)}`, hint);
+}
+
+/** Somebody forgot to encrypt it, or it is no file of age any more. @throws Undecryptable */
+export function assertNamedRight(file: string): void {
+  if (!file.endsWith(".age")) return;
+  throw new Undecryptable(
+    "is called .age, and is not encrypted with age",
+    "Encrypt it: gantry secret encrypt FILE -r age1…",
+  );
+}
 
 /**
  * Only Secrets may be encrypted: everything else is kept on disk and shown by `status`, `describe` and the API, where

@@ -5,12 +5,11 @@
  */
 import { createHash } from "node:crypto";
 import { statSync } from "node:fs";
-import { isGantryError, messageOf } from "../system/errors.ts";
-import { decryptAge } from "./age.ts";
+import { decrypt } from "./decrypt.ts";
 import type { Encryption } from "./detect.ts";
 import { readKeys } from "./keys.ts";
-import { Undecryptable } from "./problem.ts";
-import { decryptSops } from "./sops.ts";
+import { reasonOf } from "./manifest.ts";
+import type { Undecryptable } from "./problem.ts";
 
 export type Opened =
   | { readonly type: "clear"; readonly bytes: Uint8Array }
@@ -60,21 +59,7 @@ async function opened(bytes: Uint8Array, encryption: Encryption, keyFiles: reado
   try {
     return { type: "clear", bytes: await decrypt(bytes, encryption, readKeys(keyFiles)) };
   } catch (error) {
-    if (error instanceof Undecryptable) return { type: "failed", problem: error };
-    const hint = isGantryError(error) ? (error.hint ?? "") : "Take the file from its origin again.";
-    return { type: "failed", problem: new Undecryptable(`can't be decrypted: ${messageOf(error)}`, hint) };
-  }
-}
-
-/** What a file says in clear. @throws Undecryptable */
-export async function decrypt(bytes: Uint8Array, encryption: Encryption, keys: readonly string[]): Promise<Uint8Array> {
-  switch (encryption) {
-    case "age":
-      return decryptAge(bytes, keys);
-    case "sops": {
-      const text = new TextDecoder("utf-8").decode(bytes);
-      return Buffer.from(await decryptSops(text, (armoured) => decryptAge(Buffer.from(armoured), keys)));
-    }
+    return { type: "failed", problem: reasonOf(error) };
   }
 }
 

@@ -1,6 +1,13 @@
 /** One manifest file, from the disk to objects and problems. */
 import { DEFAULT_SIZE_LIMIT, oversized, type ParseResult, type Problem, parseManifest } from "../manifest/index.ts";
-import { closedProblem, encryptionOf, type Opener, parseOpened } from "../secrets/index.ts";
+import {
+  assertNamedRight,
+  closedProblem,
+  encryptionOf,
+  type Opener,
+  parseOpened,
+  Undecryptable,
+} from "../secrets/index.ts";
 import { messageOf } from "../system/errors.ts";
 import { readBounded } from "./read-bounded.ts";
 
@@ -38,10 +45,20 @@ export function readManifestFile(
       const fine = inside.problems.every(({ severity }) => severity === "warning");
       return { ...inside, text: fine ? "" : undefined, bytes, secret: "open" };
     }
+    assertNamedRight(path);
     const result = parseManifest(path, bytes, { sizeLimit });
     const good = result.problems.every((problem) => problem.severity === "warning");
     return { ...result, text: good ? bytes.toString("utf8") : undefined, bytes };
   } catch (error) {
+    if (error instanceof Undecryptable) {
+      return {
+        objects: [],
+        problems: [closedProblem(path, error)],
+        text: undefined,
+        bytes: undefined,
+        secret: "closed",
+      };
+    }
     return {
       objects: [],
       problems: [fileProblem(path, `can't be read: ${messageOf(error)}`)],

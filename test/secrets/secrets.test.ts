@@ -1,3 +1,4 @@
+import { createCipheriv, createHash, randomBytes } from "node:crypto";
 import { chmod, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +10,7 @@ import {
   encryptAge,
   encryptionOf,
   newIdentity,
+  parseBytes,
   readKeys,
   Undecryptable,
 } from "../../src/secrets/index.ts";
@@ -133,6 +135,81 @@ describe("age", () => {
       expect(problems.length).toBeGreaterThan(0);
       expect(JSON.stringify(problems)).not.toContain("hunter2");
     }
+  });
+});
+
+describe("several documents and types, as sops encrypts them", () => {
+  const key = randomBytes(32);
+  const seal = (plain: string, path: string, type: string): string => {
+    const iv = randomBytes(32);
+    const cipher = createCipheriv("aes-256-gcm", key, iv);
+    cipher.setAAD(Buffer.from(path));
+    const data = Buffer.concat([cipher.update(plain), cipher.final()]).toString("base64");
+    const tag = cipher.getAuthTag().toString("base64");
+    return `ENC[AES256_GCM,data:${data},iv:${iv.toString("base64")},tag:${tag},type:${type}]`;
+  };
+  /** @param values what the MAC is over, in order */
+  const block = async (recipient: string, values: string[], first = ""): Promise<string> => {
+    const armoured = (await encryptAge(key, [recipient])).trimEnd().split("\n").join("\n        ");
+    const mac = createHash("sha512").update(first, "hex").update(values.join("")).digest("hex").toUpperCase();
+    const date = "2026-01-01T00:00:00Z";
+    return `sops:\n  age:\n    - enc: |\n        ${armoured}\n  lastmodified: "${date}"\n  mac: ${seal(mac, date, "str")}\n  encrypted_regex: ^(data|stringData|env)$\n`;
+  };
+  const values = ["v1", "ConfigMap", "c", "on", "v1", "Secret", "s", 'x: "é\n# y', "True", "7"];
+  const documents = (sops: string): string =>
+    `apiVersion: v1\nkind: ConfigMap\nmetadata: {name: c}\nmode: "on"\n${sops}---\n` +
+    `apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  a: ${seal('x: "é\n# y', "stringData:a:", "str")} # kept\n` +
+    `  b: ${seal("True", "stringData:b:", "bool")}\n  c:\n    - ${seal("7", "stringData:c:", "int")}\n  d: null\n${sops}`;
+
+  test("are read", async () => {
+    const { identity, recipient } = await newIdentity();
+    const lines = (await clear(documents(await block(recipient, values)), identity))
+      .split("\n")
+      .filter((line) => line !== "");
+    expect(lines.slice(-6)).toEqual([
+      "stringData:",
+      '  a: "x: \\"é\\n# y" # kept',
+      "  b: true",
+      "  c:",
+      "    - 7",
+      "  d: null",
+    ]);
+  });
+
+  test("and a MAC over encrypted values alone is another one", async () => {
+    const { identity, recipient } = await newIdentity();
+    const start = createHash("sha256").update("sops").digest("hex");
+    const sops = `${await block(recipient, ['x: "é\n# y', "True", "7"], start)}  mac_only_encrypted: true\n`;
+    expect(await clear(documents(sops), identity)).toContain("b: true");
+    expect(
+      await failure(documents(sops.replace("mac_only_encrypted: true", "mac_only_encrypted: false")), identity),
+    ).toMatch(/MAC/);
+  });
+
+  test("an encrypted value in anything but a Secret is refused, what is in clear beside it is not", async () => {
+    const { identity, recipient } = await newIdentity();
+    const pod = (env: string): string =>
+      `apiVersion: v1\nkind: Pod\nmetadata: {name: p}\nspec:\n  containers:\n    - name: a\n      image: localhost/a:1\n      env:\n        - name: A\n          value: ${env}\n`;
+    const secret = `---\napiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData:\n  a: ${seal("x", "stringData:a:", "str")}\n`;
+    const file = join(scratch, "key");
+    await writeFile(file, identity, { mode: 0o600 });
+    const read = async (text: string) => {
+      const { objects, problems } = await parseBytes("f.yaml", Buffer.from(text), [file]);
+      return [
+        objects.map(({ object }) => object.kind),
+        problems.map(({ place, message }) => `${place.line}: ${message}`),
+      ];
+    };
+    const words = ["v1", "Pod", "p", "a", "localhost/a:1"];
+    const one = `${await block(recipient, [...words, "A", "e", "v1", "Secret", "s", "x"])}`;
+    const sealed = `          value: ${seal("e", "spec:containers:env:value:", "str")}`;
+    const name = `        - name: ${seal("A", "spec:containers:env:name:", "str")}`;
+    const text = `${pod("e")
+      .replace(/.*value: e/, sealed)
+      .replace(/.*- name: A/, name)}${one}${secret}${one}`;
+    expect(await read(text)).toEqual([["Secret"], [expect.stringMatching(/^1: a Pod can't be encrypted/)]]);
+    const plain = (await block(recipient, [...words, "A", "e", "v1", "Secret", "s", "x"])).replace("|env", "");
+    expect(await read(`${pod("e")}${plain}${secret}${plain}`)).toEqual([["Pod", "Secret"], []]);
   });
 });
 
