@@ -166,7 +166,13 @@ async function readBlobs(repo: Repository, entries: readonly Entry[]): Promise<M
   const out = (await git(repo, ["cat-file", "--batch"], { input })) ?? Buffer.alloc(0);
   for (let at = 0; at < out.length; ) {
     const end = out.indexOf(10, at);
-    const [id = "", , size = ""] = out.subarray(at, end).toString().split(" ");
+    const [id = "", , size] = out.subarray(at, end).toString().split(" ");
+    if (size === undefined) {
+      throw new GantryError("command-failed", `${repo.directory} is not whole: object ${id} is missing`, {
+        kind: "system",
+        hint: "Fetch the revision again: git fetch --refetch",
+      });
+    }
     const start = end + 1;
     found.set(id, out.subarray(start, start + Number(size)));
     at = start + Number(size) + 1;
@@ -183,10 +189,15 @@ interface GitOptions {
   readonly literal?: boolean;
 }
 
+const OF_A_REPOSITORY =
+  /^GIT_(DIR|WORK_TREE|INDEX_FILE|OBJECT_DIRECTORY|ALTERNATE_OBJECT_DIRECTORIES|COMMON_DIR|NAMESPACE|PREFIX)$/;
+
 /** Bytes, unlike `exec`. The repository's own hooks and helpers are not run, and nobody is asked for a password. */
 function git(repo: Repository, args: readonly string[], options: GitOptions = {}): Promise<Buffer | undefined> {
   const safe = ["-c", "core.hooksPath=/dev/null", "-c", "core.fsmonitor=false", "-c", "protocol.ext.allow=never"];
-  const env = { ...process.env, GIT_TERMINAL_PROMPT: "0", LC_ALL: "C", GIT_OPTIONAL_LOCKS: "0" };
+  // A hook of Git is told its repository in variables, which would win over the folder.
+  const own = Object.entries(process.env).filter(([name]) => !OF_A_REPOSITORY.test(name));
+  const env = { ...Object.fromEntries(own), GIT_TERMINAL_PROMPT: "0", LC_ALL: "C", GIT_OPTIONAL_LOCKS: "0" };
   return new Promise((resolve, reject) => {
     const child = execFile(
       "git",
@@ -218,6 +229,15 @@ function failure(error: Error, said: string, directory: string): GantryError {
     });
   }
   if (errnoOf(error) === "ABORT_ERR") return new GantryError("cancelled", "git was cancelled", { cause: error });
+  if ("killed" in error && error.killed === true) {
+    return new GantryError("timeout", "git did not end in time", { kind: "system", cause: error, hint: "Try again." });
+  }
+  if (/dubious ownership/.test(said)) {
+    return new GantryError("conflict", `${directory} belongs to another user, so git does not read it`, {
+      cause: error,
+      hint: `Run: git config --global --add safe.directory ${directory}`,
+    });
+  }
   if (/not a git repository/.test(said)) {
     return new GantryError("not-found", `${directory} is no Git repository`, {
       hint: "Run it inside a clone, or name one: --repo DIR",

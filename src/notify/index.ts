@@ -3,7 +3,7 @@ import type { Config } from "../config/index.ts";
 import type { Clock } from "../system/clock.ts";
 import { messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
-import type { Notifier, SyncResult } from "./contract.ts";
+import type { Notifier } from "./contract.ts";
 import { backoffMs, type Notice, noticeOf } from "./message.ts";
 import { post, Refused, run, writeStatus } from "./send.ts";
 
@@ -100,9 +100,6 @@ export function createNotifier({ settings, node, clock, log }: NotifierOptions):
     });
   }
 }
-
-/** A source's way to tell when nobody listens. */
-export const NOBODY: Notifier = { notify(_result: SyncResult) {}, settled: async () => {}, close: async () => {} };
 
 function channelsOf(settings: Config["notify"]): Channel[] {
   const { url, secretFile, command, statusDirectory, tries } = settings;

@@ -42,6 +42,8 @@ export function createFolderSource(options: FolderSourceOptions): Source {
   let watcher: FolderWatcher | undefined;
   let changed: () => void = () => {};
   let timer: TimerHandle | undefined;
+  /** Files that could not be decrypted at the first look; undefined before that. */
+  let doubtful: ReadonlySet<string> | undefined;
   let judged: { readonly keys: string; readonly missing: readonly string[] } | undefined;
 
   return {
@@ -68,6 +70,7 @@ export function createFolderSource(options: FolderSourceOptions): Source {
       state = read();
     }
     opener.forget();
+    doubtful ??= new Set(reader.closed);
     return state;
   }
 
@@ -88,9 +91,12 @@ export function createFolderSource(options: FolderSourceOptions): Source {
     return { objects: content.objects, problems: [...content.problems, ...remarks()], held: closed() };
   }
 
-  /** After a start without the key, nothing tells what the file asks for: it is not taken for nothing. */
+  /**
+   * After a start without the key, nothing tells what the file asks for, and what of it may be running: it is not taken
+   * for nothing. One that comes later was never in force.
+   */
   function closed(): string | undefined {
-    const [file] = reader.closed;
+    const file = reader.closed.find((path) => doubtful === undefined || doubtful.has(path));
     return file === undefined ? undefined : `${file} can't be decrypted; nothing is removed until it can be`;
   }
 

@@ -126,6 +126,16 @@ describe("plan between revisions", () => {
     expect([result.code, result.stderr]).toEqual([code, expect.stringMatching(message)]);
   });
 
+  test("variables that a hook of Git sets do not lead elsewhere", async () => {
+    process.env["GIT_DIR"] = join(scratch, "clone", ".git");
+    try {
+      const { code, stdout } = await gantry("plan", "pods", "--repo", repo, "--from", "v1", "--to", "main");
+      expect([code, stdout]).toEqual([0, expect.stringContaining("4 steps")]);
+    } finally {
+      delete process.env["GIT_DIR"];
+    }
+  });
+
   test("a folder that is no repository", async () => {
     const result = await gantry("plan", "--from", "v1", "--repo", "/proc");
     expect([result.code, result.stderr]).toEqual([3, expect.stringContaining("is no Git repository")]);

@@ -249,6 +249,11 @@ test("a folder: read when the key comes, kept when the file breaks, never in the
     expect(broken.problems[0]?.message).toMatch(/for other keys/);
     expect(broken).toMatchObject({ objects: [{ stale: true }], held: undefined });
     expect(stored).toEqual([]);
+    await writeFile(
+      join(folder, "later.yaml.age"),
+      await encryptAge(Buffer.from(SECRET), [(await newIdentity()).recipient]),
+    );
+    expect((await source.read()).held).toBeUndefined();
   } finally {
     await source.stop();
   }
