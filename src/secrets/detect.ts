@@ -12,7 +12,10 @@ export function encryptionOf(bytes: Uint8Array): Encryption | undefined {
   const start = buffer.subarray(0, 4096).toString("latin1");
   if (start.startsWith(AGE_HEADER) || start.replace(/^ï»¿/, "").trimStart().startsWith(AGE_ARMOR)) return "age";
   // Both are there in every file that SOPS wrote, also where no value is encrypted: its MAC is.
-  if (!buffer.includes("ENC[AES256_GCM,") || !/(^|[\s{,])"?sops"?\s*:/.test(buffer.toString("latin1")))
-    return undefined;
+  if (!buffer.includes("ENC[AES256_GCM,")) return undefined;
+  const text = buffer.toString("latin1");
+  // At the top level: one that only quotes such a file, as a ConfigMap may, is none.
+  const block = text.trimStart().startsWith("{") ? /["\s{,]sops"?\s*:/ : /^"?sops"?\s*:/m;
+  if (!block.test(text)) return undefined;
   return "sops";
 }

@@ -90,6 +90,15 @@ describe("SOPS", () => {
   });
 });
 
+test("what is encrypted is known by its content; a file that only quotes such a file is in clear", () => {
+  const kindOf = (text: string) => encryptionOf(Buffer.from(text));
+  expect(kindOf(FLUX.text)).toBe("sops");
+  expect(kindOf('{"data": "ENC[AES256_GCM,data:x]",\n\t"sops": {}}')).toBe("sops");
+  expect(kindOf("age-encryption.org/v1\n-> X25519 x")).toBe("age");
+  expect(kindOf(`data:\n  f: |\n${FLUX.text.replaceAll(/^/gm, "    ")}`)).toBeUndefined();
+  expect(kindOf(SECRET)).toBeUndefined();
+});
+
 describe("age", () => {
   test("files of age itself are read, with armour and without; its own age reads ours", async () => {
     const { identity, recipient } = await newIdentity();
