@@ -38,6 +38,7 @@ import { createPodNetwork } from "./network/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
 import { createProber } from "./probe/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
+import { createOpener } from "./secrets/index.ts";
 import { createServiceKeeper, linkVariables } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
 import { createFolderSource } from "./source/index.ts";
@@ -187,7 +188,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   );
   ends.defer(() => supervisor.close());
   const reconciler = createReconciler({
-    sources: config.manifests.map((path) => createFolderSource({ path, lastGood: store.lastGood, clock })),
+    sources: config.manifests.map((path) =>
+      createFolderSource({ path, lastGood: store.lastGood, clock, opener: createOpener(config.secrets.age.keys) }),
+    ),
     drivers: drivers.all,
     defaultRuntimeClass: "namespace",
     handlers: config.runtime.handlers,

@@ -16,7 +16,8 @@ Examples:
   gantry logs -f web                      follow what a pod prints
 
 'gantry COMMAND --help' tells about one command.
-Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 the daemon is not reachable.`;
+Exit codes: 0 ok, 1 failed, 2 wrong usage, 3 not found, 4 the daemon is not reachable,
+5 plan --exit-code: something would change.`;
 
 /** Adds the flags that every command understands. */
 export function addGlobalOptions(command: Command, kinds: OutputKinds): void {

@@ -1,7 +1,7 @@
 import type { ErrorCode } from "../system/errors.ts";
 
-/** What scripts can rely on. 130 is what shells report after Ctrl-C. */
-export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unreachable: 4, interrupted: 130 } as const;
+/** What scripts can rely on. `changes`: of `plan --exit-code`. 130 is what shells report after Ctrl-C. */
+export const EXIT = { ok: 0, failed: 1, usage: 2, notFound: 3, unreachable: 4, changes: 5, interrupted: 130 } as const;
 
 const EXIT_CODE_OF: Readonly<Record<ErrorCode, number>> = {
   usage: EXIT.usage,

@@ -1,11 +1,12 @@
 import { buildDesired, type Desired } from "../desired.ts";
-import { byPosition, type LoadedObject, type Problem, parseManifest } from "../manifest/index.ts";
+import { byPosition, type LoadedObject, type ParseResult, type Problem } from "../manifest/index.ts";
+import { closedProblem, encryptionOf, parseBytes, Undecryptable } from "../secrets/index.ts";
 import { distinct } from "../source/duplicates.ts";
 import { GantryError } from "../system/errors.ts";
 import { placeOf } from "./output/problems.ts";
 import { oneLine } from "./output/text.ts";
 import type { PodRef } from "./parse/pod-name.ts";
-import { readInputs } from "./read-input.ts";
+import { type Input, type Inputs, readInputs } from "./read-input.ts";
 
 /** Manifests as the daemon would understand them, read without one. */
 export interface Manifests {
@@ -25,9 +26,21 @@ const RUNTIME_CLASSES = ["namespace", "microvm"];
 export type Handlers = Readonly<Record<string, string>>;
 
 /** @throws GantryError `not-found` or `usage` for what can't be read; what is wrong inside is in `problems` */
-export async function readManifests(paths: readonly string[], handlers: Handlers = {}): Promise<Manifests> {
-  const { inputs, problems: unread } = await readInputs(paths);
-  const parsed = inputs.map(({ path, bytes }) => parseManifest(path, bytes));
+export async function readManifests(
+  paths: readonly string[],
+  handlers: Handlers = {},
+  keyFiles: readonly string[] = [],
+): Promise<Manifests> {
+  return understand(await readInputs(paths), handlers, keyFiles);
+}
+
+/** Manifests that were read already, from wherever. @param keyFiles age identities for those that are encrypted */
+export async function understand(
+  { inputs, problems: unread }: Inputs,
+  handlers: Handlers = {},
+  keyFiles: readonly string[] = [],
+): Promise<Manifests> {
+  const parsed = await Promise.all(inputs.map((input) => parse(input, keyFiles)));
   const { objects, problems } = distinct(
     parsed.flatMap((result) => result.objects),
     () => undefined,
@@ -35,6 +48,19 @@ export async function readManifests(paths: readonly string[], handlers: Handlers
   const desired = desiredOf(objects, handlers);
   const all = [...unread, ...parsed.flatMap((result) => result.problems), ...problems, ...desired.problems];
   return { files: inputs.length + unread.length, objects, desired, problems: byPosition(all) };
+}
+
+async function parse({ path, bytes }: Input, keyFiles: readonly string[]): Promise<ParseResult> {
+  const encryption = encryptionOf(bytes);
+  if (encryption !== undefined && keyFiles.length === 0) {
+    // Whoever checks a repository need not be the one who may read its secrets.
+    const closed = new Undecryptable(
+      `is encrypted with ${encryption === "age" ? "age" : "SOPS"}: what is in it is not checked`,
+      "give the key (--age-key FILE, or secrets.age.keys in the configuration) to check it, too",
+    );
+    return { objects: [], problems: [{ ...closedProblem(path, closed), severity: "warning" }] };
+  }
+  return parseBytes(path, bytes, keyFiles);
 }
 
 /** What `objects` ask for, with nothing that runs already. Pure. */

@@ -23,9 +23,11 @@ export interface Preview {
 }
 
 /** The plan for manifests that the daemon does not have: read here, and compared with what runs. */
-export async function previewPlan(context: Context, path: string): Promise<Preview> {
-  const { handlers } = (await loadConfig({ paths: context.paths })).runtime;
-  const manifests = await readManifests([path], handlers).catch((error: unknown) => {
+export async function previewPlan(context: Context, path: string, keyFiles: readonly string[] = []): Promise<Preview> {
+  const { runtime, secrets } = await loadConfig({ paths: context.paths });
+  const { handlers } = runtime;
+  const keys = keyFiles.length > 0 ? keyFiles : secrets.age.keys;
+  const manifests = await readManifests([path], handlers, keys).catch((error: unknown) => {
     // A folder without a manifest asks for nothing; that is a state like any other.
     if (isGantryError(error, "not-found") && path === context.paths.manifests) return NO_MANIFESTS;
     throw error;

@@ -110,6 +110,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Say which images may run, and who must have signed them",
     load: async () => (await import("./commands/trust.ts")).trust,
   },
+  secret: {
+    group: HOST,
+    summary: "Encrypt Secrets for the manifest folder, with age",
+    load: async () => (await import("./commands/secret.ts")).secret,
+  },
   doctor: {
     group: HOST,
     summary: "Check this host, and say how to mend it",

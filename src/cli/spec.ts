@@ -1,8 +1,8 @@
 import type { Context } from "./context.ts";
 import type { Flags } from "./flags.ts";
 
-/** What `-o` can ask for. `table` is the default of every command that prints data. */
-export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
+/** What `-o` can ask for. `table` is the default of every command that prints data; the last three are for CI. */
+export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml", "sarif", "github", "gitlab"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** What the shell can complete a word to. */

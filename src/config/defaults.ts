@@ -62,6 +62,8 @@ export function defaultConfig(paths: Paths): Config {
       standby: { keep: 1 },
       bootTimeoutSeconds: 30,
     },
+    secrets: { age: { keys: [] } },
+    notify: { command: [], results: "all", tries: 5 },
   };
 }
 

@@ -3,6 +3,8 @@ import { parseListen } from "./listen.ts";
 import { eviction, minimumReclaim } from "./sections/eviction.ts";
 import { MISFIT, machineFits, microvm } from "./sections/microvm.ts";
 import { network, rangesDiffer, SAME_RANGE } from "./sections/network.ts";
+import { notify } from "./sections/notify.ts";
+import { secrets } from "./sections/secrets.ts";
 import { absolutePath, bytes, DNS_LABEL, isDnsSubdomain } from "./sections/values.ts";
 
 /**
@@ -190,6 +192,8 @@ export const configSchema = z.strictObject({
   update,
   volumes,
   microvm: microvm.refine(machineFits, MISFIT),
+  secrets,
+  notify,
 });
 export type Config = Readonly<z.infer<typeof configSchema>>;
 
@@ -218,5 +222,7 @@ export const layerSchema = z.strictObject({
     .extend({ templates: microvm.shape.templates.partial().optional() })
     .refine(machineFits, MISFIT)
     .optional(),
+  secrets: z.strictObject({ age: secrets.shape.age.partial().optional() }).optional(),
+  notify: notify.partial().optional(),
 });
 export type ConfigLayer = z.input<typeof layerSchema>;

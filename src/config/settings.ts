@@ -10,6 +10,8 @@ const number: FromText = (text) => (/^-?\d+$/.test(text) ? Number(text) : text);
 const truth: FromText = (text) => (text === "true" ? true : text === "false" ? false : text);
 /** Like PATH. */
 const list: FromText = (text) => text.split(":").filter((part) => part !== "");
+/** A program and its arguments, with spaces between them. */
+const words: FromText = (text) => text.split(" ").filter((part) => part !== "");
 /** name=value,name=value */
 const map: FromText = (text) =>
   Object.fromEntries(
@@ -71,6 +73,13 @@ const fromText: Readonly<Record<string, FromText>> = {
   "microvm.templates.maxMemory": number,
   "microvm.standby.keep": number,
   "microvm.bootTimeoutSeconds": number,
+  "secrets.age.keys": list,
+  "notify.url": word,
+  "notify.secretFile": word,
+  "notify.command": words,
+  "notify.statusDirectory": word,
+  "notify.results": word,
+  "notify.tries": number,
 };
 
 export interface Setting {

@@ -15,6 +15,7 @@ const OPTIONAL: Readonly<Record<string, string>> = {
   modprobe: "kernel modules are not loaded when they are needed",
   dnsmasq: "pods can't resolve names of Services and pods",
   conntrack: "UDP clients of a host port may lose their pod when it is replaced",
+  git: "Git repositories can't be read",
 };
 
 export function checkTools({ tools }: HostFacts): Check[] {

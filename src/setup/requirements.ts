@@ -161,7 +161,8 @@ export const REQUIREMENTS: readonly Requirement[] = [
     packages: everywhere("kmod"),
   },
   { tool: "zstd", purpose: "is used by the tests", version: "1.5", packages: everywhere("zstd"), testsOnly: true },
-  { tool: "git", purpose: "is used by the tests", version: "2.39", packages: everywhere("git"), testsOnly: true },
+  { tool: "age", purpose: "is used by the tests", version: "1.1", packages: everywhere("age"), testsOnly: true },
+  { tool: "git", purpose: "reads Git repositories", version: "2.39", packages: everywhere("git") },
   {
     tool: "qemu-system-x86_64",
     purpose: "runs micro-VMs",

@@ -5,13 +5,14 @@
  * last good version.
  */
 import { byPosition, identityOf, type LoadedObject, type Problem } from "../manifest/index.ts";
+import { createOpener, type Opener } from "../secrets/index.ts";
 import type { StateStore } from "../store/contract.ts";
 import { isGantryError, messageOf } from "../system/errors.ts";
 import { distinct } from "./duplicates.ts";
 import { createLastGood, type LastGood, stale, textOfObjects } from "./last-good.ts";
 import { findWriters, stillWriting, type Writer } from "./open-files.ts";
 import { readBounded } from "./read-bounded.ts";
-import { fileProblem, readManifestFile } from "./read-file.ts";
+import { fileProblem, type ReadFile, readManifestFile } from "./read-file.ts";
 import type { FoundFile, Scan } from "./scan.ts";
 
 interface Entry {
@@ -24,6 +25,8 @@ interface Entry {
   text: string | undefined;
   /** The identities that are remembered as last good. */
   remembered: string | undefined;
+  /** Of an encrypted file, of which nothing is kept beyond this process. */
+  readonly secret: ReadFile["secret"];
 }
 
 export interface FolderContent {
@@ -39,13 +42,15 @@ export class FolderReader {
   readonly #entries = new Map<string, Entry>();
   readonly #writers = new Map<string, { readonly writer: Writer; readonly since: number }>();
   readonly #now: () => number;
+  readonly #opener: Opener;
   #owners: ReadonlyMap<string, string> = new Map();
   #content: FolderContent = { objects: [], problems: [] };
   #unreadable = "";
 
-  constructor(store: StateStore["lastGood"], source: string, now: () => number) {
+  constructor(store: StateStore["lastGood"], source: string, now: () => number, opener: Opener = createOpener([])) {
     this.#lastGood = createLastGood(store, source);
     this.#now = now;
+    this.#opener = opener;
   }
 
   /** What was in force when it was last read; before that, what the last daemon had. */
@@ -57,6 +62,16 @@ export class FolderReader {
   /** Files that are not taken because a process has them open for writing. */
   get beingWritten(): readonly { readonly path: string; readonly writer: Writer; readonly since: number }[] {
     return [...this.#writers].map(([path, entry]) => ({ path, ...entry }));
+  }
+
+  /**
+   * Encrypted files of which nothing is known, for want of a key: whatever they ask for may be running since before
+   * this process.
+   */
+  get closed(): readonly string[] {
+    return [...this.#entries].flatMap(([path, { secret, objects }]) =>
+      secret === "closed" && objects.length === 0 ? [path] : [],
+    );
   }
 
   /** Files that the next read will look at again whatever their key says. */
@@ -120,9 +135,11 @@ export class FolderReader {
 
   #readEntry(file: FoundFile): Entry {
     const before = this.#entries.get(file.path);
-    const { objects, problems, text, bytes } = readManifestFile(file.path, file.size);
+    const { objects, problems, text, bytes, secret } = readManifestFile(file.path, file.size, this.#opener);
     const racy = this.#isRacy(file) ? bytes : undefined;
-    const base = { key: file.key, problems, racy, text, remembered: undefined };
+    // What could not be opened is tried again at every look: the key may be there then.
+    const key = secret === "pending" || secret === "closed" ? "" : file.key;
+    const base = { key, problems, racy, text, remembered: undefined, secret };
     if (text !== undefined) return { ...base, objects };
     // Broken: what is good in it counts, and of the rest the version that was in force.
     const fresh = new Set(objects.map((loaded) => identityOf(loaded.object)));
@@ -192,6 +209,11 @@ export class FolderReader {
       const objects = byFile.get(path) ?? [];
       const identities = objects.map((loaded) => identityOf(loaded.object)).join("\n");
       if (entry.remembered === identities) continue;
+      if (entry.secret !== undefined) {
+        this.#forget(path);
+        entry.remembered = identities;
+        continue;
+      }
       const whole = entry.text !== undefined && objects.length === entry.objects.length;
       const text = whole && entry.text !== undefined ? entry.text : textOfObjects(objects);
       try {
@@ -210,5 +232,5 @@ export class FolderReader {
 
 /** An entry whose file was not read: any key is a new one. */
 function unread(objects: readonly LoadedObject[], remembered: string | undefined): Entry {
-  return { key: "", objects, problems: [], racy: undefined, text: undefined, remembered };
+  return { key: "", objects, problems: [], racy: undefined, text: undefined, remembered, secret: undefined };
 }

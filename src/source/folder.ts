@@ -1,6 +1,7 @@
 /** A folder of manifests as a source. */
 import { resolve } from "node:path";
 import { identityOf } from "../manifest/index.ts";
+import { createOpener, type Opener } from "../secrets/index.ts";
 import type { StateStore } from "../store/contract.ts";
 import { type Clock, systemClock, type TimerHandle } from "../system/clock.ts";
 import type { Source, SourceState } from "./contract.ts";
@@ -16,6 +17,8 @@ export interface FolderSourceOptions {
   readonly path: string;
   readonly lastGood: StateStore["lastGood"];
   readonly clock?: Clock;
+  /** Opens encrypted files. Default: one without keys, which says that they are missing. */
+  readonly opener?: Opener;
 }
 
 /** How often a file that is being written is looked at, ms: at first so that nobody waits, later sparingly. */
@@ -34,10 +37,13 @@ export function createFolderSource(options: FolderSourceOptions): Source {
   const name = `folder ${path}`;
   const clock = options.clock ?? systemClock;
   const guard = new RootGuard(path);
-  const reader = new FolderReader(options.lastGood, name, clock.now);
+  const opener = options.opener ?? createOpener([]);
+  const reader = new FolderReader(options.lastGood, name, clock.now, opener);
   let watcher: FolderWatcher | undefined;
   let changed: () => void = () => {};
   let timer: TimerHandle | undefined;
+  /** Files that could not be decrypted at the first look; undefined before that. */
+  let doubtful: ReadonlySet<string> | undefined;
   let judged: { readonly keys: string; readonly missing: readonly string[] } | undefined;
 
   return {
@@ -45,9 +51,9 @@ export function createFolderSource(options: FolderSourceOptions): Source {
     async start(onChange) {
       changed = onChange;
       watcher = await watchFolder(path, clock, () => changed());
-      read();
+      await settled();
     },
-    read: async () => read(),
+    read: settled,
     async stop() {
       changed = () => {};
       if (timer !== undefined) clock.clearTimeout(timer);
@@ -55,6 +61,18 @@ export function createFolderSource(options: FolderSourceOptions): Source {
       watcher = undefined;
     },
   };
+
+  /** A look takes what is encrypted only when it has been opened: it is opened then, and looked at again. */
+  async function settled(): Promise<SourceState> {
+    let state = read();
+    while (opener.pending) {
+      await opener.settle();
+      state = read();
+    }
+    opener.forget();
+    doubtful ??= new Set(reader.closed);
+    return state;
+  }
 
   function read(): SourceState {
     const root = guard.look();
@@ -70,7 +88,16 @@ export function createFolderSource(options: FolderSourceOptions): Source {
     judged = undefined;
     const content = reader.read(found);
     lookAgain();
-    return { objects: content.objects, problems: [...content.problems, ...remarks()], held: undefined };
+    return { objects: content.objects, problems: [...content.problems, ...remarks()], held: closed() };
+  }
+
+  /**
+   * After a start without the key, nothing tells what the file asks for, and what of it may be running: it is not taken
+   * for nothing. One that comes later was never in force.
+   */
+  function closed(): string | undefined {
+    const file = reader.closed.find((path) => doubtful === undefined || doubtful.has(path));
+    return file === undefined ? undefined : `${file} can't be decrypted; nothing is removed until it can be`;
   }
 
   function held(reason: string): SourceState {
@@ -92,7 +119,7 @@ export function createFolderSource(options: FolderSourceOptions): Source {
   function missingIn(found: Scan): readonly string[] {
     const keys = found.files.map((file) => `${file.path} ${file.key}`).join("\n");
     if (judged?.keys === keys) return judged.missing;
-    const there = new Set(readFound(found).objects.map((loaded) => identityOf(loaded.object)));
+    const there = new Set(readFound(found, opener).objects.map((loaded) => identityOf(loaded.object)));
     const missing = reader.content.objects
       .map((loaded) => identityOf(loaded.object))
       .filter((identity) => !there.has(identity));

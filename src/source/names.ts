@@ -3,9 +3,9 @@
 /** Editors' temporaries and backups: vim's `4913` test file and swap files, `~` and `.bak` copies, emacs' `#…#`. */
 const TEMPORARY = /^4913$|~$|\.(swp|swo|swx|bak|tmp|orig|rej|part)$|^#.*#$/i;
 
-/** True for a file that is read as a manifest, by its name alone. */
+/** True for a file that is read as a manifest, by its name alone; `.age` at its end for one that is encrypted. */
 export function isManifestName(name: string): boolean {
-  return !name.startsWith(".") && !TEMPORARY.test(name) && /\.(ya?ml|json)$/i.test(name);
+  return !name.startsWith(".") && !TEMPORARY.test(name) && /\.(ya?ml|json)(\.age)?$/i.test(name);
 }
 
 /**

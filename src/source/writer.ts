@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { check, formatProblem, identityOf, type ManifestObject, parseManifest } from "../manifest/index.ts";
 import { fieldName } from "../manifest/issue.ts";
 import { readDocuments } from "../manifest/yaml/document.ts";
+import { encryptionOf } from "../secrets/index.ts";
 import { GantryError } from "../system/errors.ts";
 import {
   append,
@@ -131,6 +132,11 @@ function apply(roots: readonly string[], home: string, text: string, fileName: s
 
 /** The valid objects of a text, each with the text of its own. @throws invalid-manifest */
 function checked(text: string, name: string): { readonly object: ManifestObject; readonly replacement: Replacement }[] {
+  if (encryptionOf(Buffer.from(text)) !== undefined) {
+    throw new GantryError("unsupported", "an encrypted manifest can't be applied: it would be written anew", {
+      hint: "Copy the file into the manifest folder as it is.",
+    });
+  }
   const { objects, problems } = parseManifest(name, Buffer.from(text));
   const errors = problems.filter((problem) => problem.severity === "error");
   if (errors.length > 0) {
@@ -170,7 +176,7 @@ function identityEquals(value: unknown, object: ManifestObject): boolean {
 }
 
 function assertFileName(name: string): void {
-  if (name === basename(name) && isManifestName(name)) return;
+  if (name === basename(name) && isManifestName(name) && !name.endsWith(".age")) return;
   throw new GantryError("name-invalid", `"${name}" is no name for a manifest file`, {
     hint: "Give a plain name that ends in .yaml, .yml or .json, without folders.",
   });
@@ -259,6 +265,11 @@ function addTo(
 /** Editing text is only safe when it is checked: whatever else is in the file must read as it did. */
 function assertOthersKept(file: string, draft: Draft, changed: readonly ObjectId[]): void {
   if (draft.before === undefined) return;
+  if (draft.before !== draft.text && encryptionOf(Buffer.from(draft.before)) !== undefined) {
+    throw new GantryError("conflict", `${file} is encrypted with SOPS: a change of the text would break its MAC`, {
+      hint: `Change it with: sops edit ${file}`,
+    });
+  }
   const others = (text: string) =>
     objectsIn(text)
       .filter((found) => !changed.some((id) => find(JSON.stringify(found.value), id).length > 0))

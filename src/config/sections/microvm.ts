@@ -1,7 +1,5 @@
 import { z } from "zod";
-import { absolutePath, bytes, parseBytes } from "./values.ts";
-
-const file = absolutePath.refine((path) => !path.endsWith("/"), "must be the path of a file");
+import { absolutePath, bytes, file, parseBytes } from "./values.ts";
 
 /** "512Mi" or "2Gi/4": the memory of a virtual machine, and how many CPUs it has where that is not one. */
 const warmShape = z

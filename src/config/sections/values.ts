@@ -2,6 +2,7 @@
 import { z } from "zod";
 
 export const absolutePath = z.string().refine((path) => path.startsWith("/"), "must be an absolute path");
+export const file = absolutePath.refine((path) => !path.endsWith("/"), "must be the path of a file");
 
 /** A whole number, or a binary quantity such as 512Ki, 10Mi, 1Gi. Yields bytes. */
 export const bytes = z.union([z.int(), z.string()]).transform((value, context) => {
