@@ -26,6 +26,7 @@ import { nodeFacts } from "./daemon/node.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
+import { podsOfSource } from "./daemon/source-pods.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
@@ -45,6 +46,8 @@ import { createMicrovmDriver } from "./sandbox/microvm/index.ts";
 import { createNamespaceDriver } from "./sandbox/namespace/index.ts";
 import { createServiceKeeper, linkVariables, type ServiceKeeper } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
+import { GitSources, placePrefix } from "./source/git/index.ts";
+import { startWebhook } from "./source/git/webhook.ts";
 import { createFolderSource, createManifestWriter } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
 import { type Clock, systemClock } from "./system/clock.ts";
@@ -236,6 +239,24 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
+  const gitSources = new GitSources({
+    etc: paths.etc,
+    configured: config.sources,
+    dir: join(paths.lib, "git"),
+    store: store.sources,
+    clock,
+    log,
+    random: Math.random,
+    event: events.record,
+    check: (source, objects) => reconciler.check(placePrefix(source), objects),
+    look: reconciler.lookAtSources,
+    pods: (source) => podsOfSource(source, reconciler.desired(), supervisor.list(), reconciler.rollbackNote),
+    deadlineMs: config.update.deadlineSeconds * 1000,
+    settleMs: config.update.settleSeconds * 1000,
+    attach: reconciler.addSource,
+    detach: reconciler.removeSource,
+  });
+  await gitSources.reload();
   const updater = createUpdater({
     supervisor,
     images,
@@ -306,6 +327,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       services,
       claimProblems: claimKeeper.problems,
       writer: createManifestWriter(config.manifests),
+      gitSources,
       driverFor,
       watchEvents: events.watch,
       collectGarbage: disk.collect,
@@ -330,6 +352,12 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(supervisor.subscribe(services.changed));
   ends.defer(reconciler.watchObjects(services.changed));
   services.begin();
+  ends.defer(supervisor.subscribe(() => gitSources.podsChanged()));
+  gitSources.podsChanged();
+  if (config.webhook.listen !== "") {
+    const webhook = await startWebhook({ listen: config.webhook.listen, sources: gitSources, log });
+    ends.defer(() => webhook.close());
+  }
   await api.start();
   ends.defer(() => api.close());
   // The sources are read by now: before, nothing could be told to be unused.

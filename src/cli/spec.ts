@@ -6,7 +6,7 @@ export const OUTPUT_FORMATS = ["table", "wide", "json", "yaml"] as const;
 export type OutputFormat = (typeof OUTPUT_FORMATS)[number];
 
 /** What the shell can complete a word to. */
-export type Completion = "pod" | "container" | "image" | "volume" | "namespace" | "file" | readonly string[];
+export type Completion = "pod" | "container" | "image" | "volume" | "source" | "namespace" | "file" | readonly string[];
 
 /**
  * One command as data: the parser, its help and the shell completion are all made from it, so they can't differ.

@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { amountOf } from "../eviction/thresholds.ts";
+import { gitSourceSchema } from "../source/git/schema.ts";
 import { cidrOverlaps, cidrProblem, parseCidr } from "./cidr.ts";
 
 /**
@@ -42,6 +43,29 @@ const manifests = z
   .array(absolutePath)
   .min(1, "must name at least one folder")
   .describe("Folders whose manifests are run.");
+
+const sources = z
+  .array(gitSourceSchema)
+  .superRefine((list, context) => {
+    list.forEach(({ name }, index) => {
+      if (list.findIndex((one) => one.name === name) < index)
+        context.addIssue({ code: "custom", path: [index, "name"], message: `there are two sources ${name}` });
+    });
+  })
+  .describe("Git repositories that are followed, beside the folders; in the environment as JSON.");
+
+const listenAddress = z
+  .string()
+  .regex(/^([0-9.]+|\[[0-9a-fA-F:]+\]|localhost):\d{1,5}$/, "must be ADDRESS:PORT, such as 127.0.0.1:9010")
+  .refine((text) => Number(text.slice(text.lastIndexOf(":") + 1)) <= 65_535, "has a port above 65535");
+
+const webhook = z.strictObject({
+  listen: z
+    .union([z.literal(""), listenAddress])
+    .describe(
+      "Address at which Git servers tell of pushes (POST /hooks/git/NAME), such as 127.0.0.1:9010. Empty: none.",
+    ),
+});
 
 const node = z.strictObject({
   name: z
@@ -323,6 +347,8 @@ const seccomp = z.strictObject({
 /** The whole configuration, every value known. */
 export const configSchema = z.strictObject({
   manifests,
+  sources,
+  webhook,
   node,
   network: network.refine(rangesDiffer, SAME_RANGE),
   runtime: runtimeSection,
@@ -349,6 +375,8 @@ export type Config = Readonly<z.infer<typeof configSchema>>;
 /** What one layer (file, environment, flags) may say: any part of the whole. */
 export const layerSchema = z.strictObject({
   manifests: manifests.optional(),
+  sources: sources.optional(),
+  webhook: webhook.partial().optional(),
   node: node.partial().optional(),
   network: network.partial().refine(rangesDiffer, SAME_RANGE).optional(),
   runtime: runtimeSection.partial().optional(),

@@ -62,6 +62,17 @@ export interface Reconciler {
   observe(): Promise<ReadonlyMap<string, readonly ObservedSandbox[]>>;
   /** Starts the sources and the periodic comparison; resolves after the first full one. */
   start(): Promise<void>;
+  /** From now on this source is read, too; one of the same name is let go of. */
+  addSource(source: Source): Promise<void>;
+  /** Stops it; what it asked for is wanted no more. */
+  removeSource(source: Source): Promise<void>;
+  /**
+   * What would be wrong with these objects in place of those whose files begin with `prefix`, beside those of all
+   * other sources. Nothing changes by it.
+   */
+  check(prefix: string, objects: readonly LoadedObject[]): readonly Problem[];
+  /** The file that an object is taken from, by its identity: "Pod default/web". */
+  fileOf(identity: string): string | undefined;
   /** By pod uid, newest sandbox first, as of the last look. */
   allObserved(): ReadonlyMap<string, readonly ObservedSandbox[]>;
   desired(): Desired;
@@ -91,7 +102,8 @@ export interface Reconciler {
 }
 
 export function createReconciler(options: ReconcilerOptions): Reconciler {
-  const { sources, drivers, supervisor, clock, log, store } = options;
+  const { drivers, supervisor, clock, log, store } = options;
+  const sources = new Map(options.sources.map((source) => [source.name, source]));
   const stopping = new AbortController();
   let desired = NOTHING_DESIRED;
   /** The file that each object is taken from, by identity: of two sources, the one that was first goes on. */
@@ -199,7 +211,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   /** Reads every source; queues the keys that are wanted otherwise than before. */
   const lookAtSources = coalesce(async (): Promise<void> => {
     if (stopping.signal.aborted) return;
-    const states = await Promise.all(sources.map(async (source) => ({ source, state: await source.read() })));
+    const states = await Promise.all(
+      [...sources.values()].map(async (source) => ({ source, state: await source.read() })),
+    );
     written = states.flatMap(({ state }) => state.objects);
     imagesNamed = new Set(imageNamesIn(written.map(({ object }) => object)));
     const { objects, problems: rivals } = distinct(written, (identity) => owners.get(identity));
@@ -317,6 +331,8 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
     work().catch((error: unknown) => log.error({ err: error }, `${what} failed`));
   };
   const unsubscribe: (() => void)[] = [];
+  const look = background("reading the sources", pace(lookAtSources));
+  let started = false;
 
   return {
     async observe() {
@@ -341,11 +357,34 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
           }
         }),
       );
-      const look = background("reading the sources", pace(lookAtSources));
-      await Promise.all(sources.map((source) => source.start(look)));
+      started = true;
+      await Promise.all([...sources.values()].map((source) => source.start(look)));
       await compareAll();
       tick();
     },
+    async addSource(source) {
+      if (started) await source.start(look);
+      sources.set(source.name, source);
+      if (started) await lookAtSources();
+    },
+    async removeSource(source) {
+      if (sources.get(source.name) === source) sources.delete(source.name);
+      await source.stop();
+      await lookAtSources();
+    },
+    check(prefix, objects) {
+      const others = written.filter(({ place }) => !place.file.startsWith(prefix));
+      const together = distinct([...others, ...objects], (identity) => owners.get(identity));
+      const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
+      const built = buildDesired(together.objects, {
+        accepted,
+        drivers: drivers.map(({ runtimeClass }) => runtimeClass),
+        defaultRuntimeClass: options.defaultRuntimeClass,
+        handlers: options.handlers,
+      });
+      return [...together.problems, ...built.problems].filter(({ place }) => place.file.startsWith(prefix));
+    },
+    fileOf: (identity) => owners.get(identity),
     allObserved: observer.all,
     desired: () => desired,
     rollbackNote: (key) => versions.note(key),
@@ -376,7 +415,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       controllers.close();
       versions.close();
       for (const stop of unsubscribe) stop();
-      await Promise.all(sources.map((source) => source.stop()));
+      await Promise.all([...sources.values()].map((source) => source.stop()));
       await queue.close();
     },
   };

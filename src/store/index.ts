@@ -64,6 +64,7 @@ function createStore(database: DatabaseSync): StateStore {
     updates: updateTable(statement),
     objects: textTable(statement, "objects"),
     versions: textTable(statement, "versions"),
+    sources: textTable(statement, "sources"),
     events: eventTable(statement),
     close: () => database.close(),
   };
@@ -155,7 +156,7 @@ function updateTable(prepare: Prepare): StateStore["updates"] {
   };
 }
 
-function textTable(prepare: Prepare, table: "objects" | "versions"): TextTable {
+function textTable(prepare: Prepare, table: "objects" | "versions" | "sources"): TextTable {
   const all = prepare(`SELECT key, text FROM ${table} ORDER BY key`);
   const put = prepare(`INSERT OR REPLACE INTO ${table} VALUES (?, ?)`);
   const remove = prepare(`DELETE FROM ${table} WHERE key = ?`);

@@ -61,4 +61,5 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE objects (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
   CREATE TABLE versions (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
   `,
+  "CREATE TABLE sources (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;",
 ];

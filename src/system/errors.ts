@@ -24,6 +24,8 @@ export type ErrorCode =
   | "image-untrusted" // the policy does not let it in
   | "registry-denied" // it asks for a password, or for another one
   | "registry-failed" // it can't be reached, or answers with an error
+  | "source-failed" // a Git repository can't be fetched or read
+  | "source-untrusted" // its revision is not signed as asked
   | "name-invalid"
   | "volume-failed"
   | "network-failed"
