@@ -52,7 +52,6 @@ export const addSource: CommandSpec = {
       description: "secret that webhooks of this repository are signed with",
       complete: "file",
     },
-    { flags: "--submodules", description: "follow its submodules, too" },
     { flags: "--insecure", description: "allow http:// and git://" },
   ],
   outputs: ["json", "yaml"],
@@ -72,7 +71,8 @@ export const addSource: CommandSpec = {
 
 async function run({ args, flags, context }: Call): Promise<undefined> {
   const { out, paths } = context;
-  const [url = ""] = args;
+  const [named = ""] = args;
+  const url = await absolute(named);
   const { parseSpec, readSpecFiles, writeSpecFile } = await import("../../source/git/spec-files.ts");
   const { loadConfig } = await import("../../config/index.ts");
   const input = inputOf(url, flags);
@@ -105,6 +105,14 @@ async function run({ args, flags, context }: Call): Promise<undefined> {
   return undefined;
 }
 
+/** A folder that is there, as it is from here: a source has no working directory. */
+async function absolute(url: string): Promise<string> {
+  if (url.startsWith("/") || url.includes("://") || url === "") return url;
+  const { existsSync } = await import("node:fs");
+  const { resolve } = await import("node:path");
+  return existsSync(url) ? resolve(url) : url;
+}
+
 /** Only what was said: defaults stay defaults. */
 function inputOf(url: string, flags: Flags) {
   const seconds = (name: string): number | undefined => {
@@ -130,7 +138,6 @@ function inputOf(url: string, flags: Flags) {
     passwordFile: flags.text("passwordFile"),
     caFile: flags.text("caFile"),
     webhookSecretFile: flags.text("webhookSecretFile"),
-    submodules: flags.on("submodules") ? true : undefined,
     insecure: flags.on("insecure") ? true : undefined,
     verify:
       gpg.length === 0 && ssh === undefined

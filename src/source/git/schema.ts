@@ -48,7 +48,6 @@ const gitSourceFields = z.strictObject({
   prune: z.boolean().default(true),
   allowEmpty: z.boolean().default(false),
   deadlineSeconds: z.int().min(0).max(86_400).optional(),
-  submodules: z.boolean().default(false),
   insecure: z.boolean().default(false),
   suspend: z.boolean().default(false),
   sshKey: file.optional(),

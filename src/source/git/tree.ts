@@ -71,7 +71,7 @@ export function selectManifests(entries: readonly TreeEntry[], folder: string): 
         path: entry.path,
         severity: "warning",
         message: "is a submodule, which is not followed",
-        hint: "Set submodules: true of the source, or follow that repository as a source of its own.",
+        hint: "Follow that repository as a source of its own.",
       });
     else if (entry.type === "blob" && isManifestName(name))
       files.push({ path: entry.path, oid: entry.oid, size: entry.size ?? 0 });
