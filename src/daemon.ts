@@ -26,7 +26,7 @@ import { nodeFacts } from "./daemon/node.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
-import { podsOfSource } from "./daemon/source-pods.ts";
+import { podsOfSource, tellGitSources } from "./daemon/source-pods.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
@@ -352,7 +352,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(supervisor.subscribe(services.changed));
   ends.defer(reconciler.watchObjects(services.changed));
   services.begin();
-  ends.defer(supervisor.subscribe(() => gitSources.podsChanged()));
+  ends.defer(supervisor.subscribe((change) => tellGitSources(gitSources, supervisor, change)));
   gitSources.podsChanged();
   if (config.webhook.listen !== "") {
     const webhook = await startWebhook({ listen: config.webhook.listen, sources: gitSources, log });

@@ -1,9 +1,9 @@
 /** The pods of a Git source, and how they are. */
 import type { Desired } from "../desired.ts";
-import type { DesiredPod, PodState } from "../pod/contract.ts";
+import type { DesiredPod, PodChange, PodState, PodSupervisor } from "../pod/contract.ts";
 import { phaseOf } from "../pod/rules/phase.ts";
 import { readySince } from "../reconcile/versions.ts";
-import { type PodFact, placePrefix } from "../source/git/index.ts";
+import { type GitSources, gitPlace, type PodFact, placePrefix } from "../source/git/index.ts";
 import { versionId } from "../versions.ts";
 
 /** Reasons that a container waits for without anything being wrong. */
@@ -50,4 +50,18 @@ function troubleOf(state: PodState): string | undefined {
       return `${name}: ${at.reason}${at.message === undefined ? "" : `: ${at.message}`}`;
   }
   return state.problem === undefined ? undefined : `${state.problem.reason}: ${state.problem.message}`;
+}
+
+/** A pod changed: its source may have waited for that, or notice that it was changed by hand. */
+export function tellGitSources(sources: GitSources, supervisor: PodSupervisor, change: PodChange): void {
+  if (change.type === "removed") sources.podGone(change.key);
+  else {
+    const state = supervisor.get(change.uid);
+    const place = state === undefined ? undefined : gitPlace(state.desired.origin);
+    if (state !== undefined && place !== undefined) {
+      const { desired, sandbox } = state;
+      sources.podSeen(place.source, { key: desired.key, version: versionId(desired), sandbox: sandbox?.id });
+    }
+  }
+  sources.podsChanged();
 }

@@ -211,6 +211,7 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   /** Reads every source; queues the keys that are wanted otherwise than before. */
   const lookAtSources = coalesce(async (): Promise<void> => {
     if (stopping.signal.aborted) return;
+    if (!synced) owners = ownersOf(supervisor.list());
     const states = await Promise.all(
       [...sources.values()].map(async (source) => ({ source, state: await source.read() })),
     );
@@ -419,4 +420,9 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
       await queue.close();
     },
   };
+}
+
+/** Of pods that were taken over: the file that each is from, so that of two sources the same one goes on. */
+function ownersOf(states: readonly { readonly desired: DesiredPod }[]): Map<string, string> {
+  return new Map(states.map(({ desired: { key, origin } }) => [`Pod ${key}`, origin.replace(/:\d+$/, "")]));
 }

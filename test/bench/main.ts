@@ -14,6 +14,7 @@ import { BOOT_CACHE } from "../support/boot-cache.ts";
 import { BarePod } from "./bare.ts";
 import { FIRST_PORT } from "./context.ts";
 import { type Figure, formatFigures, isWithin } from "./figures.ts";
+import { benchGit } from "./git.ts";
 import { benchIdle } from "./idle.ts";
 import { benchMany } from "./many.ts";
 import { benchMicrovm } from "./microvm/index.ts";
@@ -29,12 +30,12 @@ import { PodWatch } from "./watch.ts";
 const HELP = `npm run bench -- [options]
   --json FILE      write the figures as JSON, too
   --runs N         how often single things are measured (default 20)
-  --only PARTS     some of start,pull,many,microvm,idle (many needs start)
+  --only PARTS     some of start,pull,many,git,microvm,idle (many needs start)
   --manifests N    manifests of the full comparison (default 1000)
   --strict         exit with 1 when a figure is over its limit`;
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
-const PARTS = ["start", "pull", "many", "microvm", "idle"];
+const PARTS = ["start", "pull", "many", "git", "microvm", "idle"];
 
 const { values } = parseArgs({
   options: {
@@ -92,6 +93,7 @@ async function measure(parts: ReadonlySet<string>, runs: number, manifests: numb
     const single = figures.find(({ id }) => id === "start.ready");
     if (parts.has("pull")) figures.push(...(await benchPull(bench)));
     if (parts.has("many") && single !== undefined) figures.push(...(await benchMany(bench, single.value)));
+    if (parts.has("git")) figures.push(...(await benchGit(bench)));
     if (parts.has("microvm")) figures.push(...(await benchMicrovm(bench, podman)));
     if (parts.has("idle")) figures.push(...(await benchIdle(bench, { manifests })));
     return figures;

@@ -59,6 +59,7 @@ export function sourceDetails(item: SourceStatus, now: number, colors: Colors): 
     ],
     ["Message", item.message === undefined ? undefined : oneLine(item.message)],
     ["Next", item.hint],
+    ["Drift", item.drift === undefined ? undefined : `${age(item.drift.at)}: ${oneLine(item.drift.message)}`],
     ["Wave", item.wave === undefined ? undefined : String(item.wave)],
   ];
   const lines = facts.flatMap(([name, value]) => (value === undefined ? [] : [`${`${name}:`.padEnd(12)}${value}`]));

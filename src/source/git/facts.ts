@@ -59,6 +59,8 @@ export const factsSchema = z.object({
   failure: z
     .object({ since: z.number(), count: z.number(), message: z.string(), hint: z.string().optional() })
     .optional(),
+  /** What was put back last that had been changed by hand. */
+  drift: z.object({ at: z.number(), message: z.string() }).optional(),
   history: z.array(historySchema),
 });
 export type SourceFacts = Readonly<z.output<typeof factsSchema>>;

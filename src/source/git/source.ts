@@ -57,6 +57,14 @@ export interface SyncWish {
   readonly allowEmpty?: boolean;
 }
 
+export interface SeenPod {
+  /** "<namespace>/<name>" */
+  readonly key: string;
+  readonly version: string;
+  /** Its sandbox's id. */
+  readonly sandbox: string | undefined;
+}
+
 export interface SourceDiff {
   readonly revision: Revision;
   readonly differences: readonly ObjectDifference[];
@@ -94,6 +102,7 @@ export class GitSource implements Source {
   /** Of the revision that was refused. */
   #refusal: readonly Problem[] = [];
   #changed: () => void = () => {};
+  readonly #seen = new Map<string, SeenPod>();
   #fetchTimer: TimerHandle | undefined;
   #judgeTimer: TimerHandle | undefined;
   #judging = false;
@@ -220,6 +229,22 @@ export class GitSource implements Source {
     });
   }
 
+  /** A pod of it as it is now: one that has another sandbox without the repository asking for it was changed by hand. */
+  podSeen(pod: SeenPod): void {
+    if (pod.sandbox === undefined) return;
+    const before = this.#seen.get(pod.key);
+    this.#seen.set(pod.key, pod);
+    if (before === undefined || before.version !== pod.version || before.sandbox === pod.sandbox) return;
+    const message = `what ran of pod ${pod.key} was taken away by hand, or died; it was put back`;
+    this.#save({ ...this.#facts, drift: { at: this.#ports.clock.now(), message } });
+    this.#tell("Warning", "DriftCorrected", message);
+  }
+
+  /** A pod is gone: the next of its name is another one. */
+  podGone(key: string): void {
+    this.#seen.delete(key);
+  }
+
   /** Something about its pods is otherwise now. */
   podsChanged(): void {
     if (this.#judging || this.#stopping.signal.aborted) return;
@@ -255,7 +280,9 @@ export class GitSource implements Source {
     return await this.#turns.run("fetch", async () => {
       const { clock } = this.#ports;
       try {
+        const begun = performance.now();
         const found = await this.#repository.fetch(this.spec, this.#stopping.signal);
+        this.#logTime("fetched", found.revision, begun);
         const { failure } = this.#facts;
         this.#save(fetched(this.#facts, found.revision, clock.now()));
         if (failure !== undefined) this.#tell("Normal", "Fetched", "the repository can be fetched again");
@@ -291,6 +318,7 @@ export class GitSource implements Source {
       await this.#recover();
       return false;
     }
+    const begun = performance.now();
     let candidate: Candidate;
     try {
       candidate = await this.#examine(found, wish);
@@ -300,6 +328,7 @@ export class GitSource implements Source {
       throw error;
     }
     await this.#apply(revision, candidate);
+    this.#logTime("came into force", revision, begun);
     return true;
   }
 
@@ -519,6 +548,11 @@ export class GitSource implements Source {
       message,
       at: this.#ports.clock.now(),
     });
+  }
+
+  #logTime(what: string, { oid }: Revision, begun: number): void {
+    const ms = Math.round((performance.now() - begun) * 10) / 10;
+    this.#ports.log.debug({ source: this.spec.name, revision: oid, ms }, what);
   }
 
   #logFailure(error: unknown, what: string): void {

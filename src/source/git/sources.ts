@@ -8,7 +8,7 @@ import type { Source } from "../contract.ts";
 import type { Revision } from "./commit.ts";
 import type { GitPorts } from "./contract.ts";
 import type { GitSourceSpec } from "./schema.ts";
-import { GitSource, type SourceDiff, type SyncWish } from "./source.ts";
+import { GitSource, type SeenPod, type SourceDiff, type SyncWish } from "./source.ts";
 import { readSpecFiles } from "./spec-files.ts";
 import type { SourceStatus } from "./status.ts";
 
@@ -43,9 +43,16 @@ export class GitSources {
     return [...this.#sources.values()].map((source) => source.status(this.#isConfigured(source.spec.name)));
   }
 
-  /** Files of sources that can't be read, as sentences. */
+  /** Files of sources that can't be read, and sources that don't get on, as sentences. */
   troubles(): readonly string[] {
-    return this.#broken;
+    const failing = this.list().flatMap(({ name, sync, health, message }) =>
+      sync === "Failed" || (sync === "OutOfSync" && message !== undefined) || health === "Degraded"
+        ? [
+            `Git source ${name}: ${sync}, ${health}${message === undefined ? "" : `: ${message}`} (gantry sync status ${name})`,
+          ]
+        : [],
+    );
+    return [...this.#broken, ...failing];
   }
 
   /** @throws GantryError not-found */
@@ -80,6 +87,15 @@ export class GitSources {
   /** Something about some pod is otherwise now. Cheap when no revision is on probation. */
   podsChanged(): void {
     for (const source of this.#sources.values()) source.podsChanged();
+  }
+
+  /** @param source the one that the pod is of */
+  podSeen(source: string, pod: SeenPod): void {
+    this.#sources.get(source)?.podSeen(pod);
+  }
+
+  podGone(key: string): void {
+    for (const source of this.#sources.values()) source.podGone(key);
   }
 
   #isConfigured(name: string): boolean {

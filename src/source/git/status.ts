@@ -32,6 +32,8 @@ export interface SourceStatus {
   /** Since when the remote can't be fetched. */
   readonly failingSince: number | undefined;
   readonly wave: number | undefined;
+  /** What was put back last that had been changed by hand. */
+  readonly drift: SourceFacts["drift"];
   readonly pods: readonly SourcePod[];
   /** Newest first. */
   readonly history: readonly HistoryEntry[];
@@ -65,6 +67,7 @@ export function statusOf(
     hint,
     failingSince: failure?.since,
     wave: rollout?.wave,
+    drift: facts.drift,
     pods,
     history,
     configured,

@@ -404,3 +404,18 @@ test("what clashes with other sources is refused", async () => {
   );
   expect((await refusal(source.sync())).message).toContain("is defined at a.yaml as well");
 });
+
+test("a pod that was taken away by hand is reported once it is back", async () => {
+  const origin = lab.repository();
+  origin.write("web.yaml", pod("web")).commit();
+  const { source } = await lab.source({ url: origin.path });
+  await source.sync();
+  const seen = (sandbox: string | undefined, version = "1") => source.podSeen({ key: "default/web", version, sandbox });
+  seen("a");
+  seen(undefined);
+  seen("b", "2"); // the repository asked for another version
+  expect(source.status(false).drift).toBeUndefined();
+  seen("c", "2");
+  expect(source.status(false).drift?.message).toContain("pod default/web was taken away by hand");
+  expect(lab.events.map(({ reason }) => reason)).toContain("DriftCorrected");
+});
