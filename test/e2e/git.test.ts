@@ -87,7 +87,20 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   await until(({ sync, pods }) => sync === "Failed" && pods.length === 1, "the remote can't be fetched");
   expect(await containerId()).toBe(kept);
 
+  // The folder and another repository want the same pod: what was first goes on, and both are told.
   renameSync(`${origin.path}.away`, origin.path);
+  host.write("web.yaml", web("folder"));
+  const rival = new WorkTree(join(host.directory, "rival"));
+  rival.write("mine.yaml", web("rival")).commit("Mine");
+  const claim = await host.gantry("sync", "add", rival.path, "--name", "rival");
+  expect(claim.code).toBe(1);
+  expect(claim.stderr).toContain("Pod default/web is defined at git:pods/web.yaml:1:1 as well");
+  expect((await host.gantry("status")).stdout).toMatch(/\/m\/web\.yaml:\d.*is defined at git:pods\//);
+  expect(await containerId()).toBe(kept);
+  host.remove("web.yaml");
+  expect((await host.gantry("sync", "rm", "rival")).code).toBe(0);
+  await hasWord("two");
+
   expect((await host.gantry("sync", "remove", "pods")).code).toBe(0);
   await host.waitGone("web");
 });

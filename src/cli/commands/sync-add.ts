@@ -99,7 +99,10 @@ async function run({ args, flags, context }: Call): Promise<undefined> {
     return undefined;
   }
   const sync = client.syncSource(input.name, {}, context.signal);
-  const { status } = await withProgress("fetching", sync);
+  const { status } = await withProgress("fetching", sync).catch((error: unknown) => {
+    out.note(`source/${input.name} added, and fetched again and again; for now:`);
+    throw error;
+  });
   if (out.format === "json" || out.format === "yaml") await out.structured({ name: input.name, file, status });
   else out.line(`source/${input.name} added: ${sourceLine(status)}`);
   return undefined;

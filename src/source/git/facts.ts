@@ -176,11 +176,12 @@ export function wentBack(
   if (active === undefined) return facts;
   // Whatever the remote has now is what must not come back by itself.
   const revision = why === "by-hand" ? (facts.seen ?? active.revision) : active.revision;
+  const { blocked: _before, ...free } = rest;
   return {
-    ...rest,
+    ...free,
     active: { ...to, since: now },
     healthy: why === "unhealthy" ? (facts.healthy ?? to) : to,
-    blocked: { revision, why, message, at: now },
+    ...(revision.oid !== to.revision.oid && { blocked: { revision, why, message, at: now } }),
     history: withOutcome(facts.history, active.revision.oid, "RolledBack", message),
   };
 }

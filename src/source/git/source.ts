@@ -99,6 +99,11 @@ export class GitSource implements Source {
   /** What was in force before the present roll-out. */
   #before: Content = NO_CONTENT;
   #held: string | undefined;
+  /** What was in force is read: before that nobody may think that there is nothing. */
+  readonly #loaded = Promise.withResolvers<void>();
+  /** Syncs that are on the way, and whether one more was asked for meanwhile. */
+  #syncing = 0;
+  #poked = false;
   /** Of the revision that was refused. */
   #refusal: readonly Problem[] = [];
   #changed: () => void = () => {};
@@ -131,11 +136,14 @@ export class GitSource implements Source {
     } catch (error) {
       this.#held = `the copy of the repository can't be read (${messageOf(error)}); everything stays as it is until it is fetched again`;
       await this.#repository.remove().catch(() => undefined);
+    } finally {
+      this.#loaded.resolve();
     }
     this.#fetchSoon(0);
   }
 
   async read(): Promise<SourceState> {
+    await this.#loaded.promise;
     const { rollout } = this.#facts;
     const { objects, problems } =
       rollout === undefined ? this.#content : atWaveContent(this.#before, this.#content, rollout.wave);
@@ -144,6 +152,7 @@ export class GitSource implements Source {
 
   async stop(): Promise<void> {
     this.#stopping.abort();
+    this.#loaded.resolve();
     this.#ports.clock.clearTimeout(this.#fetchTimer);
     this.#ports.clock.clearTimeout(this.#judgeTimer);
     this.#changed = () => {};
@@ -172,12 +181,21 @@ export class GitSource implements Source {
         hint: `Let it go on first: gantry sync resume ${this.spec.name}`,
       });
     }
+    this.#syncing++;
     try {
       const found = await this.#fetch();
       return await this.#turns.run("apply", () => this.#consider(found, wish));
     } finally {
-      this.#fetchSoon(undefined);
+      this.#syncing--;
+      this.#fetchSoon(this.#poked ? 0 : undefined);
+      if (this.#syncing === 0) this.#poked = false;
     }
+  }
+
+  /** The remote may have something new. However often this is called, there is one fetch at a time. */
+  poke(): void {
+    if (this.#syncing > 0) this.#poked = true;
+    else this.#fetchSoon(0);
   }
 
   suspend(suspended: boolean): void {
@@ -429,7 +447,14 @@ export class GitSource implements Source {
     );
     this.#ports.onOutcome?.(this.spec.name, revision, after.trying === undefined ? "Healthy" : "Progressing");
     await this.#judge();
-    if (++this.#revisions % GARBAGE_AFTER === 0) await this.#repository.collectGarbage(this.#stopping.signal);
+    if (++this.#revisions % GARBAGE_AFTER === 0) this.#tidyUp();
+  }
+
+  /** Never while something is fetched: what came is not yet known to be needed. */
+  #tidyUp(): void {
+    this.#turns
+      .run("fetch", () => this.#repository.collectGarbage(this.#stopping.signal))
+      .catch((error: unknown) => this.#logFailure(error, "tidying up the copy of a repository failed"));
   }
 
   async #load({ revision, folder, kept }: InForce): Promise<Content> {

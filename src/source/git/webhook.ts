@@ -1,7 +1,7 @@
 /** Where Git servers tell of pushes. What they say is not believed: it only makes the source be fetched now. */
 import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
-import { errnoOf, GantryError, isGantryError, messageOf } from "../../system/errors.ts";
+import { errnoOf, GantryError, messageOf } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import { isSigned } from "./hook-signature.ts";
 import type { GitSources } from "./sources.ts";
@@ -78,9 +78,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
     return send(response, 401, "the signature is not right");
   }
   send(response, 202, "the repository is fetched");
-  source.sync().catch((error: unknown) => {
-    if (!isGantryError(error)) options.log.error({ source: name, err: error }, "a sync failed");
-  });
+  source.poke();
 }
 
 async function secretOf(path: string | undefined): Promise<string> {
