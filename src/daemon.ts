@@ -26,6 +26,7 @@ import { createObjectFacts } from "./daemon/object-facts.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
+import { podsOfSource, tellGitSources } from "./daemon/source-pods.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
@@ -41,6 +42,8 @@ import { createReconciler } from "./reconcile/index.ts";
 import { createOpener } from "./secrets/index.ts";
 import { createServiceKeeper, linkVariables } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
+import { GitSources, placePrefix } from "./source/git/index.ts";
+import { startWebhook } from "./source/git/webhook.ts";
 import { createFolderSource } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
 import { type Clock, systemClock } from "./system/clock.ts";
@@ -209,6 +212,24 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
+  const gitSources = new GitSources({
+    etc: paths.etc,
+    configured: config.sources,
+    dir: join(paths.lib, "git"),
+    store: store.sources,
+    clock,
+    log,
+    random: Math.random,
+    event: events.record,
+    check: (source, objects) => reconciler.check(placePrefix(source), objects),
+    look: reconciler.lookAtSources,
+    pods: (source) => podsOfSource(source, reconciler.desired(), supervisor.list(), reconciler.rollbackNote),
+    deadlineMs: config.update.deadlineSeconds * 1000,
+    settleMs: config.update.settleSeconds * 1000,
+    attach: reconciler.addSource,
+    detach: reconciler.removeSource,
+  });
+  await gitSources.reload();
   const updater = createUpdater({
     supervisor,
     images,
@@ -261,7 +282,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     event: events.record,
   });
   const api = createDaemonApi({
-    ...{ supervisor, reconciler, objects, facts, images, store, driverFor, services, pressure, recorder },
+    ...{ supervisor, reconciler, objects, facts, images, store, driverFor, services, pressure, recorder, gitSources },
     ...{ config, paths, node, startedAt, clock, log },
     volumes: volumes.claims,
     claims: claimKeeper,
@@ -275,6 +296,12 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(supervisor.subscribe(services.changed));
   ends.defer(reconciler.watchObjects(services.changed));
   services.begin();
+  ends.defer(supervisor.subscribe((change) => tellGitSources(gitSources, supervisor, change)));
+  gitSources.podsChanged();
+  if (config.webhook.listen !== undefined) {
+    const webhook = await startWebhook({ listen: config.webhook.listen, sources: gitSources, log });
+    ends.defer(() => webhook.close());
+  }
   await api.start();
   ends.defer(() => api.close());
   // The sources are read by now: before, nothing could be told to be unused.

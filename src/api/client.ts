@@ -4,6 +4,7 @@ import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
 import type { PlanStep } from "../plan.ts";
 import type { ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import type { Revision, SourceDiff, SourceStatus } from "../source/git/index.ts";
 import type { VolumeEntry } from "../volume/index.ts";
 import type { Endpoint } from "./client/endpoint.ts";
 import { readLines } from "./client/lines.ts";
@@ -17,6 +18,7 @@ import type {
   PodObject,
   ProblemReport,
   ServedObject,
+  SyncResult,
   UndoResult,
 } from "./contract.ts";
 import type { EventObject, NodeMetrics, ObjectList, PodMetrics, VersionInfo, WatchEvent } from "./wire.ts";
@@ -99,6 +101,22 @@ export interface ApiClient {
   collectGarbage(dryRun: boolean): Promise<GcReport>;
   /** @throws not-found, image-in-use */
   removeImage(nameOrDigest: string): Promise<void>;
+  listSources(): Promise<readonly SourceStatus[]>;
+  /** @throws not-found, as all about one source */
+  getSource(name: string): Promise<SourceStatus>;
+  /** Has the daemon read the files in sources.d again. */
+  reloadSources(): Promise<void>;
+  /** @throws source-failed, source-untrusted, invalid-manifest, conflict */
+  syncSource(
+    name: string,
+    options?: { readonly retry?: boolean; readonly allowEmpty?: boolean },
+    signal?: AbortSignal,
+  ): Promise<SyncResult>;
+  suspendSource(name: string, suspended: boolean): Promise<SourceStatus>;
+  /** @throws source-failed */
+  diffSource(name: string): Promise<SourceDiff>;
+  /** @throws conflict */
+  rollbackSource(name: string, revision?: string): Promise<Revision>;
   daemonInfo(): Promise<DaemonInfo>;
   version(): Promise<VersionInfo>;
 }
@@ -145,6 +163,8 @@ export interface PodAttachOptions extends PodExecOptions {
 }
 
 const GANTRY = "/apis/gantry.dev/v1";
+/** A fetch has a time limit of its own, of an hour at most. ms */
+const FETCH_PATIENCE_MS = 3_700_000;
 
 export function createApiClient(endpoint: Endpoint): ApiClient {
   const get = <T>(path: string): Promise<T> => requestJson<T>(endpoint, { method: "GET", path });
@@ -246,6 +266,31 @@ export function createApiClient(endpoint: Endpoint): ApiClient {
       requestJson(endpoint, { method: "POST", path: `${GANTRY}/garbage${query({ dryRun })}` }),
     removeImage: (nameOrDigest) =>
       requestNothing(endpoint, { method: "DELETE", path: `${GANTRY}/images/${segment(nameOrDigest)}` }),
+    listSources: async () => (await get<{ items: readonly SourceStatus[] }>(`${GANTRY}/sources`)).items,
+    getSource: (name) => get(`${GANTRY}/sources/${segment(name)}`),
+    reloadSources: () => requestNothing(endpoint, { method: "POST", path: `${GANTRY}/sources` }),
+    syncSource: (name, { retry, allowEmpty } = {}, signal) =>
+      requestJson(endpoint, {
+        method: "POST",
+        path: `${GANTRY}/sources/${segment(name)}/now${query({ retry, allowEmpty })}`,
+        signal,
+        patienceMs: FETCH_PATIENCE_MS,
+      }),
+    suspendSource: (name, suspended) =>
+      requestJson(endpoint, {
+        method: "POST",
+        path: `${GANTRY}/sources/${segment(name)}/${suspended ? "suspend" : "resume"}`,
+      }),
+    diffSource: (name) =>
+      requestJson(endpoint, {
+        method: "GET",
+        path: `${GANTRY}/sources/${segment(name)}/diff`,
+        patienceMs: FETCH_PATIENCE_MS,
+      }),
+    rollbackSource: async (name, revision) => {
+      const path = `${GANTRY}/sources/${segment(name)}/rollback${query({ revision })}`;
+      return (await requestJson<{ revision: Revision }>(endpoint, { method: "POST", path })).revision;
+    },
     daemonInfo: () => get(`${GANTRY}/daemon`),
     version: () => get("/version"),
   };

@@ -7,6 +7,7 @@ import type { Metrics } from "../metrics/meter.ts";
 import type { Scrape } from "../metrics/scrape.ts";
 import type { PlanStep } from "../plan.ts";
 import type { AttachRequest, ExecRequest, ExecSession } from "../sandbox/driver.ts";
+import type { Revision, SourceDiff, SourceStatus, SyncWish } from "../source/git/index.ts";
 import type { PodStatus } from "../status.ts";
 import type { PodEvent } from "../store/contract.ts";
 import type { VolumeEntry } from "../volume/index.ts";
@@ -39,6 +40,9 @@ import type { VolumeEntry } from "../volume/index.ts";
  *   DELETE /apis/gantry.dev/v1/images/{urlencoded name or digest}
  *   POST   /apis/gantry.dev/v1/imagepulls?name=NAME            body: { credentials } or nothing; JSON lines (PullStep)
  *   POST   /apis/gantry.dev/v1/imagechecks?name=N&name=…       ?repair; JSON lines (VerifyResult)
+ *   GET    /apis/gantry.dev/v1/sources                         Git sources; POST has their files read again
+ *   GET    /apis/gantry.dev/v1/sources/{name}[/diff]
+ *   POST   /apis/gantry.dev/v1/sources/{name}/{now,suspend,resume,rollback}   ?retry, ?allowEmpty; ?revision
  *   GET    /apis/gantry.dev/v1/imagearchive?name=N&name=…      one OCI archive
  */
 export interface ApiBackend {
@@ -112,6 +116,18 @@ export interface ApiBackend {
   exportImages(names: readonly string[]): Promise<(signal: AbortSignal) => AsyncIterable<Buffer>>;
   /** Removes what nobody needs, or only says what that would be. */
   collectGarbage(dryRun: boolean): Promise<GcReport>;
+  gitSources(): SourceStatus[];
+  /** @throws not-found, as all below */
+  gitSource(name: string): SourceStatus;
+  /** Takes up what the configuration's files say of sources now. */
+  reloadGitSources(): Promise<void>;
+  /** Fetches, and puts into force what came. @throws source-failed, source-untrusted, invalid-manifest, conflict */
+  syncGitSource(name: string, wish: SyncWish): Promise<SyncResult>;
+  suspendGitSource(name: string, suspended: boolean): SourceStatus;
+  /** @throws source-failed */
+  diffGitSource(name: string): Promise<SourceDiff>;
+  /** @throws conflict */
+  rollbackGitSource(name: string, wanted: string | undefined): Promise<Revision>;
   info(): DaemonInfo;
 }
 
@@ -121,6 +137,12 @@ export interface HealthCheck {
   /** What fails in one that is not "live" makes the daemon not ready, but not dead. */
   readonly scope: "live" | "ready";
   readonly problem: string | undefined;
+}
+
+export interface SyncResult {
+  /** Something came into force. */
+  readonly changed: boolean;
+  readonly status: SourceStatus;
 }
 
 /** A v1 Pod as served: the manifest's, with uid, times, annotations of Gantry, and its computed status. */

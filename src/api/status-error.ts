@@ -19,6 +19,8 @@ export const HTTP_OF_CODE: Readonly<Record<ErrorCode, { readonly status: number;
   "too-many-requests": { status: 429, reason: "TooManyRequests" },
   "registry-denied": { status: 403, reason: "Forbidden" },
   "registry-failed": { status: 502, reason: "BadGateway" },
+  "source-failed": { status: 502, reason: "BadGateway" },
+  "source-untrusted": { status: 403, reason: "Forbidden" },
   "name-invalid": { status: 422, reason: "Invalid" },
   "volume-failed": { status: 500, reason: "InternalError" },
   "network-failed": { status: 500, reason: "InternalError" },

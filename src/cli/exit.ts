@@ -20,6 +20,8 @@ const EXIT_CODE_OF: Readonly<Record<ErrorCode, number>> = {
   "too-many-requests": EXIT.failed,
   "registry-denied": EXIT.failed,
   "registry-failed": EXIT.failed,
+  "source-failed": EXIT.failed,
+  "source-untrusted": EXIT.failed,
   "name-invalid": EXIT.usage,
   "volume-failed": EXIT.failed,
   "network-failed": EXIT.failed,

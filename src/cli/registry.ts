@@ -80,6 +80,11 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Wait until pods are ready, have succeeded or are gone",
     load: async () => (await import("./commands/wait.ts")).wait,
   },
+  sync: {
+    group: CHANGE,
+    summary: "Follow Git repositories: what is merged is what runs",
+    load: async () => (await import("./commands/sync.ts")).sync,
+  },
   validate: {
     group: CHECK,
     summary: "Check manifests; needs no daemon",

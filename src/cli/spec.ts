@@ -12,6 +12,7 @@ export type Completion =
   | "image"
   | "volume"
   | "credential"
+  | "source"
   | "namespace"
   | "file"
   | readonly string[];

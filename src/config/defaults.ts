@@ -8,6 +8,8 @@ import type { Config } from "./schema.ts";
 export function defaultConfig(paths: Paths): Config {
   return {
     manifests: [paths.manifests],
+    sources: [],
+    webhook: {},
     node: { name: hostname().toLowerCase() },
     api: { names: [] },
     network: {

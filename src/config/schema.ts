@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parseListen } from "./listen.ts";
 import { eviction, minimumReclaim } from "./sections/eviction.ts";
+import { sources, webhook } from "./sections/git.ts";
 import { MISFIT, machineFits, microvm } from "./sections/microvm.ts";
 import { network, rangesDiffer, SAME_RANGE } from "./sections/network.ts";
 import { notify } from "./sections/notify.ts";
@@ -171,6 +172,8 @@ const seccomp = z.strictObject({
 /** The whole configuration, every value known. */
 export const configSchema = z.strictObject({
   manifests,
+  sources,
+  webhook,
   node,
   api,
   network: network.refine(rangesDiffer, SAME_RANGE),
@@ -200,6 +203,8 @@ export type Config = Readonly<z.infer<typeof configSchema>>;
 /** What one layer (file, environment, flags) may say: any part of the whole. */
 export const layerSchema = z.strictObject({
   manifests: manifests.optional(),
+  sources: sources.optional(),
+  webhook: webhook.partial().optional(),
   node: node.partial().optional(),
   api: api.partial().optional(),
   network: network.partial().refine(rangesDiffer, SAME_RANGE).optional(),

@@ -25,9 +25,20 @@ const map: FromText = (text) =>
 const warm: FromText = (text) =>
   text === "true" || text === "false" ? text === "true" : text.split(",").filter((part) => part !== "");
 
+/** JSON; left as text when it is none. */
+const json: FromText = (text) => {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+};
+
 /** Every setting by its path in the file, and how it is read from the environment. */
 const fromText: Readonly<Record<string, FromText>> = {
   manifests: list,
+  sources: json,
+  "webhook.listen": word,
   "node.name": word,
   "api.listen": word,
   "api.names": (text) => text.split(",").filter((part) => part !== ""),

@@ -30,6 +30,7 @@ export interface ApiParts
     | "images"
     | "volumes"
     | "store"
+    | "gitSources"
     | "driverFor"
     | "collectGarbage"
     | "watchEvents"

@@ -14,7 +14,8 @@ import { volumeImagesOf } from "../pod/labels.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
 import type { ServiceKeeper } from "../service/index.ts";
-import type { ManifestWriter } from "../source/index.ts";
+import { type GitSources, gitPlace } from "../source/git/index.ts";
+import type { ManifestWriter, ObjectId } from "../source/index.ts";
 import type { PodEvent, StateStore } from "../store/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
@@ -39,6 +40,7 @@ export interface BackendParts {
   readonly claimProblems: () => readonly Problem[];
   readonly store: StateStore;
   readonly writer: ManifestWriter;
+  readonly gitSources: GitSources;
   readonly driverFor: (runtimeClass: string) => SandboxDriver;
   readonly collectGarbage: (dryRun: boolean) => Promise<GcReport>;
   readonly watchEvents: (listener: (event: PodEvent) => void) => () => void;
@@ -59,7 +61,15 @@ export function createBackend(parts: BackendParts): ApiBackend {
     watchPods: objects.watch,
     objects: parts.workloads.list,
     watchObjects: parts.workloads.watch,
+    gitSources: () => parts.gitSources.list(),
+    gitSource: (name) => parts.gitSources.status(name),
+    reloadGitSources: () => parts.gitSources.reload(),
+    syncGitSource: (name, wish) => parts.gitSources.sync(name, wish),
+    suspendGitSource: (name, suspended) => parts.gitSources.suspend(name, suspended),
+    diffGitSource: (name) => parts.gitSources.diff(name),
+    rollbackGitSource: (name, wanted) => parts.gitSources.rollback(name, wanted),
     async editObject(kind, namespace, name, changes) {
+      refuseFromGit(parts, { kind, namespace, name });
       const file = await writer.edit({ kind, namespace, name }, changes);
       await reconciler.lookAtSources();
       return file;
@@ -68,10 +78,12 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const { controllers } = reconciler;
       const made = controllers.madeKind(kind, `${namespace}/${name}`);
       if (made !== undefined && controllers.drop(made, `${namespace}/${name}`)) return;
+      refuseFromGit(parts, { kind, namespace, name });
       await writer.remove({ kind, namespace, name });
       await reconciler.lookAtSources();
     },
     async undoRollout(kind, namespace, name, wanted) {
+      refuseFromGit(parts, { kind, namespace, name });
       const { revision, written } = versionToGoBackTo(parts, kind, namespace, name, wanted);
       const file = await writer.edit({ kind, namespace, name }, [{ path: ["spec", "template"], value: written }]);
       await reconciler.lookAtSources();
@@ -106,7 +118,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
     problems() {
       const { problems, held } = reconciler.problems();
       const all = [...problems, ...parts.claimProblems(), ...parts.services.problems()];
-      return { problems: all, held, troubles: parts.services.troubles() };
+      return { problems: all, held, troubles: [...parts.services.troubles(), ...parts.gitSources.troubles()] };
     },
     plan: reconciler.plan,
     async apply(text, fileName) {
@@ -122,6 +134,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
         if (state !== undefined) supervisor.remove(state.uid, graceMs);
         return;
       }
+      refuseFromGit(parts, { kind: "Pod", namespace, name });
       try {
         await writer.remove({ kind: "Pod", namespace, name });
       } catch (error) {
@@ -181,6 +194,18 @@ export function createBackend(parts: BackendParts): ApiBackend {
     collectGarbage: parts.collectGarbage,
     info: () => parts.info,
   };
+}
+
+/** What a repository says is changed there: here it would be put back. @throws GantryError conflict */
+function refuseFromGit({ reconciler }: BackendParts, { kind, namespace, name }: ObjectId): void {
+  const file = reconciler.fileOf(`${kind} ${namespace}/${name}`);
+  const place = file === undefined ? undefined : gitPlace(file);
+  if (place === undefined) return;
+  throw new GantryError(
+    "conflict",
+    `${kind} ${namespace}/${name} is from the Git source ${place.source} (${place.path})`,
+    { hint: `Change it in the repository; or stop following that for a while: gantry sync suspend ${place.source}` },
+  );
 }
 
 /** @throws GantryError not-found, conflict when there is nothing to go back to */

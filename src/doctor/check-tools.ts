@@ -13,9 +13,11 @@ const OPTIONAL: Readonly<Record<string, string>> = {
   xz: "images that are compressed with it can't be imported",
   bzip2: "images that are compressed with it can't be imported",
   modprobe: "kernel modules are not loaded when they are needed",
+  git: "Git repositories can't be followed",
+  ssh: "Git repositories can't be followed over ssh",
+  "ssh-keygen": "ssh signatures of commits can't be checked",
   dnsmasq: "pods can't resolve names of Services and pods",
   conntrack: "UDP clients of a host port may lose their pod when it is replaced",
-  git: "Git repositories can't be read",
 };
 
 export function checkTools({ tools }: HostFacts): Check[] {

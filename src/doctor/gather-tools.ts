@@ -5,7 +5,12 @@ import type { ToolFacts } from "./facts.ts";
 import { text } from "./gather.ts";
 
 /** How a tool is asked for its version, where that is not --version. */
-const ASK: Readonly<Record<string, readonly string[]>> = { ip: ["-V"], openssl: ["version"], busybox: ["--help"] };
+const ASK: Readonly<Record<string, readonly string[]>> = {
+  ip: ["-V"],
+  openssl: ["version"],
+  ssh: ["-V"],
+  busybox: ["--help"],
+};
 
 export async function gatherTools(signal: AbortSignal): Promise<ToolFacts> {
   // The CNI plugins and what micro-VMs need have checks of their own.

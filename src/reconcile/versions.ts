@@ -170,7 +170,7 @@ export class Versions {
 }
 
 /** ms since the epoch; undefined while it is not ready. One that has succeeded has been all it could be. */
-function readySince(state: PodState): number | undefined {
+export function readySince(state: PodState): number | undefined {
   if (phaseOf(state) === "Succeeded") return 0;
   const ready = conditionsOf(state).find(({ type, status }) => type === "Ready" && status === "True");
   return ready === undefined ? undefined : Date.parse(ready.lastTransitionTime);

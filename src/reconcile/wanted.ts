@@ -61,6 +61,15 @@ export interface WantedView {
   imagesNamed(): ReadonlySet<string> | undefined;
   /** Reads the sources now; resolves when what they say is in force. */
   lookAtSources(): Promise<void>;
+  /** From now on this source is read, too; one of the same name is let go of. */
+  addSource(source: Source): Promise<void>;
+  /** Stops it; what it asked for is wanted no more. */
+  removeSource(source: Source): Promise<void>;
+  /**
+   * What would be wrong with these objects in place of those whose files begin with `prefix`, beside those of all
+   * other sources. Nothing changes by it.
+   */
+  check(prefix: string, objects: readonly LoadedObject[]): readonly Problem[];
 }
 
 export interface Wanted extends WantedView {
@@ -79,11 +88,13 @@ export interface Wanted extends WantedView {
 }
 
 export function createWanted(options: WantedOptions, { onPod, onConfig }: WantedListeners): Wanted {
-  const { sources, drivers, supervisor, clock, log, store } = options;
+  const { drivers, supervisor, clock, log, store } = options;
+  const sources = new Map(options.sources.map((source) => [source.name, source]));
   let desired = NOTHING_DESIRED;
   /** The file that each object is taken from, by identity: of two sources, the one that was first goes on. */
   let owners: ReadonlyMap<string, string> = new Map();
   let synced = false;
+  let started = false;
   let closed = false;
   let imagesNamed: ReadonlySet<string> = new Set();
   let sourceReport: SourceReport = { problems: [], held: new Map() };
@@ -100,7 +111,10 @@ export function createWanted(options: WantedOptions, { onPod, onConfig }: Wanted
   /** Reads every source, and puts together what is wanted. */
   const lookAtSources = coalesce(async (): Promise<void> => {
     if (closed) return;
-    const states = await Promise.all(sources.map(async (source) => ({ source, state: await source.read() })));
+    if (!synced) owners = ownersOf(supervisor.list());
+    const states = await Promise.all(
+      [...sources.values()].map(async (source) => ({ source, state: await source.read() })),
+    );
     const all = states.flatMap(({ state }) => state.objects);
     imagesNamed = new Set(imageNamesIn(all.map(({ object }) => object)));
     const { objects, problems: rivals } = distinct(all, (identity) => owners.get(identity));
@@ -123,16 +137,18 @@ export function createWanted(options: WantedOptions, { onPod, onConfig }: Wanted
     if (doubt !== doubtBefore) tellOfObjects();
   });
 
-  const rebuild = (): void => {
-    const before = desired;
-    const accepted = new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod]));
-    const { objects, problems: taken } = withMade(written, controllers.pods());
-    const built = buildDesired(objects, {
-      accepted,
+  const build = (objects: readonly LoadedObject[]): Desired =>
+    buildDesired(objects, {
+      accepted: new Map(supervisor.list().map(({ desired: pod }): [string, DesiredPod] => [pod.key, pod])),
       drivers: drivers.map(({ runtimeClass }) => runtimeClass),
       defaultRuntimeClass: options.defaultRuntimeClass,
       handlers: options.handlers,
     });
+
+  const rebuild = (): void => {
+    const before = desired;
+    const { objects, problems: taken } = withMade(written, controllers.pods());
+    const built = build(objects);
     const wanted = versions.apply(withholdBroken(built, found), held.size === 0);
     desired = { ...wanted, claims: new Map([...madeClaims(controllers.claims(), before.claims), ...wanted.claims]) };
     report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
@@ -176,6 +192,10 @@ export function createWanted(options: WantedOptions, { onPod, onConfig }: Wanted
     settleMs: options.settleMs,
   });
 
+  const paced = pace(lookAtSources);
+  const look = (): void => {
+    paced().catch((error: unknown) => log.error({ err: error }, "reading the sources failed"));
+  };
   const isTrusted = (): boolean => synced && sourceReport.held.size === 0;
   const view: WantedView = {
     desired: () => desired,
@@ -190,16 +210,29 @@ export function createWanted(options: WantedOptions, { onPod, onConfig }: Wanted
     writtenClaims: () => written.filter(({ object }) => object.kind === "PersistentVolumeClaim"),
     imagesNamed: () => (isTrusted() ? imagesNamed : undefined),
     lookAtSources,
+    async addSource(source) {
+      if (started) await source.start(look);
+      sources.set(source.name, source);
+      if (started) await lookAtSources();
+    },
+    async removeSource(source) {
+      if (sources.get(source.name) === source) sources.delete(source.name);
+      await source.stop();
+      await lookAtSources();
+    },
+    check(prefix, objects) {
+      const others = written.filter(({ place }) => !place.file.startsWith(prefix));
+      const together = distinct([...others, ...objects], (identity) => owners.get(identity));
+      const built = build(together.objects);
+      return [...together.problems, ...built.problems].filter(({ place }) => place.file.startsWith(prefix));
+    },
   };
   return {
     ...view,
     view,
     async start() {
-      const paced = pace(lookAtSources);
-      const look = (): void => {
-        paced().catch((error: unknown) => log.error({ err: error }, "reading the sources failed"));
-      };
-      await Promise.all(sources.map((source) => source.start(look)));
+      started = true;
+      await Promise.all([...sources.values()].map((source) => source.start(look)));
     },
     podChanged(uid) {
       const state = supervisor.get(uid);
@@ -213,7 +246,12 @@ export function createWanted(options: WantedOptions, { onPod, onConfig }: Wanted
       closed = true;
       controllers.close();
       versions.close();
-      await Promise.all(sources.map((source) => source.stop()));
+      await Promise.all([...sources.values()].map((source) => source.stop()));
     },
   };
+}
+
+/** Of pods that were taken over: the file that each is from, so that of two sources the same one goes on. */
+function ownersOf(states: readonly { readonly desired: DesiredPod }[]): Map<string, string> {
+  return new Map(states.map(({ desired: { key, origin } }) => [`Pod ${key}`, origin.replace(/:\d+$/, "")]));
 }

@@ -39,6 +39,8 @@ export interface StateStore {
   readonly served: TextTable;
   /** Of pods that are being changed or were changed back, by "<namespace>/<name>", as JSON. */
   readonly versions: TextTable;
+  /** What is known of each Git source, by its name, as JSON. */
+  readonly sources: TextTable;
   readonly events: {
     /** Counts up instead of adding a row when the newest event of the same object has the same type, reason and message. */
     add(event: NewEvent): PodEvent;

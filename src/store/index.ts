@@ -65,6 +65,7 @@ function createStore(database: DatabaseSync): StateStore {
     objects: textTable(statement, "objects"),
     served: textTable(statement, "served"),
     versions: textTable(statement, "versions"),
+    sources: textTable(statement, "sources"),
     events: eventTable(statement),
     close: () => database.close(),
   };
@@ -156,7 +157,7 @@ function updateTable(prepare: Prepare): StateStore["updates"] {
   };
 }
 
-function textTable(prepare: Prepare, table: "objects" | "served" | "versions"): TextTable {
+function textTable(prepare: Prepare, table: "objects" | "served" | "versions" | "sources"): TextTable {
   const all = prepare(`SELECT key, text FROM ${table} ORDER BY key`);
   const put = prepare(`INSERT OR REPLACE INTO ${table} VALUES (?, ?)`);
   const remove = prepare(`DELETE FROM ${table} WHERE key = ?`);

@@ -62,4 +62,5 @@ export const MIGRATIONS: readonly string[] = [
   CREATE TABLE versions (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;
   `,
   "CREATE TABLE served (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;",
+  "CREATE TABLE sources (key TEXT PRIMARY KEY, text TEXT NOT NULL) STRICT;",
 ];

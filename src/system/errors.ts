@@ -26,6 +26,8 @@ export type ErrorCode =
   | "too-many-requests"
   | "registry-denied" // it asks for a password, or for another one
   | "registry-failed" // it can't be reached, or answers with an error
+  | "source-failed" // a Git repository can't be fetched or read
+  | "source-untrusted" // its revision is not signed as asked
   | "name-invalid"
   | "volume-failed"
   | "network-failed"

@@ -18,6 +18,8 @@ export interface ExecOptions {
   readonly okCodes?: readonly number[] | "any";
   /** Output beyond this is cut off and the tool killed, in bytes. Default 16 MiB. */
   readonly maxOutputBytes?: number;
+  /** How the bytes of stdout become text; latin1 loses none of them. Default utf8. */
+  readonly outputEncoding?: "utf8" | "latin1";
   /** How to install the tool, for the error when it is missing. */
   readonly installHint?: string;
 }
@@ -94,7 +96,7 @@ export function exec(command: string, args: readonly string[], options: ExecOpti
     });
     child.on("close", (code, killedBy) => {
       done();
-      const stdout = Buffer.concat(out).toString("utf8");
+      const stdout = Buffer.concat(out).toString(options.outputEncoding ?? "utf8");
       const stderr = Buffer.concat(err).toString("utf8");
       const details = { command, args, exitCode: code, signal: killedBy, stderr: stderr.slice(-4096) };
       const fail = (errorCode: "timeout" | "cancelled" | "command-failed", message: string): void =>

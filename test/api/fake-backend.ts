@@ -248,6 +248,16 @@ export class FakeBackend implements ApiBackend {
   async removeImage(nameOrDigest: string): Promise<void> {
     this.calls.push(`rmi ${nameOrDigest}`);
   }
+  gitSources = () => [];
+  gitSource = (name: string): never => {
+    throw new GantryError("not-found", `there is no source ${name}`);
+  };
+  reloadGitSources = async () => {};
+  syncGitSource = async (name: string) => this.gitSource(name);
+  suspendGitSource = (name: string) => this.gitSource(name);
+  diffGitSource = async (name: string) => this.gitSource(name);
+  rollbackGitSource = async (name: string) => this.gitSource(name);
+
   info() {
     return { version: "0.1.0", pid: 1, startedAt: 0, root: "/", manifests: ["/m"], ociRuntime: "crun" };
   }

@@ -6,6 +6,7 @@ const Line = z.object({
   time: z.number(),
   msg: z.string(),
   pod: z.unknown().optional(),
+  source: z.unknown().optional(),
   ms: z.unknown().optional(),
   cpuMs: z.unknown().optional(),
 });
@@ -45,5 +46,12 @@ export interface Comparison {
 export function comparisons(host: TestHost, since: number): Comparison[] {
   return lines(host).flatMap(({ time, msg, ms, cpuMs }) =>
     msg === "compared" && time >= since && typeof ms === "number" && typeof cpuMs === "number" ? [{ ms, cpuMs }] : [],
+  );
+}
+
+/** How long each of these steps of a Git source took, ms. */
+export function sourceTimes(host: TestHost, step: string, source: string): number[] {
+  return lines(host).flatMap((line) =>
+    line.msg === step && line.source === source && typeof line.ms === "number" ? [line.ms] : [],
   );
 }

@@ -15,6 +15,7 @@ import { benchApi } from "./api.ts";
 import { BarePod } from "./bare.ts";
 import { FIRST_PORT } from "./context.ts";
 import { type Figure, formatFigures, isWithin } from "./figures.ts";
+import { benchGit } from "./git.ts";
 import { benchIdle } from "./idle.ts";
 import { benchMany } from "./many.ts";
 import { benchMicrovm } from "./microvm/index.ts";
@@ -30,12 +31,12 @@ import { PodWatch } from "./watch.ts";
 const HELP = `npm run bench -- [options]
   --json FILE      write the figures as JSON, too
   --runs N         how often single things are measured (default 20)
-  --only PARTS     some of start,pull,many,microvm,idle,api (many needs start)
+  --only PARTS     some of start,pull,many,git,microvm,idle,api (many needs start)
   --manifests N    manifests of the full comparison (default 1000)
   --strict         exit with 1 when a figure is over its limit`;
 
 const CHECKOUT = fileURLToPath(new URL("../..", import.meta.url));
-const PARTS = ["start", "pull", "many", "microvm", "idle", "api"];
+const PARTS = ["start", "pull", "many", "git", "microvm", "idle", "api"];
 
 const { values } = parseArgs({
   options: {
@@ -93,6 +94,7 @@ async function measure(parts: ReadonlySet<string>, runs: number, manifests: numb
     const single = figures.find(({ id }) => id === "start.ready");
     if (parts.has("pull")) figures.push(...(await benchPull(bench)));
     if (parts.has("many") && single !== undefined) figures.push(...(await benchMany(bench, single.value)));
+    if (parts.has("git")) figures.push(...(await benchGit(bench)));
     if (parts.has("microvm")) figures.push(...(await benchMicrovm(bench, podman)));
     if (parts.has("api")) figures.push(...(await benchApi(bench)));
     if (parts.has("idle")) figures.push(...(await benchIdle(bench, { manifests })));

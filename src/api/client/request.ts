@@ -14,6 +14,8 @@ export interface ApiRequest {
   readonly body?: string | Readable;
   readonly contentType?: string;
   readonly signal?: AbortSignal | undefined;
+  /** ms until a daemon that does not begin to answer counts as dead; default 30,000. */
+  readonly patienceMs?: number;
 }
 
 /** An answer with JSON in it is read whole, up to this; 10,000 pods fit. Bytes. */
@@ -30,7 +32,7 @@ const MAX_ERROR_BYTES = 4 * 1024 * 1024;
  * @throws GantryError daemon-unreachable, cancelled, or the daemon's own error
  */
 export function openRequest(endpoint: Endpoint, options: ApiRequest): Promise<IncomingMessage> {
-  const { method, path, body, contentType, signal } = options;
+  const { method, path, body, contentType, signal, patienceMs = ANSWER_WITHIN_MS } = options;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(cancelled());
     const sendsStream = body !== undefined && typeof body !== "string";
@@ -43,7 +45,7 @@ export function openRequest(endpoint: Endpoint, options: ApiRequest): Promise<In
     // One connection per request: the process is about to end anyway, and an idle one would keep it waiting.
     const request = send(endpoint, { path, method, headers, agent: false });
     let response: IncomingMessage | undefined;
-    const patience = sendsStream ? undefined : setTimeout(() => request.destroy(silent(endpoint)), ANSWER_WITHIN_MS);
+    const patience = sendsStream ? undefined : setTimeout(() => request.destroy(silent(endpoint)), patienceMs);
     const onAbort = (): void => {
       request.destroy();
       response?.destroy();

@@ -9,6 +9,7 @@ import { checkContentType, parseJson, readBody } from "./body.ts";
 import { jsonLines } from "./json-lines.ts";
 import { success } from "./remove.ts";
 import { type Call, route } from "./routing.ts";
+import { serveSources } from "./sources.ts";
 import type { Streams } from "./streaming.ts";
 
 const GANTRY = "/apis/gantry.dev/v1";
@@ -89,6 +90,7 @@ export function serveGantry(app: FastifyInstance, backend: ApiBackend, streams: 
       return success({ name, kind: "images" });
     },
   });
+  serveSources(app, backend);
   route(app, `${GANTRY}/imagepulls`, {
     POST: async (call) => {
       const name = requireName(call);

@@ -65,6 +65,12 @@ async function valuesOf(what: Completion, cursor: Cursor, client: ApiClient): Pr
       return volumes(cursor, client);
     case "credential":
       return credentials(cursor);
+    case "source": {
+      const sources = await client.listSources();
+      return sources
+        .filter(({ name }) => !cursor.args.includes(name))
+        .map(({ name, sync }) => ({ value: name, description: sync }));
+    }
     case "file":
       return [];
     default:

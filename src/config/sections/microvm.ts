@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { absolutePath, bytes, file, parseBytes } from "./values.ts";
+import { bytes, file, parseBytes } from "./values.ts";
 
 /** "512Mi" or "2Gi/4": the memory of a virtual machine, and how many CPUs it has where that is not one. */
 const warmShape = z

@@ -1,0 +1,108 @@
+/** A revision, from the copy of the repository to objects and problems. */
+import { DEFAULT_SIZE_LIMIT, oversized, type Problem, parseManifest } from "../../manifest/index.ts";
+import { type Content, contentOf, type ParsedFile } from "./content.ts";
+import type { Kept } from "./facts.ts";
+import type { Repository } from "./repository.ts";
+import { followLinks, selectManifests, type TreeComplaint, type TreeFile } from "./tree.ts";
+
+/** What is done with the bytes of a file before they are parsed, such as decrypting them in memory. */
+export type Decode = (path: string, bytes: Buffer) => Promise<Uint8Array>;
+
+/** How the files of a source are called in places: "git:infra/apps/web.yaml". */
+export function placeFile(source: string, path: string): string {
+  return `${placePrefix(source)}${path}`;
+}
+
+export function placePrefix(source: string): string {
+  return `git:${source}/`;
+}
+
+/** The source and path of such a place; undefined for a file on disk. */
+export function gitPlace(file: string): { readonly source: string; readonly path: string } | undefined {
+  const match = /^git:([a-z0-9-]+)\/(.+)$/.exec(file);
+  return match === null ? undefined : { source: match[1] ?? "", path: match[2] ?? "" };
+}
+
+export class RevisionReader {
+  readonly #repository: Repository;
+  readonly #source: string;
+  readonly #decode: Decode | undefined;
+  /** Files that are in force, so that of a new revision only those that changed are read and parsed. */
+  #parsed: ReadonlyMap<string, ParsedFile> = new Map();
+
+  constructor(repository: Repository, source: string, decode?: Decode) {
+    this.#repository = repository;
+    this.#source = source;
+    this.#decode = decode;
+  }
+
+  /** @param folder below which manifests count @throws GantryError source-failed when the copy is damaged */
+  async read(
+    oid: string,
+    folder: string,
+    signal: AbortSignal,
+  ): Promise<Content & { readonly files: readonly ParsedFile[] }> {
+    const all = await this.#repository.tree(oid, signal);
+    const { files, links, complaints } = selectManifests(all, folder);
+    const texts = links.length === 0 ? new Map() : await this.#repository.blobs(links.map(sized), signal);
+    const linked = followLinks(links, all, folder, (link) => texts.get(link.oid)?.toString() ?? "");
+    const parsed = await this.#parse([...files, ...linked.files], signal);
+    const problems = [...complaints, ...linked.complaints].map((one) => this.#problem(one));
+    return { ...contentOf(parsed, problems), files: parsed };
+  }
+
+  /** The files that kept objects come from. */
+  async readKept(kept: readonly Kept[], signal: AbortSignal): Promise<readonly ParsedFile[]> {
+    if (kept.length === 0) return [];
+    return this.#parse(
+      kept.map(({ path, oid }) => ({ path, oid, size: 0 })),
+      signal,
+    );
+  }
+
+  /** From now on these are the files that are likely to be read again. */
+  remember(files: readonly ParsedFile[]): void {
+    this.#parsed = new Map(files.map((file) => [keyOf(file), file]));
+  }
+
+  async #parse(files: readonly TreeFile[], signal: AbortSignal): Promise<ParsedFile[]> {
+    const unknown = files.filter((file) => !this.#parsed.has(keyOf(file)) && file.size <= DEFAULT_SIZE_LIMIT);
+    const blobs = unknown.length === 0 ? new Map() : await this.#repository.blobs(unknown, signal);
+    const parsed: ParsedFile[] = [];
+    for (const file of files) {
+      const known = this.#parsed.get(keyOf(file));
+      if (known !== undefined) parsed.push(known);
+      else parsed.push(await this.#parseOne(file, blobs.get(file.oid)));
+    }
+    return parsed;
+  }
+
+  async #parseOne({ path, oid, size }: TreeFile, bytes: Buffer | undefined): Promise<ParsedFile> {
+    const file = placeFile(this.#source, path);
+    if (bytes === undefined) return { path, oid, ...oversized(file, size) };
+    if (bytes.subarray(0, LFS.length).toString() === LFS) {
+      const message = "is kept in Git LFS, which is not followed";
+      const hint = "Manifests are small: keep them in the repository itself (git lfs untrack).";
+      return { path, oid, objects: [], problems: [this.#problem({ path, severity: "error", message, hint })] };
+    }
+    const clear = this.#decode === undefined ? bytes : await this.#decode(path, bytes);
+    return { path, oid, ...parseManifest(file, clear) };
+  }
+
+  #problem({ path, severity, message, hint }: TreeComplaint): Problem {
+    const place = { file: placeFile(this.#source, path), line: 1, column: 1 };
+    return { severity, place, field: "", message, hint, object: undefined };
+  }
+}
+
+const LFS = "version https://git-lfs.github.com/spec/";
+
+function keyOf({ path, oid }: { readonly path: string; readonly oid: string }): string {
+  return `${oid} ${path}`;
+}
+
+function sized<T extends { readonly oid: string; readonly size: number | undefined }>(
+  entry: T,
+): { readonly oid: string; readonly size: number } {
+  return { oid: entry.oid, size: entry.size ?? 0 };
+}

@@ -1,0 +1,236 @@
+/**
+ * The bare copy of one remote. Nothing is ever checked out: a revision is read object by object, so no symbolic link,
+ * file name or attribute of it has any effect on this host.
+ */
+import { existsSync } from "node:fs";
+import { mkdir, readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { GantryError, isGantryError } from "../../system/errors.ts";
+import { parseCommit, type Revision } from "./commit.ts";
+import { explainFetch } from "./explain.ts";
+import { highestTag, parseRemoteRefs } from "./pick.ts";
+import { createGit, type GitRunOptions, type RemoteAccess, type RunGit, remoteAccess } from "./run.ts";
+import { type GitSourceSpec, refText } from "./schema.ts";
+import { parseTree, type TreeEntry } from "./tree.ts";
+
+const INCOMING = "refs/gantry/incoming";
+/** Objects that must outlive a collection of garbage: revisions and files in force, and those of the history. */
+const KEPT = "refs/gantry/kept/";
+/** Blobs are read in portions of this many bytes. */
+const PORTION_BYTES = 32 * 2 ** 20;
+
+export interface Fetched {
+  readonly revision: Revision;
+  /** The tag object that names it, where there is one: it may carry the signature. */
+  readonly tagObject: string | undefined;
+}
+
+export class Repository {
+  readonly #dir: string;
+  readonly #git: RunGit;
+  #ready = false;
+
+  constructor(dir: string) {
+    this.#dir = dir;
+    this.#git = createGit(dir);
+  }
+
+  get git(): RunGit {
+    return this.#git;
+  }
+
+  /** Makes the copy, and takes away what a killed Git left locked. @throws GantryError command-missing, disk-full … */
+  async open(signal: AbortSignal): Promise<void> {
+    if (this.#ready) return;
+    if (existsSync(join(this.#dir, "HEAD"))) await removeLocks(this.#dir);
+    else {
+      await mkdir(this.#dir, { recursive: true, mode: 0o700 });
+      await this.#git(["init", "--bare", "--quiet", "--template="], { signal });
+    }
+    this.#ready = true;
+  }
+
+  /** Removes all of it; `open` begins anew. */
+  async remove(): Promise<void> {
+    this.#ready = false;
+    await rm(this.#dir, { recursive: true, force: true });
+  }
+
+  /**
+   * Fetches what the source asks for, and says what it is.
+   * @throws GantryError source-failed with a sentence about the remote; invalid-config, cancelled
+   */
+  async fetch(spec: GitSourceSpec, signal: AbortSignal): Promise<Fetched> {
+    await this.open(signal);
+    const access = await remoteAccess(spec);
+    const options: GitRunOptions = {
+      signal,
+      timeoutMs: spec.timeoutSeconds * 1000,
+      config: access.config,
+      env: access.env,
+    };
+    try {
+      if (spec.commit !== undefined) return await this.#fetchCommit(spec.commit, access, options);
+      const tag =
+        spec.tag ?? (spec.semver === undefined ? undefined : await this.#newestTag(spec.semver, access, options));
+      const from =
+        tag === undefined ? (spec.branch === undefined ? "HEAD" : `refs/heads/${spec.branch}`) : `refs/tags/${tag}`;
+      await this.#fetchRef(access, `+${from}:${INCOMING}`, options);
+      return await this.#describe(INCOMING, tag, signal);
+    } catch (error) {
+      await removeLocks(this.#dir).catch(() => undefined);
+      throw explainFetch(error, refText(spec), spec.url, spec.timeoutSeconds);
+    }
+  }
+
+  async #newestTag(range: string, access: RemoteAccess, options: GitRunOptions): Promise<string> {
+    const { stdout } = await this.#git(["ls-remote", "--tags", "--", access.url], options);
+    const tag = highestTag(parseRemoteRefs(stdout), range);
+    if (tag !== undefined) return tag;
+    throw new GantryError("source-failed", `no tag of the repository is a version in ${JSON.stringify(range)}`, {
+      hint: "Tag a commit (git tag v1.0.0), or ask for another range.",
+    });
+  }
+
+  async #fetchCommit(oid: string, access: RemoteAccess, options: GitRunOptions): Promise<Fetched> {
+    if (!(await this.has(oid, options.signal))) {
+      try {
+        await this.#fetchRef(access, `+${oid}:${INCOMING}`, options);
+      } catch (error) {
+        // An old server gives out only what a ref names: then everything is fetched, and it may be among that.
+        if (!isGantryError(error, "command-failed")) throw error;
+        await this.#git(["fetch", ...FETCH, "--no-tags", "--", access.url, "+refs/heads/*:refs/gantry/all/*"], options);
+        if (!(await this.has(oid, options.signal))) throw error;
+      }
+    }
+    return this.#describe(oid, undefined, options.signal);
+  }
+
+  /** Without history, where the server can do that. */
+  async #fetchRef(access: RemoteAccess, refspec: string, options: GitRunOptions): Promise<void> {
+    const args = ["--no-tags", "--", access.url, refspec];
+    try {
+      await this.#git(["fetch", ...FETCH, "--depth=1", "--update-shallow", ...args], options);
+    } catch (error) {
+      if (!isGantryError(error, "command-failed") || !/shallow/.test(String(error.details["stderr"]))) throw error;
+      await this.#git(["fetch", ...FETCH, ...args], options);
+    }
+  }
+
+  async #describe(name: string, tag: string | undefined, signal: AbortSignal): Promise<Fetched> {
+    const [object, commit] = await this.#read([name, `${name}^{commit}`], signal);
+    if (commit?.type !== "commit")
+      throw new GantryError("source-failed", "what was fetched is no commit", {
+        hint: "Name a branch, a tag or a commit.",
+      });
+    return {
+      revision: parseCommit(commit.oid, commit.bytes.toString("utf8"), tag),
+      tagObject: object?.type === "tag" ? object.oid : undefined,
+    };
+  }
+
+  async has(oid: string, signal: AbortSignal): Promise<boolean> {
+    const { exitCode } = await this.#git(["cat-file", "-e", `${oid}^{commit}`], { signal, okCodes: "any" });
+    return exitCode === 0;
+  }
+
+  /** Every entry of a revision, with sizes. */
+  async tree(oid: string, signal: AbortSignal): Promise<TreeEntry[]> {
+    const { stdout } = await this.#git(["ls-tree", "-r", "-z", "-l", "--full-tree", oid], {
+      signal,
+      binary: true,
+      maxOutputBytes: 256 * 2 ** 20,
+    });
+    return parseTree(stdout);
+  }
+
+  /** The bytes of blobs, by id. @throws GantryError source-failed when one is missing */
+  async blobs(
+    files: readonly { readonly oid: string; readonly size: number }[],
+    signal: AbortSignal,
+  ): Promise<Map<string, Buffer>> {
+    const found = new Map<string, Buffer>();
+    let portion: string[] = [];
+    let bytes = 0;
+    const take = async (): Promise<void> => {
+      for (const object of await this.#read(portion, signal)) found.set(object.oid, object.bytes);
+      portion = [];
+      bytes = 0;
+    };
+    for (const { oid, size } of files) {
+      portion.push(oid);
+      bytes += size;
+      if (bytes > PORTION_BYTES) await take();
+    }
+    if (portion.length > 0) await take();
+    return found;
+  }
+
+  /** Keeps exactly these objects (commits or blobs) and what they need. */
+  async keep(oids: readonly string[], signal: AbortSignal): Promise<void> {
+    const { stdout } = await this.#git(["for-each-ref", "--format=%(refname)", KEPT], { signal });
+    const there = new Set(stdout.split("\n").filter((line) => line !== ""));
+    const wanted = new Map(oids.map((oid) => [`${KEPT}${oid}`, oid]));
+    const lines = [
+      ...[...wanted].flatMap(([name, oid]) => (there.has(name) ? [] : [`update ${name} ${oid}`])),
+      ...[...there].flatMap((name) => (wanted.has(name) ? [] : [`delete ${name}`])),
+    ];
+    if (lines.length > 0) await this.#git(["update-ref", "--stdin"], { signal, input: `${lines.join("\n")}\n` });
+  }
+
+  /** Lets go of objects that nothing needs any more. */
+  async collectGarbage(signal: AbortSignal): Promise<void> {
+    await this.#git(["gc", "--quiet", "--prune=now"], { signal, timeoutMs: 600_000 });
+  }
+
+  async #read(names: readonly string[], signal: AbortSignal): Promise<GitObject[]> {
+    const { stdout } = await this.#git(["cat-file", "--batch"], {
+      signal,
+      input: `${names.join("\n")}\n`,
+      binary: true,
+      maxOutputBytes: 4 * PORTION_BYTES,
+    });
+    return parseBatch(stdout);
+  }
+}
+
+const FETCH = ["--quiet", "--force", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"];
+
+interface GitObject {
+  readonly oid: string;
+  readonly type: string;
+  readonly bytes: Buffer;
+}
+
+/** The output of `git cat-file --batch`, one character a byte. @throws GantryError source-failed */
+function parseBatch(text: string): GitObject[] {
+  const objects: GitObject[] = [];
+  for (let at = 0; at < text.length; ) {
+    const end = text.indexOf("\n", at);
+    const line = text.slice(at, end);
+    const match = /^([0-9a-f]+) (\w+) (\d+)$/.exec(line);
+    if (end < 0 || match === null)
+      throw new GantryError(
+        "source-failed",
+        `an object is missing in the copy of the repository: ${line.slice(0, 100)}`,
+        {
+          kind: "system",
+        },
+      );
+    const [, oid = "", type = "", size = "0"] = match;
+    const from = end + 1;
+    objects.push({ oid, type, bytes: Buffer.from(text.slice(from, from + Number(size)), "latin1") });
+    at = from + Number(size) + 1;
+  }
+  return objects;
+}
+
+/** Locks of a Git that was killed; only ever called while none is at work there. */
+async function removeLocks(dir: string): Promise<void> {
+  const here = (await readdir(dir)).filter((name) => name.endsWith(".lock"));
+  const below = existsSync(join(dir, "refs"))
+    ? (await readdir(join(dir, "refs"), { recursive: true })).filter((name) => name.endsWith(".lock"))
+    : [];
+  const paths = [...here, ...below.map((name) => join("refs", name))];
+  await Promise.all(paths.map((name) => rm(join(dir, name), { force: true })));
+}

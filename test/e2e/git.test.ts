@@ -1,0 +1,106 @@
+import { createHmac } from "node:crypto";
+import { renameSync, writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { expect, test } from "vitest";
+import { WorkTree } from "../source/git/lab.ts";
+import { containerOf, eventually, FOREVER, freePort, podText, shell, testHost } from "./harness.ts";
+
+test("a node follows a repository: push, webhook, refusal, roll-back, a remote that is gone, the end", async () => {
+  await using host = testHost();
+  // Its pods go with it alone: what is from Git can't be deleted.
+  await using _end = { [Symbol.asyncDispose]: async () => void (await host.gantry("sync", "remove", "pods")) };
+  const port = await freePort();
+  const settings = [`webhook.listen=127.0.0.1:${port}`, "update.settleSeconds=0"].flatMap((one) => ["--set", one]);
+  await host.startDaemon({ args: settings });
+  const secret = join(host.directory, "secret");
+  writeFileSync(secret, "hush\n");
+  const origin = new WorkTree(join(host.directory, "origin"));
+  const web = (word: string, fields = {}): string =>
+    podText("web", [shell("app", FOREVER, { env: [{ name: "WORD", value: word }], ...fields })]);
+  const hasWord = (word: string): Promise<true | undefined> =>
+    eventually(
+      async () =>
+        (await host.gantry("exec", "web", "--", "sh", "-c", "echo $WORD")).stdout === `${word}\n` || undefined,
+      { what: `web with ${word}`, explain: () => host.explain() },
+    );
+  const containerId = async () => containerOf(await host.waitReady("web"), "app").containerID;
+  const status = async () => JSON.parse((await host.gantry("sync", "status", "pods", "-o", "json")).stdout);
+  const until = (accept: (seen: Awaited<ReturnType<typeof status>>) => boolean, what: string) =>
+    eventually(async () => accept(await status()) || undefined, { what, explain: () => host.explain() });
+
+  origin.write("web.yaml", web("one")).commit("One");
+  const added = await host.gantry(
+    "sync",
+    "add",
+    origin.path,
+    "--name",
+    "pods",
+    "--deadline",
+    "4s",
+    "--webhook-secret-file",
+    secret,
+  );
+  expect(added).toMatchObject({ code: 0, stdout: expect.stringContaining("source/pods added: Synced") });
+  await host.waitReady("web");
+  await until(({ health }) => health === "Healthy", "the first revision is healthy");
+
+  // What is from Git is changed there.
+  const refused = await host.gantry("delete", "web");
+  expect(refused.code).toBe(1);
+  expect(refused.stderr).toContain("is from the Git source pods (web.yaml)");
+
+  // A push, told by a webhook; one with a wrong signature is not believed.
+  const two = origin.write("web.yaml", web("two")).commit("Two");
+  const body = '{"ref":"refs/heads/main"}';
+  const post = async (key: string) => {
+    const signature = `sha256=${createHmac("sha256", key).update(body).digest("hex")}`;
+    const url = `http://127.0.0.1:${port}/hooks/git/pods`;
+    return (await fetch(url, { method: "POST", body, headers: { "x-hub-signature-256": signature } })).status;
+  };
+  expect(await post("wrong")).toBe(401);
+  expect(await post("hush")).toBe(202);
+  await hasWord("two");
+  await until(({ health, revision }) => health === "Healthy" && revision.oid === two, "the second is healthy");
+  const before = await containerId();
+
+  // A broken revision changes nothing.
+  origin.write("web.yaml", "kind: Pod\nspec: [\n").commit("Broken");
+  const broken = await host.gantry("sync", "now", "pods");
+  expect(broken.code).toBe(1);
+  expect(broken.stderr).toContain("git:pods/web.yaml:");
+  expect(await containerId()).toBe(before);
+
+  // One that does not become ready goes back.
+  const never = { readinessProbe: { exec: { command: ["false"] }, periodSeconds: 1 } };
+  origin.write("web.yaml", web("three", never)).commit("Never ready");
+  expect((await host.gantry("sync", "now", "pods")).code).toBe(0);
+  await until(({ sync, revision }) => sync === "OutOfSync" && revision.oid === two, "the roll-back");
+  await hasWord("two");
+  expect((await host.gantry("sync", "status", "pods")).stdout).toMatch(/RolledBack .*did not become ready within 4 s/);
+  await host.waitReady("web");
+
+  // The remote is gone, and so is the daemon: what runs goes on, and is known again.
+  const kept = await containerId();
+  renameSync(origin.path, `${origin.path}.away`);
+  await host.stopDaemon("SIGKILL");
+  await host.startDaemon({ args: settings });
+  await until(({ sync, pods }) => sync === "Failed" && pods.length === 1, "the remote can't be fetched");
+  expect(await containerId()).toBe(kept);
+
+  // The folder and another repository want the same pod: what was first goes on, and both are told.
+  renameSync(`${origin.path}.away`, origin.path);
+  host.write("web.yaml", web("folder"));
+  const rival = new WorkTree(join(host.directory, "rival"));
+  rival.write("mine.yaml", web("rival")).commit("Mine");
+  const claim = await host.gantry("sync", "add", rival.path, "--name", "rival");
+  expect(claim.code).toBe(1);
+  expect(claim.stderr).toContain("Pod default/web is defined at git:pods/web.yaml:1:1 as well");
+  expect((await host.gantry("status")).stdout).toMatch(/\/m\/web\.yaml:\d.*is defined at git:pods\//);
+  expect(await containerId()).toBe(kept);
+  host.remove("web.yaml");
+  expect((await host.gantry("sync", "rm", "rival")).code).toBe(0);
+  await hasWord("two");
+
+  expect((await host.gantry("sync", "remove", "pods")).code).toBe(0);
+  await host.waitGone("web");
+});
