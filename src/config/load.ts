@@ -128,7 +128,11 @@ function checked(
 }
 
 function merge(defaults: Config, layers: readonly Layer[]): Omit<EffectiveConfig, "warnings"> {
-  const tree: Record<string, unknown> = {};
+  // A section is there, too, when nothing is said in it.
+  const sections = settings
+    .filter(({ path }) => path.includes("."))
+    .map(({ path }) => path.slice(0, path.indexOf(".")));
+  const tree: Record<string, unknown> = Object.fromEntries(sections.map((name) => [name, {}]));
   const merged = settings.map((setting): EffectiveSetting => {
     const layer = layers.findLast((candidate) => get(candidate.values, setting.path) !== undefined);
     const value = get(layer?.values ?? defaults, setting.path);
