@@ -36,10 +36,11 @@ import { createImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
 import { createRecorder } from "./metrics/recorder.ts";
 import { createPodNetwork } from "./network/index.ts";
+import { createNotifier } from "./notify/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
 import { createProber } from "./probe/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
-import { createOpener } from "./secrets/index.ts";
+import { createOpener, parseBytes } from "./secrets/index.ts";
 import { createServiceKeeper, linkVariables } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
 import { GitSources, placePrefix } from "./source/git/index.ts";
@@ -212,6 +213,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
+  const notifier = createNotifier({ settings: config.notify, node: node.name, clock, log });
+  ends.defer(() => notifier.close());
   const gitSources = new GitSources({
     etc: paths.etc,
     configured: config.sources,
@@ -221,6 +224,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     log,
     random: Math.random,
     event: events.record,
+    parse: (file, bytes) => parseBytes(file, bytes, config.secrets.age.keys),
+    onResult: notifier.notify,
     check: (source, objects) => reconciler.check(placePrefix(source), objects),
     look: reconciler.lookAtSources,
     pods: (source) => podsOfSource(source, reconciler.desired(), supervisor.list(), reconciler.rollbackNote),

@@ -3,7 +3,7 @@ import type { Desired } from "../desired.ts";
 import type { DesiredPod, PodChange, PodState, PodSupervisor } from "../pod/contract.ts";
 import { phaseOf } from "../pod/rules/phase.ts";
 import { readySince } from "../reconcile/versions.ts";
-import { type GitSources, gitPlace, type PodFact, placePrefix } from "../source/git/index.ts";
+import { type GitSources, gitPlace, type PodFact, placePrefix, type SeenPod } from "../source/git/index.ts";
 import { versionId } from "../versions.ts";
 
 /** Reasons that a container waits for without anything being wrong. */
@@ -60,8 +60,18 @@ export function tellGitSources(sources: GitSources, supervisor: PodSupervisor, c
     const place = state === undefined ? undefined : gitPlace(state.desired.origin);
     if (state !== undefined && place !== undefined) {
       const { desired, sandbox } = state;
-      sources.podSeen(place.source, { key: desired.key, version: versionId(desired), sandbox: sandbox?.id });
+      const seen = { key: desired.key, version: versionId(desired), sandbox: sandbox?.id, ended: endedByOthers(state) };
+      sources.podSeen(place.source, seen);
     }
   }
   sources.podsChanged();
+}
+
+/** Containers whose last run somebody else ended, and that go on. */
+function endedByOthers(state: PodState): SeenPod["ended"] {
+  if (state.deletionDeadline !== undefined || state.failure !== undefined) return [];
+  return state.containers.flatMap(({ name, state: now, lastTermination: last }) => {
+    if (now.type === "terminated" || last?.endedByOthers === undefined) return [];
+    return [{ container: name, containerId: last.containerId, how: last.endedByOthers }];
+  });
 }

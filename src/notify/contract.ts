@@ -1,6 +1,7 @@
 /** What is told about a synchronisation of a source. */
 
-export type SyncOutcome = "synced" | "failed" | "refused" | "rolled-back" | "degraded";
+/** "progressing": it is in force, and its pods are not all ready yet. */
+export type SyncOutcome = "progressing" | "synced" | "failed" | "refused" | "rolled-back" | "degraded";
 
 /** One result, as the source that made it sees it. */
 export interface SyncResult {
@@ -13,7 +14,8 @@ export interface SyncResult {
   readonly running: string | undefined;
   /** Where it comes from; a password in it is taken out before it is told. */
   readonly url?: string;
-  readonly branch?: string;
+  /** What is followed: "branch main", "semver ^1.2". */
+  readonly ref?: string;
   readonly author?: string;
   /** Why, in one sentence; nothing of what is in manifests. */
   readonly message: string;

@@ -30,7 +30,7 @@ export function createNotifier({ settings, node, clock, log }: NotifierOptions):
   const queues = channelsOf(settings).map((channel) => queueOf(channel));
   return {
     notify(result) {
-      if (settings.results === "failures" && result.outcome === "synced") {
+      if (settings.results === "failures" && (result.outcome === "synced" || result.outcome === "progressing")) {
         // A status file says how it is now, whatever else is wanted.
         for (const queue of queues) if (queue.name === "status file") queue.add(noticeOf(result, node));
         return;

@@ -1,6 +1,6 @@
 /** What is told, and how it is signed. Pure. */
 import { createHmac } from "node:crypto";
-import type { SyncResult } from "./contract.ts";
+import type { SyncOutcome, SyncResult } from "./contract.ts";
 
 /** The body of a webhook, a command's stdin and the status file: the same everywhere. */
 export interface Notice {
@@ -9,10 +9,12 @@ export interface Notice {
   readonly source: string;
   readonly outcome: SyncResult["outcome"];
   readonly success: boolean;
+  /** As the commit statuses of GitHub and Gitea have it. */
+  readonly state: "pending" | "success" | "failure" | "error";
   readonly revision: string | null;
   readonly running: string | null;
   readonly url: string | null;
-  readonly branch: string | null;
+  readonly ref: string | null;
   readonly author: string | null;
   readonly message: string;
   /** RFC 3339. */
@@ -21,18 +23,28 @@ export interface Notice {
 
 const MAX_MESSAGE = 2000;
 
+const STATES: Readonly<Record<SyncOutcome, Notice["state"]>> = {
+  progressing: "pending",
+  synced: "success",
+  failed: "error",
+  refused: "failure",
+  "rolled-back": "failure",
+  degraded: "failure",
+};
+
 export function noticeOf(result: SyncResult, node: string): Notice {
-  const { source, outcome, revision, running, url, branch, author, message, at } = result;
+  const { source, outcome, revision, running, url, ref, author, message, at } = result;
   return {
     version: 1,
     node,
     source,
     outcome,
     success: outcome === "synced",
+    state: STATES[outcome],
     revision: revision ?? null,
     running: running ?? null,
     url: url === undefined ? null : withoutPassword(url),
-    branch: branch ?? null,
+    ref: ref ?? null,
     author: author ?? null,
     message: withoutPassword(message).slice(0, MAX_MESSAGE),
     time: new Date(at).toISOString(),
@@ -55,6 +67,7 @@ export function variablesOf(notice: Notice): Record<string, string> {
     GANTRY_SYNC_NODE: notice.node,
     GANTRY_SYNC_SOURCE: notice.source,
     GANTRY_SYNC_OUTCOME: notice.outcome,
+    GANTRY_SYNC_STATE: notice.state,
     GANTRY_SYNC_REVISION: notice.revision ?? "",
     GANTRY_SYNC_RUNNING: notice.running ?? "",
     GANTRY_SYNC_MESSAGE: notice.message,

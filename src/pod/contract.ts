@@ -140,6 +140,8 @@ export interface Termination {
   readonly message?: string;
   readonly startedAt?: number;
   readonly finishedAt: number;
+  /** How somebody else ended it, as "was killed": neither we nor the kernel for its memory. */
+  readonly endedByOthers?: string;
 }
 
 /** Everything that the pod machines reach the world through; injected by the composition root. */

@@ -119,6 +119,8 @@ export interface ContainerExit {
   readonly imageDigest: string;
   /** We killed it because this failed: it counts as a failure, whatever its exit code says. */
   readonly killedFor?: { readonly check: FatalCheck; readonly message: string } | undefined;
+  /** It was to go on: nobody asked for its end here. */
+  readonly unasked?: true;
 }
 
 export interface UpdateFacts {

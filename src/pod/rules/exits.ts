@@ -38,11 +38,13 @@ function noticeExit(facts: ContainerFacts, slot: Slot, rules: ExitRules): Contai
   const { known, pod, now } = rules;
   const rule = { kind: slot.kind, policy: slot.policy, ...rules.backoff };
   const found = findRun(known, slot.name, attempt);
+  // Of another spec, or with none: its end was asked for.
+  const asked = facts.specHash !== slot.hash;
   switch (found?.container.state) {
     case "running":
       return facts;
     case "exited":
-      return recordExit(facts, exitOf(found.container, rules.slots.length, now), rule);
+      return recordExit(facts, { ...exitOf(found.container, rules.slots.length, now), ...(!asked && UNASKED) }, rule);
     case "created":
       // It never ran, and in a dead sandbox it never will: another run is due.
       return found.ready || facts.specHash === "" ? facts : { ...facts, specHash: "" };
@@ -58,10 +60,12 @@ function noticeExit(facts: ContainerFacts, slot: Slot, rules: ExitRules): Contai
         logPath: found?.container.logPath ?? "",
         imageDigest: found?.container.imageDigest ?? "",
       };
-      return recordExit(facts, lostExit(lost, now), rule);
+      return recordExit(facts, { ...lostExit(lost, now), ...(!asked && UNASKED) }, rule);
     }
   }
 }
+
+const UNASKED = { unasked: true } as const;
 
 /** A container of which nothing is known yet. */
 export function blankFacts(podUid: string, name: string): ContainerFacts {

@@ -84,7 +84,15 @@ export function terminationOf(exit: ContainerExit): Termination {
     ...(exit.message === undefined ? {} : { message: exit.message }),
     ...(exit.startedAt === undefined ? {} : { startedAt: exit.startedAt }),
     finishedAt: exit.finishedAt,
+    ...endedByOthers(exit),
   };
+}
+
+/** SIGKILL leaves 137 (128 + 9); an app that ends itself so is not told apart. */
+function endedByOthers({ exitCode, reason, unasked, killedFor }: ContainerExit): Pick<Termination, "endedByOthers"> {
+  if (unasked !== true || killedFor !== undefined) return {};
+  if (reason === "ContainerStatusUnknown") return { endedByOthers: "was removed by hand" };
+  return exitCode === 137 && reason === "Error" ? { endedByOthers: "was killed by hand (SIGKILL)" } : {};
 }
 
 const encoder = new TextEncoder();

@@ -15,6 +15,8 @@ export interface ParsedFile {
   readonly oid: string;
   readonly objects: readonly LoadedObject[];
   readonly problems: readonly Problem[];
+  /** It is encrypted, and could not be opened. */
+  readonly closed: boolean;
 }
 
 export interface Content {
@@ -22,9 +24,11 @@ export interface Content {
   readonly problems: readonly Problem[];
   /** Which file each object is from, by identity. */
   readonly origins: ReadonlyMap<string, { readonly path: string; readonly oid: string }>;
+  /** Files that could not be decrypted: what they ask for is not known. */
+  readonly closed: readonly string[];
 }
 
-export const NO_CONTENT: Content = { objects: [], problems: [], origins: new Map() };
+export const NO_CONTENT: Content = { objects: [], problems: [], origins: new Map(), closed: [] };
 
 /** The files of a revision together; an object that is defined twice is there once, and an error. */
 export function contentOf(files: readonly ParsedFile[], complaints: readonly Problem[]): Content {
@@ -44,6 +48,7 @@ export function contentOf(files: readonly ParsedFile[], complaints: readonly Pro
     objects,
     problems: [...complaints, ...files.flatMap((file) => file.problems), ...problems, ...waves],
     origins,
+    closed: files.filter(({ closed }) => closed).map(({ path }) => path),
   };
 }
 
@@ -78,7 +83,7 @@ export function withKept(content: Content, kept: readonly Kept[], files: readonl
     objects.push(why === "broken" ? { ...loaded, stale: true } : loaded);
     origins.set(identity, { path, oid });
   }
-  return { objects, problems: content.problems, origins };
+  return { ...content, objects, origins };
 }
 
 /** The waves that a content has, in order. */
@@ -116,7 +121,7 @@ export function atWaveContent(before: Content, next: Content, wave: number): Con
     const origin = before.origins.get(identity);
     if (origin !== undefined) origins.set(identity, origin);
   }
-  return { objects, problems: next.problems, origins };
+  return { ...next, objects, origins };
 }
 
 function annotation({ object }: LoadedObject, name: string): string | undefined {

@@ -1,12 +1,11 @@
 /** What Git sources need from the daemon. */
 import type { LoadedObject, Problem } from "../../manifest/index.ts";
+import type { SyncResult } from "../../notify/index.ts";
 import type { NewEvent, TextTable } from "../../store/contract.ts";
 import type { Clock } from "../../system/clock.ts";
 import type { Logger } from "../../system/log.ts";
-import type { Revision } from "./commit.ts";
-import type { HistoryEntry } from "./facts.ts";
 import type { SourcePod } from "./health.ts";
-import type { Decode } from "./read-revision.ts";
+import type { ParseFile } from "./read-revision.ts";
 
 /** A pod of a source; `origin` tells the object that it is of: "git:infra/web.yaml:1". */
 export type PodFact = Omit<SourcePod, "wave"> & { readonly origin: string };
@@ -26,11 +25,12 @@ export interface GitPorts {
   /** Has the sources read; resolves when what they say is in force. */
   readonly look: () => Promise<void>;
   readonly pods: (source: string) => readonly PodFact[];
-  readonly decode?: Decode;
+  /** Of one file, encrypted or in clear. */
+  readonly parse: ParseFile;
   /** ms that a revision may take, where the source does not say. */
   readonly deadlineMs: number;
   /** ms that a pod must have been ready. */
   readonly settleMs: number;
-  /** How a revision came out, every time that this is otherwise than before. */
-  readonly onOutcome?: (source: string, revision: Revision, outcome: HistoryEntry["outcome"], message?: string) => void;
+  /** How a revision came out, every time that this is otherwise than before; and what can't be fetched. */
+  readonly onResult?: (result: SyncResult) => void;
 }

@@ -2,6 +2,8 @@
 
 const FIRST_RETRY_MS = 5_000;
 const LONGEST_RETRY_MS = 600_000;
+/** The longest that node's timers can wait, with room. */
+export const LONGEST_TIMER_MS = 2 ** 30;
 
 /**
  * ms until the next fetch: the interval, give or take a tenth, so that many hosts don't ask at the same time; after

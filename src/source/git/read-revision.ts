@@ -1,12 +1,15 @@
 /** A revision, from the copy of the repository to objects and problems. */
-import { DEFAULT_SIZE_LIMIT, oversized, type Problem, parseManifest } from "../../manifest/index.ts";
+import { DEFAULT_SIZE_LIMIT, oversized, type ParseResult, type Problem } from "../../manifest/index.ts";
 import { type Content, contentOf, type ParsedFile } from "./content.ts";
 import type { Kept } from "./facts.ts";
 import type { Repository } from "./repository.ts";
 import { followLinks, selectManifests, type TreeComplaint, type TreeFile } from "./tree.ts";
 
-/** What is done with the bytes of a file before they are parsed, such as decrypting them in memory. */
-export type Decode = (path: string, bytes: Buffer) => Promise<Uint8Array>;
+/**
+ * The objects of one file, encrypted or in clear; never throws. `closed`: it could not be decrypted, so what it asks for
+ * is not known.
+ */
+export type ParseFile = (file: string, bytes: Uint8Array) => Promise<ParseResult & { readonly closed: boolean }>;
 
 /** How the files of a source are called in places: "git:infra/apps/web.yaml". */
 export function placeFile(source: string, path: string): string {
@@ -26,14 +29,14 @@ export function gitPlace(file: string): { readonly source: string; readonly path
 export class RevisionReader {
   readonly #repository: Repository;
   readonly #source: string;
-  readonly #decode: Decode | undefined;
+  readonly #parseFile: ParseFile;
   /** Files that are in force, so that of a new revision only those that changed are read and parsed. */
   #parsed: ReadonlyMap<string, ParsedFile> = new Map();
 
-  constructor(repository: Repository, source: string, decode?: Decode) {
+  constructor(repository: Repository, source: string, parseFile: ParseFile) {
     this.#repository = repository;
     this.#source = source;
-    this.#decode = decode;
+    this.#parseFile = parseFile;
   }
 
   /** @param folder below which manifests count @throws GantryError source-failed when the copy is damaged */
@@ -62,7 +65,8 @@ export class RevisionReader {
 
   /** From now on these are the files that are likely to be read again. */
   remember(files: readonly ParsedFile[]): void {
-    this.#parsed = new Map(files.map((file) => [keyOf(file), file]));
+    // One that could not be decrypted is tried again: the key may come.
+    this.#parsed = new Map(files.filter(({ closed }) => !closed).map((file) => [keyOf(file), file]));
   }
 
   async #parse(files: readonly TreeFile[], signal: AbortSignal): Promise<ParsedFile[]> {
@@ -79,14 +83,14 @@ export class RevisionReader {
 
   async #parseOne({ path, oid, size }: TreeFile, bytes: Buffer | undefined): Promise<ParsedFile> {
     const file = placeFile(this.#source, path);
-    if (bytes === undefined) return { path, oid, ...oversized(file, size) };
+    if (bytes === undefined) return { path, oid, closed: false, ...oversized(file, size) };
     if (bytes.subarray(0, LFS.length).toString() === LFS) {
       const message = "is kept in Git LFS, which is not followed";
       const hint = "Manifests are small: keep them in the repository itself (git lfs untrack).";
-      return { path, oid, objects: [], problems: [this.#problem({ path, severity: "error", message, hint })] };
+      const problems = [this.#problem({ path, severity: "error", message, hint })];
+      return { path, oid, closed: false, objects: [], problems };
     }
-    const clear = this.#decode === undefined ? bytes : await this.#decode(path, bytes);
-    return { path, oid, ...parseManifest(file, clear) };
+    return { path, oid, ...(await this.#parseFile(file, bytes)) };
   }
 
   #problem({ path, severity, message, hint }: TreeComplaint): Problem {

@@ -7,8 +7,9 @@ import { nearestName } from "../../system/nearest.ts";
 import type { Source } from "../contract.ts";
 import type { Revision } from "./commit.ts";
 import type { GitPorts } from "./contract.ts";
+import type { SeenPod } from "./drift.ts";
 import type { GitSourceSpec } from "./schema.ts";
-import { GitSource, type SeenPod, type SourceDiff, type SyncWish } from "./source.ts";
+import { GitSource, type SourceDiff, type SyncWish } from "./source.ts";
 import { readSpecFiles } from "./spec-files.ts";
 import type { SourceStatus } from "./status.ts";
 

@@ -4,6 +4,7 @@ import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from "node
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { identityOf, type LoadedObject } from "../../../src/manifest/index.ts";
+import { parseBytes } from "../../../src/secrets/index.ts";
 import { type GitPorts, type GitSourceInput, gitSourceSchema, type PodFact } from "../../../src/source/git/index.ts";
 import { GitSource } from "../../../src/source/git/source.ts";
 import type { SourceState } from "../../../src/source/index.ts";
@@ -38,6 +39,7 @@ export class Lab {
       log: silentLogger(),
       random: () => 0.5,
       event: (event) => this.events.push(event),
+      parse: (file, bytes) => parseBytes(file, bytes, []),
       check: () => [],
       look: async () => {
         state = await source.read();

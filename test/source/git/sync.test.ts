@@ -410,7 +410,8 @@ test("a pod that was taken away by hand is reported once it is back", async () =
   origin.write("web.yaml", pod("web")).commit();
   const { source } = await lab.source({ url: origin.path });
   await source.sync();
-  const seen = (sandbox: string | undefined, version = "1") => source.podSeen({ key: "default/web", version, sandbox });
+  const seen = (sandbox: string | undefined, version = "1") =>
+    source.podSeen({ key: "default/web", version, sandbox, ended: [] });
   seen("a");
   seen(undefined);
   seen("b", "2"); // the repository asked for another version
@@ -418,4 +419,24 @@ test("a pod that was taken away by hand is reported once it is back", async () =
   seen("c", "2");
   expect(source.status(false).drift?.message).toContain("pod default/web was taken away by hand");
   expect(lab.events.map(({ reason }) => reason)).toContain("DriftCorrected");
+});
+
+test("a container that was killed by hand is reported once", async () => {
+  const origin = lab.repository();
+  origin.write("web.yaml", pod("web")).commit();
+  const { source } = await lab.source({ url: origin.path });
+  await source.sync();
+  const seen = (...runs: readonly string[]) =>
+    source.podSeen({
+      ...{ key: "default/web", version: "1", sandbox: "a" },
+      ended: runs.map((containerId) => ({ container: "app", containerId, how: "was removed by hand" })),
+    });
+  seen("before the start");
+  expect(source.status(false).drift).toBeUndefined();
+  seen("a/app/1");
+  seen("a/app/1");
+  expect(source.status(false).drift?.message).toBe(
+    "container app of pod default/web was removed by hand; it is started again",
+  );
+  expect(lab.events.filter(({ reason }) => reason === "DriftCorrected")).toHaveLength(1);
 });
