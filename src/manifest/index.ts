@@ -7,5 +7,6 @@ export { parseBytes, parseMilliCpu, parseQuantity } from "./quantity.ts";
 export type * from "./schema/index.ts";
 export { defaultPullPolicy } from "./schema/index.ts";
 export { isEmptySelector, selects } from "./selector.ts";
+export { PRUNE_ANNOTATION, staysUnpruned, WAVE_ANNOTATION, waveIn } from "./sync-annotations.ts";
 export { type DescribedPod, describedPod } from "./templates.ts";
 export { DEFAULT_SIZE_LIMIT } from "./yaml/decode.ts";

@@ -1,5 +1,6 @@
 /** Checks of metadata that need more than one field. */
 import type { ClusterMeta, ObjectMeta } from "../schema/index.ts";
+import { syncAnnotationProblems } from "../sync-annotations.ts";
 import type { Report } from "./index.ts";
 
 /** Bytes of all annotations of an object together. */
@@ -13,4 +14,6 @@ export function validateMetadata(metadata: ObjectMeta | ClusterMeta, report: Rep
       ["metadata", "annotations"],
       `all annotations together have ${size} bytes; the most is ${ANNOTATIONS_LIMIT}`,
     );
+  for (const { annotation, message, hint } of syncAnnotationProblems(metadata.annotations))
+    report(["metadata", "annotations", annotation], message, hint);
 }

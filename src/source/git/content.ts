@@ -1,12 +1,7 @@
 /** What a source puts into force: a revision's objects and what is kept beside them. Pure. */
-import { identityOf, type LoadedObject, type Problem } from "../../manifest/index.ts";
+import { identityOf, type LoadedObject, type Problem, staysUnpruned, waveIn } from "../../manifest/index.ts";
 import { distinct } from "../duplicates.ts";
 import type { Kept } from "./facts.ts";
-
-/** "false": the object stays when the repository has it no more. */
-export const PRUNE_ANNOTATION = "gantry.dev/prune";
-/** A whole number, 0 where there is none: lower ones become ready before higher ones are begun. */
-export const WAVE_ANNOTATION = "gantry.dev/wave";
 
 /** One file of a revision, parsed. */
 export interface ParsedFile {
@@ -43,10 +38,9 @@ export function contentOf(files: readonly ParsedFile[], complaints: readonly Pro
       return file === undefined ? [] : [[identityOf(loaded.object), { path: file.path, oid: file.oid }] as const];
     }),
   );
-  const waves = objects.flatMap(waveProblem);
   return {
     objects,
-    problems: [...complaints, ...files.flatMap((file) => file.problems), ...problems, ...waves],
+    problems: [...complaints, ...files.flatMap((file) => file.problems), ...problems],
     origins,
     closed: files.filter(({ closed }) => closed).map(({ path }) => path),
   };
@@ -64,7 +58,7 @@ export function keptBeside(
     const origin = before.origins.get(identity);
     if (there.has(identity) || origin === undefined) return [];
     if (options.brokenFiles.has(origin.path)) return [{ identity, ...origin, why: "broken" }];
-    const stays = !options.prune || annotation(loaded, PRUNE_ANNOTATION) === "false";
+    const stays = !options.prune || staysUnpruned(loaded.object.metadata.annotations);
     return stays ? [{ identity, ...origin, why: "unpruned" }] : [];
   });
 }
@@ -92,8 +86,7 @@ export function wavesOf({ objects }: Content): number[] {
 }
 
 export function waveOf(loaded: LoadedObject): number {
-  const text = annotation(loaded, WAVE_ANNOTATION) ?? "0";
-  return /^-?\d{1,6}$/.test(text) ? Number(text) : 0;
+  return waveIn(loaded.object.metadata.annotations);
 }
 
 /**
@@ -122,23 +115,4 @@ export function atWaveContent(before: Content, next: Content, wave: number): Con
     if (origin !== undefined) origins.set(identity, origin);
   }
   return { ...next, objects, origins };
-}
-
-function annotation({ object }: LoadedObject, name: string): string | undefined {
-  return object.metadata.annotations?.[name];
-}
-
-function waveProblem(loaded: LoadedObject): Problem[] {
-  const text = annotation(loaded, WAVE_ANNOTATION);
-  if (text === undefined || /^-?\d{1,6}$/.test(text)) return [];
-  return [
-    {
-      severity: "error",
-      place: loaded.place,
-      field: `metadata.annotations["${WAVE_ANNOTATION}"]`,
-      message: `must be a whole number, not ${JSON.stringify(text)}`,
-      hint: 'put it in quotes, e.g. "1"',
-      object: identityOf(loaded.object),
-    },
-  ];
 }
