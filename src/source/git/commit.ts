@@ -11,6 +11,8 @@ export const revisionSchema = z.object({
   authoredAt: z.number(),
   /** The first line of the message. */
   subject: z.string(),
+  /** Commits of its submodules, where they are followed. */
+  submodules: z.array(z.string()).optional(),
 });
 export type Revision = Readonly<z.output<typeof revisionSchema>>;
 

@@ -95,7 +95,8 @@ export type Decision =
 /** @param insist somebody asked for it by hand */
 export function decide(facts: SourceFacts, revision: Revision, folder: string, insist: boolean): Decision {
   const { active, blocked } = facts;
-  if (active?.revision.oid === revision.oid && active.folder === folder) return { type: "nothing" };
+  const same = active?.revision.oid === revision.oid && active.folder === folder;
+  if (same && `${active.revision.submodules}` === `${revision.submodules}`) return { type: "nothing" };
   if (blocked?.revision.oid === revision.oid && blocked.why !== "refused" && !insist)
     return { type: "blocked", message: blocked.message };
   return { type: "consider" };
@@ -203,10 +204,14 @@ export function neededObjects(facts: SourceFacts): string[] {
   const past = facts.history.filter(({ outcome }) => outcome !== "Refused").slice(0, HISTORY_LENGTH);
   return [
     ...new Set([
-      ...inForce.flatMap(({ revision, kept }) => [revision.oid, ...kept.map(({ oid }) => oid)]),
-      ...past.map(({ revision }) => revision.oid),
+      ...inForce.flatMap(({ revision, kept }) => [...commitsOf(revision), ...kept.map(({ oid }) => oid)]),
+      ...past.flatMap(({ revision }) => commitsOf(revision)),
     ]),
   ];
+}
+
+function commitsOf({ oid, submodules = [] }: Revision): string[] {
+  return [oid, ...submodules];
 }
 
 /** What to go back to by hand: the last good one before the present, or the one that begins with `wanted`. @returns a sentence when there is none */

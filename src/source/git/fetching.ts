@@ -8,12 +8,14 @@ import { LONGEST_TIMER_MS, nextFetchMs } from "./pace.ts";
 import type { Fetched, Repository } from "./repository.ts";
 import type { GitSourceSpec } from "./schema.ts";
 import { isSuspended } from "./status.ts";
+import { fetchSubmodules } from "./submodules.ts";
 
 export interface FetchingOptions {
   readonly spec: GitSourceSpec;
   readonly ports: GitPorts;
   readonly journal: Journal;
   readonly repository: Repository;
+  readonly folder: string;
   readonly signal: AbortSignal;
   /** It is due. */
   readonly onDue: () => void;
@@ -42,11 +44,12 @@ export class Fetching {
 
   /** Asks the remote now. @throws GantryError source-failed, invalid-config, cancelled */
   async fetch(): Promise<Fetched> {
-    const { spec, journal, repository, signal } = this.#options;
+    const { spec, journal, repository, folder, signal } = this.#options;
     const known = journal.facts.failure?.message;
     try {
       const begun = performance.now();
-      const found = await repository.fetch(spec, signal);
+      const came = await repository.fetch(spec, signal);
+      const found = spec.submodules ? await fetchSubmodules(repository, came, spec, folder, signal) : came;
       journal.logTime("fetched", found.revision, begun);
       journal.save(fetched(journal.facts, found.revision, journal.now()));
       if (known === undefined) return found;

@@ -3,7 +3,9 @@ import { DEFAULT_SIZE_LIMIT, oversized, type ParseResult, type Problem } from ".
 import { type Content, contentOf, type ParsedFile } from "./content.ts";
 import type { Kept } from "./facts.ts";
 import type { Repository } from "./repository.ts";
-import { followLinks, selectManifests, type TreeComplaint, type TreeFile } from "./tree.ts";
+import type { GitSourceSpec } from "./schema.ts";
+import { treeWithSubmodules } from "./submodules.ts";
+import { followLinks, selectManifests, type TreeComplaint, type TreeEntry, type TreeFile } from "./tree.ts";
 
 /**
  * The objects of one file, encrypted or in clear; never throws. `closed`: it could not be decrypted, so what it asks for
@@ -29,13 +31,15 @@ export function gitPlace(file: string): { readonly source: string; readonly path
 export class RevisionReader {
   readonly #repository: Repository;
   readonly #source: string;
+  readonly #submodules: boolean;
   readonly #parseFile: ParseFile;
   /** Files that are in force, so that of a new revision only those that changed are read and parsed. */
   #parsed: ReadonlyMap<string, ParsedFile> = new Map();
 
-  constructor(repository: Repository, source: string, parseFile: ParseFile) {
+  constructor(repository: Repository, spec: Pick<GitSourceSpec, "name" | "submodules">, parseFile: ParseFile) {
     this.#repository = repository;
-    this.#source = source;
+    this.#source = spec.name;
+    this.#submodules = spec.submodules;
     this.#parseFile = parseFile;
   }
 
@@ -45,7 +49,7 @@ export class RevisionReader {
     folder: string,
     signal: AbortSignal,
   ): Promise<Content & { readonly files: readonly ParsedFile[] }> {
-    const all = await this.#repository.tree(oid, signal);
+    const all = await this.#tree(oid, folder, signal);
     const { files, links, complaints } = selectManifests(all, folder);
     const texts = links.length === 0 ? new Map() : await this.#repository.blobs(links.map(sized), signal);
     const linked = followLinks(links, all, folder, (link) => texts.get(link.oid)?.toString() ?? "");
@@ -67,6 +71,14 @@ export class RevisionReader {
   remember(files: readonly ParsedFile[]): void {
     // One that could not be decrypted is tried again: the key may come.
     this.#parsed = new Map(files.filter(({ closed }) => !closed).map((file) => [keyOf(file), file]));
+  }
+
+  async #tree(oid: string, folder: string, signal: AbortSignal): Promise<readonly TreeEntry[]> {
+    const tree = await this.#repository.tree(oid, signal);
+    if (!this.#submodules) return tree;
+    return await treeWithSubmodules(tree, folder, async (commit) =>
+      (await this.#repository.has(commit, signal)) ? this.#repository.tree(commit, signal) : undefined,
+    );
   }
 
   async #parse(files: readonly TreeFile[], signal: AbortSignal): Promise<ParsedFile[]> {

@@ -14,6 +14,8 @@ import { type GitSourceSpec, refText } from "./schema.ts";
 import { parseTree, type TreeEntry } from "./tree.ts";
 
 const INCOMING = "refs/gantry/incoming";
+/** Commits of submodules of what came last. */
+const INCOMING_BESIDE = "refs/gantry/beside/";
 /** Objects that must outlive a collection of garbage: revisions and files in force, and those of the history. */
 const KEPT = "refs/gantry/kept/";
 /** Blobs are read in portions of this many bytes. */
@@ -62,15 +64,12 @@ export class Repository {
    */
   async fetch(spec: GitSourceSpec, signal: AbortSignal): Promise<Fetched> {
     await this.open(signal);
-    const access = await remoteAccess(spec);
-    const options: GitRunOptions = {
-      signal,
-      timeoutMs: spec.timeoutSeconds * 1000,
-      config: access.config,
-      env: access.env,
-    };
+    const [access, options] = await accessTo(spec, signal);
     try {
-      if (spec.commit !== undefined) return await this.#fetchCommit(spec.commit, access, options);
+      if (spec.commit !== undefined) {
+        await this.#fetchCommit(spec.commit, INCOMING, access, options);
+        return await this.#describe(spec.commit, undefined, signal);
+      }
       const tag =
         spec.tag ?? (spec.semver === undefined ? undefined : await this.#newestTag(spec.semver, access, options));
       const from =
@@ -92,18 +91,27 @@ export class Repository {
     });
   }
 
-  async #fetchCommit(oid: string, access: RemoteAccess, options: GitRunOptions): Promise<Fetched> {
-    if (!(await this.has(oid, options.signal))) {
-      try {
-        await this.#fetchRef(access, `+${oid}:${INCOMING}`, options);
-      } catch (error) {
-        // An old server gives out only what a ref names: then everything is fetched, and it may be among that.
-        if (!isGantryError(error, "command-failed")) throw error;
-        await this.#git(["fetch", ...FETCH, "--no-tags", "--", access.url, "+refs/heads/*:refs/gantry/all/*"], options);
-        if (!(await this.has(oid, options.signal))) throw error;
-      }
+  /** One commit of any repository, such as a submodule's, unless it is here already. @throws as Git fails */
+  async fetchCommit(oid: string, spec: GitSourceSpec, signal: AbortSignal): Promise<void> {
+    const [access, options] = await accessTo(spec, signal);
+    await this.#fetchCommit(oid, `${INCOMING_BESIDE}${oid}`, access, options);
+  }
+
+  /** Of what came beside the revision, only these are needed. */
+  async keepIncoming(oids: readonly string[], signal: AbortSignal): Promise<void> {
+    await this.#setRefs(INCOMING_BESIDE, oids, signal);
+  }
+
+  async #fetchCommit(oid: string, ref: string, access: RemoteAccess, options: GitRunOptions): Promise<void> {
+    if (await this.has(oid, options.signal)) return;
+    try {
+      await this.#fetchRef(access, `+${oid}:${ref}`, options);
+    } catch (error) {
+      // An old server gives out only what a ref names: then everything is fetched, and it may be among that.
+      if (!isGantryError(error, "command-failed")) throw error;
+      await this.#git(["fetch", ...FETCH, "--no-tags", "--", access.url, "+refs/heads/*:refs/gantry/all/*"], options);
+      if (!(await this.has(oid, options.signal))) throw error;
     }
-    return this.#describe(oid, undefined, options.signal);
   }
 
   /** Without history, where the server can do that. */
@@ -144,6 +152,12 @@ export class Repository {
     return parseTree(stdout);
   }
 
+  /** What .gitmodules of a revision says, as `git config -z --get-regexp` prints it; "" where there is none. */
+  async modules(oid: string, signal: AbortSignal): Promise<string> {
+    const args = ["config", "-z", "--blob", `${oid}:.gitmodules`, "--get-regexp", "^submodule\\..*\\.(path|url)$"];
+    return (await this.#git(args, { signal, okCodes: "any" })).stdout;
+  }
+
   /** The bytes of blobs, by id. @throws GantryError source-failed when one is missing */
   async blobs(
     files: readonly { readonly oid: string; readonly size: number }[],
@@ -168,9 +182,14 @@ export class Repository {
 
   /** Keeps exactly these objects (commits or blobs) and what they need. */
   async keep(oids: readonly string[], signal: AbortSignal): Promise<void> {
-    const { stdout } = await this.#git(["for-each-ref", "--format=%(refname)", KEPT], { signal });
+    await this.#setRefs(KEPT, oids, signal);
+  }
+
+  /** Below `folder` there is a ref to each of these objects afterwards, called by its id, and no other. */
+  async #setRefs(folder: string, oids: readonly string[], signal: AbortSignal): Promise<void> {
+    const { stdout } = await this.#git(["for-each-ref", "--format=%(refname)", folder], { signal });
     const there = new Set(stdout.split("\n").filter((line) => line !== ""));
-    const wanted = new Map(oids.map((oid) => [`${KEPT}${oid}`, oid]));
+    const wanted = new Map(oids.map((oid) => [`${folder}${oid}`, oid]));
     const lines = [
       ...[...wanted].flatMap(([name, oid]) => (there.has(name) ? [] : [`update ${name} ${oid}`])),
       ...[...there].flatMap((name) => (wanted.has(name) ? [] : [`delete ${name}`])),
@@ -192,6 +211,12 @@ export class Repository {
     });
     return parseBatch(stdout);
   }
+}
+
+async function accessTo(spec: GitSourceSpec, signal: AbortSignal): Promise<[RemoteAccess, GitRunOptions]> {
+  const access = await remoteAccess(spec);
+  const { config, env } = access;
+  return [access, { signal, timeoutMs: spec.timeoutSeconds * 1000, config, env }];
 }
 
 const FETCH = ["--quiet", "--force", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"];

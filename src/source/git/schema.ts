@@ -45,6 +45,7 @@ const gitSourceFields = z.strictObject({
     .default(60),
   timeoutSeconds: z.int().min(1).max(3600).default(120),
   policy: z.enum(["all-or-nothing", "per-file"]).default("all-or-nothing"),
+  submodules: z.boolean().default(false),
   prune: z.boolean().default(true),
   allowEmpty: z.boolean().default(false),
   deadlineSeconds: z.int().min(0).max(86_400).optional(),

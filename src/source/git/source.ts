@@ -69,7 +69,7 @@ export class GitSource implements Source {
     this.#folder = folderIn(spec.path) ?? "";
     const { signal } = this.#stopping;
     const repository = new Repository(join(ports.dir, spec.name));
-    const reader = new RevisionReader(repository, spec.name, ports.parse);
+    const reader = new RevisionReader(repository, spec, ports.parse);
     const journal = new Journal(spec, ports);
     const inForce = new ContentInForce({
       ...{ spec, ports, journal, repository, reader, signal },
@@ -79,7 +79,11 @@ export class GitSource implements Source {
     this.#reader = reader;
     this.#journal = journal;
     this.#inForce = inForce;
-    this.#fetching = new Fetching({ spec, ports, journal, repository, signal, onDue: () => this.#syncNow() });
+    this.#fetching = new Fetching({
+      ...{ spec, ports, journal, repository, signal },
+      folder: this.#folder,
+      onDue: () => this.#syncNow(),
+    });
     this.#probation = new Probation({
       ...{ ports, journal, inForce, signal },
       inTurn: (work) => this.#turns.run("apply", work),

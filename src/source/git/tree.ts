@@ -44,7 +44,7 @@ export interface Selection {
 }
 
 const LINK = "120000";
-const SUBMODULE = "160000";
+export const SUBMODULE = "160000";
 
 const RENDER = "Gantry runs plain YAML: render it in CI (kustomize build, helm template) and commit the result.";
 const RENDERED: Readonly<Record<string, string>> = {
@@ -71,7 +71,7 @@ export function selectManifests(entries: readonly TreeEntry[], folder: string): 
         path: entry.path,
         severity: "warning",
         message: "is a submodule, which is not followed",
-        hint: "Follow that repository as a source of its own.",
+        hint: "Set submodules of the source, or follow that repository as a source of its own.",
       });
     else if (entry.type === "blob" && isManifestName(name))
       files.push({ path: entry.path, oid: entry.oid, size: entry.size ?? 0 });
