@@ -1,22 +1,37 @@
 import { createHmac } from "node:crypto";
-import { renameSync, writeFileSync } from "node:fs";
+import { readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
+import { encryptAge, newIdentity } from "../../src/secrets/index.ts";
 import { WorkTree } from "../source/git/lab.ts";
-import { containerOf, eventually, FOREVER, freePort, podText, shell, testHost } from "./harness.ts";
+import { containerOf, eventually, FOREVER, freePort, pidOf, podText, shell, testHost } from "./harness.ts";
 
 test("a node follows a repository: push, webhook, refusal, roll-back, a remote that is gone, the end", async () => {
   await using host = testHost();
   // Its pods go with it alone: what is from Git can't be deleted.
   await using _end = { [Symbol.asyncDispose]: async () => void (await host.gantry("sync", "remove", "pods")) };
   const port = await freePort();
-  const settings = [`webhook.listen=127.0.0.1:${port}`, "update.settleSeconds=0"].flatMap((one) => ["--set", one]);
+  const { identity, recipient } = await newIdentity();
+  const key = join(host.directory, "age.key");
+  writeFileSync(key, `${identity}\n`, { mode: 0o600 });
+  const told = join(host.directory, "told");
+  const settings = [
+    `webhook.listen=127.0.0.1:${port}`,
+    `secrets.age.keys=${key}`,
+    `notify.statusDirectory=${told}`,
+    "backoff.maxSeconds=1",
+    "update.settleSeconds=0",
+  ].flatMap((one) => ["--set", one]);
   await host.startDaemon({ args: settings });
   const secret = join(host.directory, "secret");
   writeFileSync(secret, "hush\n");
   const origin = new WorkTree(join(host.directory, "origin"));
-  const web = (word: string, fields = {}): string =>
-    podText("web", [shell("app", FOREVER, { env: [{ name: "WORD", value: word }], ...fields })]);
+  const web = (word: string, fields = {}, annotations = {}): string => {
+    const env = [{ name: "WORD", value: word }];
+    const volumeMounts = [{ name: "db", mountPath: "/db" }];
+    const volumes = [{ name: "db", secret: { secretName: "db" } }];
+    return podText("web", [shell("app", FOREVER, { env, volumeMounts, ...fields })], { volumes }, { annotations });
+  };
   const hasWord = (word: string): Promise<true | undefined> =>
     eventually(
       async () =>
@@ -28,21 +43,17 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   const until = (accept: (seen: Awaited<ReturnType<typeof status>>) => boolean, what: string) =>
     eventually(async () => accept(await status()) || undefined, { what, explain: () => host.explain() });
 
+  const password = JSON.stringify({
+    ...{ apiVersion: "v1", kind: "Secret", metadata: { name: "db" } },
+    stringData: { password: "pa55w0rd" },
+  });
+  origin.write("db.json.age", Buffer.from(await encryptAge(Buffer.from(password), [recipient])));
   origin.write("web.yaml", web("one")).commit("One");
-  const added = await host.gantry(
-    "sync",
-    "add",
-    origin.path,
-    "--name",
-    "pods",
-    "--deadline",
-    "4s",
-    "--webhook-secret-file",
-    secret,
-  );
+  const added = await host.gantry("sync", "add", origin.path, "--name", "pods", "--webhook-secret-file", secret);
   expect(added).toMatchObject({ code: 0, stdout: expect.stringContaining("source/pods added: Synced") });
   await host.waitReady("web");
   await until(({ health }) => health === "Healthy", "the first revision is healthy");
+  expect((await host.gantry("exec", "web", "--", "cat", "/db/password")).stdout).toBe("pa55w0rd");
 
   // What is from Git is changed there.
   const refused = await host.gantry("delete", "web");
@@ -61,22 +72,29 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   expect(await post("hush")).toBe(202);
   await hasWord("two");
   await until(({ health, revision }) => health === "Healthy" && revision.oid === two, "the second is healthy");
-  const before = await containerId();
+  // What is killed by hand comes back, and is told.
+  process.kill(pidOf(await host.waitReady("web"), "app"), "SIGKILL");
+  await until(({ drift }) => drift?.message.includes("container app of pod default/web was killed by hand"), "drift");
+  await host.waitReady("web");
 
   // A broken revision changes nothing.
   origin.write("web.yaml", "kind: Pod\nspec: [\n").commit("Broken");
+  const before = await containerId();
   const broken = await host.gantry("sync", "now", "pods");
   expect(broken.code).toBe(1);
   expect(broken.stderr).toContain("git:pods/web.yaml:");
   expect(await containerId()).toBe(before);
+  const last = () => JSON.parse(readFileSync(join(told, "pods.json"), "utf8"));
+  await eventually(() => Promise.resolve(last().outcome === "refused" || undefined), { what: "the status file" });
+  expect(last()).toMatchObject({ source: "pods", state: "failure", running: two });
 
   // One that does not become ready goes back.
   const never = { readinessProbe: { exec: { command: ["false"] }, periodSeconds: 1 } };
-  origin.write("web.yaml", web("three", never)).commit("Never ready");
+  origin.write("web.yaml", web("three", never, { "gantry.dev/progress-deadline-seconds": "2" })).commit("Never ready");
   expect((await host.gantry("sync", "now", "pods")).code).toBe(0);
   await until(({ sync, revision }) => sync === "OutOfSync" && revision.oid === two, "the roll-back");
   await hasWord("two");
-  expect((await host.gantry("sync", "status", "pods")).stdout).toMatch(/RolledBack .*did not become ready within 4 s/);
+  expect((await host.gantry("sync", "status", "pods")).stdout).toMatch(/RolledBack .*did not become ready/);
   await host.waitReady("web");
 
   // The remote is gone, and so is the daemon: what runs goes on, and is known again.
