@@ -109,7 +109,7 @@ describe("plan between revisions", () => {
     );
     expect(code).toBe(1);
     expect(stdout).toMatch(
-      /^::error file=pods\/out\.yaml,line=1,col=1::is a symbolic link that leaves the repository$/m,
+      /^::error file=pods\/out\.yaml,line=1,col=1::is a symbolic link that leaves the repository \(to "\/etc\/passwd"\)$/m,
     );
     expect(stdout).toMatch(/^::error file=pods\/web\.yaml,line=5,col=\d+,title=Pod default\/web::.*'imag'.*$/m);
     expect(stdout).not.toContain("inside.yaml");

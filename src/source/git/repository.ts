@@ -8,6 +8,7 @@ import { join } from "node:path";
 import { GantryError, isGantryError } from "../../system/errors.ts";
 import { parseCommit, type Revision } from "./commit.ts";
 import { explainFetch } from "./explain.ts";
+import { type GitObject, parseBatch } from "./objects.ts";
 import { highestTag, parseRemoteRefs } from "./pick.ts";
 import { createGit, type GitRunOptions, type RemoteAccess, type RunGit, remoteAccess } from "./run.ts";
 import { type GitSourceSpec, refText } from "./schema.ts";
@@ -220,35 +221,6 @@ async function accessTo(spec: GitSourceSpec, signal: AbortSignal): Promise<[Remo
 }
 
 const FETCH = ["--quiet", "--force", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"];
-
-interface GitObject {
-  readonly oid: string;
-  readonly type: string;
-  readonly bytes: Buffer;
-}
-
-/** The output of `git cat-file --batch`, one character a byte. @throws GantryError source-failed */
-function parseBatch(text: string): GitObject[] {
-  const objects: GitObject[] = [];
-  for (let at = 0; at < text.length; ) {
-    const end = text.indexOf("\n", at);
-    const line = text.slice(at, end);
-    const match = /^([0-9a-f]+) (\w+) (\d+)$/.exec(line);
-    if (end < 0 || match === null)
-      throw new GantryError(
-        "source-failed",
-        `an object is missing in the copy of the repository: ${line.slice(0, 100)}`,
-        {
-          kind: "system",
-        },
-      );
-    const [, oid = "", type = "", size = "0"] = match;
-    const from = end + 1;
-    objects.push({ oid, type, bytes: Buffer.from(text.slice(from, from + Number(size)), "latin1") });
-    at = from + Number(size) + 1;
-  }
-  return objects;
-}
 
 /** Locks of a Git that was killed; only ever called while none is at work there. */
 async function removeLocks(dir: string): Promise<void> {
