@@ -1,15 +1,7 @@
 import { stat } from "node:fs/promises";
 import { dirname } from "node:path";
 import { GantryError, isGantryError } from "../system/errors.ts";
-import { exec } from "../system/exec.ts";
-
-export interface TmpfsOptions {
-  /** Octal mode of the root directory. */
-  readonly mode: string;
-  readonly sizeBytes?: number | undefined;
-  /** Keep it out of the swap space, where the kernel can (6.4 and later). */
-  readonly noSwap?: boolean;
-}
+import { mountTmpfs, type TmpfsOptions } from "../system/tmpfs.ts";
 
 /** A filesystem of its own has another device number than the directory above it. */
 export async function isTmpfsMounted(dir: string): Promise<boolean> {
@@ -23,22 +15,8 @@ export async function isTmpfsMounted(dir: string): Promise<boolean> {
  */
 export async function ensureTmpfs(dir: string, options: TmpfsOptions, signal: AbortSignal): Promise<void> {
   if (await isTmpfsMounted(dir)) return;
-  const flags = [
-    "nodev",
-    "nosuid",
-    `mode=${options.mode}`,
-    ...(options.sizeBytes === undefined ? [] : [`size=${options.sizeBytes}`]),
-  ];
-  const mount = (extra: readonly string[]): Promise<unknown> =>
-    exec("mount", ["-t", "tmpfs", "-o", [...flags, ...extra].join(","), "--", "tmpfs", dir], { signal });
   try {
-    if (options.noSwap !== true) await mount([]);
-    else {
-      await mount(["noswap"]).catch(async (error: unknown) => {
-        if (!isGantryError(error, "command-failed")) throw error;
-        await mount([]);
-      });
-    }
+    await mountTmpfs(dir, options, signal);
   } catch (error) {
     if (!isGantryError(error, "command-failed")) throw error;
     throw new GantryError("volume-failed", `cannot mount a tmpfs on ${dir}: ${error.message}`, {

@@ -28,6 +28,19 @@ export function insideViews(bench: Bench): void {
     },
   });
 
+  test("what it has in its environment is on no disk, as Secrets may be there", async () => {
+    const { id } = await bench.sandbox();
+    const container = await bench.start(
+      id,
+      { does: "run" },
+      { env: [{ name: "PASSWORD", value: "neither-on-a-disk" }] },
+    );
+    const printed = await bench.exec(id, container, ["sh", "-c", "echo $PASSWORD"]);
+    expect(printed.stdout).toBe("neither-on-a-disk\n");
+    expect(await bench.harness.onDisk("neither-on-a-disk")).toEqual([]);
+    expect(await bench.harness.onDisk(id)).not.toEqual([]); // it does find what is there
+  });
+
   test("pid 1, the pod's name, its hosts and resolv.conf", async () => {
     const pod = { hostname: "web-0", hostAliases: [{ ip: "192.0.2.9", hostnames: ["db", "db.local"] }] };
     const seen = await look(

@@ -41,6 +41,8 @@ export interface Harness {
   restart(): Promise<SandboxDriver>;
   /** Everything outside the driver's memory that belongs to it: mounts, cgroups, processes, directories. */
   leftovers(): Promise<string[]>;
+  /** Files on the disk, not in memory, that have this text. */
+  onDisk(text: string): Promise<string[]>;
   dispose(): Promise<void>;
 }
 

@@ -18,6 +18,7 @@ export async function memoryHarness(): Promise<Harness> {
     logPath: (id) => `/var/log/pods/${id}.log`,
     restart: async () => make(),
     leftovers: async () => [...world.sandboxes.keys()],
+    onDisk: async () => [],
     dispose: async () => {},
   };
 }

@@ -11,6 +11,7 @@ import { type Logger, silentLogger } from "../../src/system/log.ts";
 import { layout, type Paths } from "../../src/system/paths.ts";
 import { BOOT_CACHE } from "../support/boot-cache.ts";
 import { busyboxRoot } from "./busybox-root.ts";
+import { filesOnDisk } from "./files-on-disk.ts";
 import type { Harness } from "./harness.ts";
 import { shellCommand, shellProgram } from "./namespace-harness.ts";
 
@@ -62,6 +63,7 @@ export async function microvmHarness(options: MicrovmHarnessOptions = {}): Promi
       driver = make();
       return driver;
     },
+    onDisk: (text) => filesOnDisk(directory, text),
     leftovers: () => leftovers(directory),
     dispose: async () => {
       await network.teardown(signal);

@@ -11,6 +11,7 @@ import { exec } from "../../src/system/exec.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import { layout, type Paths } from "../../src/system/paths.ts";
 import { busyboxRoot } from "./busybox-root.ts";
+import { filesOnDisk } from "./files-on-disk.ts";
 import type { Harness, Program } from "./harness.ts";
 
 export interface NamespaceHarness extends Harness {
@@ -45,6 +46,7 @@ export async function namespaceHarness(runtime: string): Promise<NamespaceHarnes
       driver = make();
       return driver;
     },
+    onDisk: (text) => filesOnDisk(directory, text),
     leftovers: () => leftovers(directory, paths.rootId),
     dispose: async () => {
       await network.teardown(signal);

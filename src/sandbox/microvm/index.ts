@@ -1,5 +1,5 @@
 import { mkdir, rename, rmdir, truncate, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import type { ImageStore } from "../../image/contract.ts";
 import { makeErofs } from "../../image/erofs.ts";
 import { IMAGE_FILE_BYTES } from "../../image/limits.ts";
@@ -15,7 +15,7 @@ import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
 import { makeDirectory, namesIn } from "../namespace/files.ts";
 import { createGate, keyedLock } from "../namespace/locks.ts";
-import { privateBase, releaseBase } from "../namespace/pins.ts";
+import { privateBases, releaseBases } from "../namespace/pins.ts";
 import { bootId } from "../namespace/proc.ts";
 import { sandboxNotRunning } from "../port-errors.ts";
 import type { Decision } from "./accelerator/decide.ts";
@@ -169,10 +169,10 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
     runtimeClass: "microvm",
 
     async start(signal) {
-      await makeDirectory(dirs.sandboxes);
+      await makeDirectory(dirname(dirs.emptyDisk));
       await writeFile(dirs.emptyDisk, "", { mode: 0o444 });
       await truncate(dirs.emptyDisk, IMAGE_FILE_BYTES);
-      await privateBase(dirs, signal);
+      await privateBases([dirs.sandboxes], { mode: "0711" }, signal);
       started = true;
       warming = warmUp();
     },
@@ -185,7 +185,7 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       if (!started) return;
       started = false;
       if ((await namesIn(dirs.sandboxes)).length === 0) await templates.clear();
-      await releaseBase(dirs);
+      await releaseBases([dirs.sandboxes]);
       removeEmptyCgroup(ctx.cgroups, dirs.cgroup);
     },
 

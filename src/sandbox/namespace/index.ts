@@ -22,7 +22,7 @@ import { collectGarbage } from "./garbage.ts";
 import { hostFacts } from "./host.ts";
 import { listSandboxes, observeContainer } from "./list.ts";
 import { createGate, keyedLock } from "./locks.ts";
-import { privateBase, releaseBase } from "./pins.ts";
+import { privateBases, releaseBases } from "./pins.ts";
 import { connectInSandbox } from "./port-forward.ts";
 import { bootId } from "./proc.ts";
 import { createRecords } from "./records.ts";
@@ -84,6 +84,7 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       log.warn(message);
     },
   };
+  const bases = [dirs.sandboxes, dirs.runtimes] as const; // crun keeps a copy of each container's config.json
   let started = false; // one that only looks, as the CLI does, takes nothing away
   const sandboxRecord = (id: string) => ctx.records.sandbox(sandboxFiles(dirs, id).record).catch(() => undefined);
 
@@ -91,8 +92,9 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
     runtimeClass: "namespace",
 
     async start(signal) {
-      await Promise.all([dirs.exits, dirs.runtimes, dirs.layers].map((path) => makeDirectory(path)));
-      await privateBase(dirs, signal);
+      await Promise.all([dirs.exits, dirs.layers].map((path) => makeDirectory(path)));
+      // An app can make a setuid program of its termination message: nobody else is to get there.
+      await privateBases(bases, { mode: "0700", plain: true }, signal);
       await ctx.runtimes.choose(undefined, signal);
       exits.start();
       started = true;
@@ -102,7 +104,7 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       exits.stop();
       if (!started) return;
       started = false;
-      await releaseBase(dirs);
+      await releaseBases(bases);
       if ((await namesIn(dirs.sandboxes)).length > 0) return;
       removeEmptyCgroup(ctx.cgroups, `${dirs.cgroup}/conmon`);
       removeEmptyCgroup(ctx.cgroups, dirs.cgroup);

@@ -2,8 +2,9 @@ import { statSync } from "node:fs";
 import { writeFile } from "node:fs/promises";
 import { GantryError } from "../../system/errors.ts";
 import { exec } from "../../system/exec.ts";
+import { mountTmpfs, type TmpfsOptions } from "../../system/tmpfs.ts";
 import type { SandboxConfig } from "../driver.ts";
-import type { Dirs, SandboxFiles } from "./dirs.ts";
+import type { SandboxFiles } from "./dirs.ts";
 import { makeDirectory, namesIn } from "./files.ts";
 import { mountTable } from "./mounts.ts";
 import { pinUserNamespace } from "./userns-pin.ts";
@@ -63,28 +64,35 @@ export function pinsIntact(
 }
 
 /**
- * Makes the directory of sandboxes a mount of its own that propagates nowhere: a pin that another mount namespace
- * got a copy of could never be let go. @throws GantryError host-unsupported
+ * Makes each directory a tmpfs that propagates nowhere. A pin that another mount namespace got a copy of could never be
+ * let go; and what containers get by their environment, Secrets among it, stands in what is written here for the
+ * runtimes, and is to reach no disk. @throws GantryError host-unsupported
  */
-export async function privateBase(dirs: Pick<Dirs, "sandboxes">, signal: AbortSignal): Promise<void> {
-  await makeDirectory(dirs.sandboxes);
-  if (mountTable().some((mount) => mount.mountPoint === dirs.sandboxes)) return;
-  try {
-    await exec("mount", ["--bind", "--make-private", dirs.sandboxes, dirs.sandboxes], { signal });
-  } catch (cause) {
-    if (signal.aborted) throw cause;
-    throw new GantryError("host-unsupported", `cannot mount at ${dirs.sandboxes}`, {
-      kind: "system",
-      cause,
-      hint: "Gantry needs to run as root, with CAP_SYS_ADMIN.",
-    });
+export async function privateBases(
+  paths: readonly string[],
+  options: Pick<TmpfsOptions, "mode" | "plain">,
+  signal: AbortSignal,
+): Promise<void> {
+  for (const path of paths) {
+    await makeDirectory(path);
+    if (mountTable().some((mount) => mount.mountPoint === path)) continue;
+    try {
+      await mountTmpfs(path, { ...options, noSwap: true, private: true }, signal);
+    } catch (cause) {
+      if (signal.aborted) throw cause;
+      throw new GantryError("host-unsupported", `cannot mount a tmpfs at ${path}`, {
+        kind: "system",
+        cause,
+        hint: "Gantry needs to run as root, with CAP_SYS_ADMIN.",
+      });
+    }
   }
 }
 
-/** Takes that mount away again, if no sandbox is left. One that is in use stays. */
-export async function releaseBase(dirs: Pick<Dirs, "sandboxes">): Promise<void> {
-  if ((await namesIn(dirs.sandboxes)).length > 0) return;
-  if (mountTable().some((mount) => mount.mountPoint === dirs.sandboxes)) {
-    await exec("umount", ["--", dirs.sandboxes], { okCodes: "any" });
+/** Takes those mounts away again, if no sandbox is left in the first. One that is in use stays. */
+export async function releaseBases(paths: readonly [string, ...string[]]): Promise<void> {
+  if ((await namesIn(paths[0])).length > 0) return;
+  for (const path of paths) {
+    if (mountTable().some((mount) => mount.mountPoint === path)) await exec("umount", ["--", path], { okCodes: "any" });
   }
 }
