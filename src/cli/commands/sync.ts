@@ -4,6 +4,7 @@ import { diffSource } from "./sync-diff.ts";
 import { syncNow } from "./sync-now.ts";
 import { removeSource } from "./sync-remove.ts";
 import { rollbackSource } from "./sync-rollback.ts";
+import { setSource } from "./sync-set.ts";
 import { sourceStatus } from "./sync-status.ts";
 import { resumeSource, suspendSource } from "./sync-suspend.ts";
 
@@ -21,6 +22,7 @@ export const sync: CommandSpec = {
   ],
   subcommands: {
     add: addSource,
+    set: setSource,
     list: sourceStatus,
     ls: sourceStatus,
     status: sourceStatus,

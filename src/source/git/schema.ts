@@ -5,6 +5,10 @@ import { folderIn, parseRepositoryUrl, refProblem } from "./url.ts";
 
 const NAME = /^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$/;
 
+export function isSourceName(text: string): boolean {
+  return NAME.test(text);
+}
+
 /** ssh expands some of these in its options, and a shell reads the others. */
 const file = z
   .string()

@@ -23,6 +23,7 @@ import { type Fetched, Repository } from "./repository.ts";
 import type { GitSourceSpec } from "./schema.ts";
 import { isSuspended, type SourceStatus, statusOf } from "./status.ts";
 import { folderIn } from "./url.ts";
+import { verifyRevision } from "./verify.ts";
 
 export interface SyncWish {
   /** Somebody asked for it: a revision that was rolled back is tried again. */
@@ -61,6 +62,8 @@ export class GitSource implements Source {
   #poked = false;
   #changed: () => void = () => {};
   #revisions = 0;
+  /** What is in force is signed as the settings of now ask. */
+  #isVerified = false;
 
   constructor(spec: GitSourceSpec, ports: GitPorts) {
     this.name = `git ${spec.name}`;
@@ -233,10 +236,12 @@ export class GitSource implements Source {
             hint: `Push a new commit, or insist: gantry sync now ${this.spec.name} --retry`,
           },
         );
-      case "nothing":
+      case "nothing": {
+        await this.#verifyInForce(found);
         if (this.#inForce.isImpaired) return await this.#inForce.recover();
         if (this.#inForce.isRefusing) this.#refuse([]);
         return false;
+      }
       case "consider": {
         const begun = performance.now();
         await this.#apply(revision, await this.#examineOrRefuse(found, wish));
@@ -244,6 +249,24 @@ export class GitSource implements Source {
         return true;
       }
     }
+  }
+
+  /** Signatures may be asked for since it came into force, or others: it stays, but is not passed off as good. */
+  async #verifyInForce(found: Fetched): Promise<void> {
+    const { verify } = this.spec;
+    const { blocked } = this.#journal.facts;
+    if (this.#isVerified && blocked === undefined) return;
+    try {
+      if (verify !== undefined) await verifyRevision(this.#repository.git, verify, found, this.#stopping.signal);
+    } catch (error) {
+      if (isRefusal(error)) this.#refuseRevision(found.revision, error);
+      throw error;
+    }
+    this.#isVerified = true;
+    if (blocked?.why !== "refused") return;
+    const { blocked: _over, ...rest } = this.#journal.facts;
+    this.#journal.save(rest);
+    this.#journal.fetchedAgain();
   }
 
   async #examineOrRefuse(found: Fetched, wish: SyncWish): Promise<Candidate> {
@@ -285,6 +308,7 @@ export class GitSource implements Source {
 
   async #apply(revision: Revision, candidate: Candidate): Promise<void> {
     await this.#inForce.apply(revision, candidate);
+    this.#isVerified = true;
     await this.#probation.look();
     if (++this.#revisions % GARBAGE_AFTER === 0) this.#tidyUp();
   }

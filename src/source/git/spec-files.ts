@@ -1,9 +1,10 @@
 /** Sources that were added by hand: one file each, beside the configuration. */
 import { mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { parse, stringify } from "yaml";
+import { configError, locate, parseYaml, schemaProblems } from "../../config/problems.ts";
 import { errnoOf, GantryError, messageOf } from "../../system/errors.ts";
-import { type GitSourceInput, type GitSourceSpec, gitSourceSchema } from "./schema.ts";
+import { type GitSourceInput, type GitSourceSpec, gitSourceSchema, isSourceName } from "./schema.ts";
 
 /** Below the folder of the configuration. */
 export function specFolder(etc: string): string {
@@ -30,15 +31,44 @@ export async function readSpecFiles(etc: string): Promise<SpecFiles> {
   for (const file of names) {
     const name = file.slice(0, -".yaml".length);
     try {
-      const spec = parseSpec(parse(await readFile(join(folder, file), "utf8"), { maxAliasCount: 0 }));
-      if (spec.name !== name) throw new GantryError("invalid-config", `name: must be ${name}, as the file is called`);
-      specs.push(spec);
+      specs.push(parseSpecFile(join(folder, file), await readFile(join(folder, file), "utf8")));
     } catch (error) {
-      broken.push({ name, message: `${join(folder, file)}: ${messageOf(error)}` });
+      broken.push({ name, message: messageOf(error).replaceAll("\n", "; ") });
     }
   }
   return { specs, broken };
 }
+
+/** What the file of one source says, without defaults; undefined where there is none. @throws GantryError invalid-config */
+export async function readSpecInput(etc: string, name: string): Promise<GitSourceInput | undefined> {
+  if (!isSourceName(name)) return undefined;
+  const path = join(specFolder(etc), `${name}.yaml`);
+  try {
+    const text = await readFile(path, "utf8");
+    parseSpecFile(path, text);
+    const input: GitSourceInput = parse(text); // which was just found to be one
+    return input;
+  } catch (error) {
+    if (errnoOf(error) === "ENOENT") return undefined;
+    throw error;
+  }
+}
+
+/** @throws GantryError invalid-config that names every problem with its line and column */
+function parseSpecFile(path: string, text: string): GitSourceSpec {
+  const { document, lines, problems } = parseYaml(text, path);
+  if (problems.length > 0) throw configError(problems);
+  const value: unknown = document.toJS({ maxAliasCount: 0 });
+  const result = gitSourceSchema.safeParse(value);
+  const where = (field: readonly PropertyKey[]): string => locate(document, lines, path, field);
+  if (!result.success) throw configError(schemaProblems(result.error, gitSourceSchema, value, where, FIELDS));
+  const name = basename(path, ".yaml");
+  if (result.data.name === name) return result.data;
+  const problem = { where: where(["name"]), field: "name", message: `must be ${name}, as the file is called` };
+  throw configError([{ ...problem, hint: undefined }]);
+}
+
+const FIELDS = Object.keys(gitSourceSchema.shape);
 
 /** @throws GantryError invalid-config that names every field that is wrong */
 export function parseSpec(value: unknown): GitSourceSpec {
