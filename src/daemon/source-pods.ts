@@ -27,8 +27,10 @@ export function podsOfSource(
 
 function factOf(wanted: DesiredPod, state: PodState | undefined, note: string | undefined): PodFact {
   const base = { key: wanted.key, origin: wanted.origin, version: versionId(wanted), final: note !== undefined };
-  if (state === undefined)
-    return { ...base, synced: false, health: "Progressing", readySince: undefined, message: note };
+  if (state === undefined) {
+    const none = { createdAt: undefined, readySince: undefined };
+    return { ...base, ...none, synced: false, health: "Progressing", message: note };
+  }
   const since = readySince(state);
   const synced = state.desired === wanted || versionId(state.desired) === base.version;
   const trouble = troubleOf(state);
@@ -38,7 +40,7 @@ function factOf(wanted: DesiredPod, state: PodState | undefined, note: string | 
       : (note ?? trouble) === undefined
         ? "Progressing"
         : "Degraded";
-  return { ...base, synced, health, readySince: since, message: note ?? trouble };
+  return { ...base, createdAt: state.createdAt, synced, health, readySince: since, message: note ?? trouble };
 }
 
 /** What keeps it from becoming ready, if that is more than time. */

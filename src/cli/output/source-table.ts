@@ -29,7 +29,12 @@ export function sourceTable(items: readonly SourceStatus[], now: number, wide: b
 
 function messageOf({ message, failingSince }: SourceStatus, now: number): string {
   const since = failingSince === undefined ? "" : ` (for ${formatSpan(Math.max(0, now - failingSince))})`;
-  return message === undefined ? "" : oneLine(message).slice(0, 120) + since;
+  return message === undefined ? "" : clipped(message) + since;
+}
+
+function clipped(text: string): string {
+  const line = oneLine(text);
+  return line.length > 120 ? `${line.slice(0, 119)}…` : line;
 }
 
 /** Everything about one source. */
@@ -46,6 +51,7 @@ export function sourceDetails(item: SourceStatus, now: number, colors: Colors): 
     ["Sync", item.sync],
     ["Health", item.health],
     ["Revision", item.revision === undefined ? "none" : revision(item.revision)],
+    ["Written", item.revision === undefined ? undefined : age(item.revision.authoredAt)],
     ["In force", age(item.since)],
     ["Signed by", item.signer],
     [
@@ -67,21 +73,23 @@ export function sourceDetails(item: SourceStatus, now: number, colors: Colors): 
     pod.key,
     pod.synced ? "Synced" : "OutOfSync",
     pod.health,
+    pod.kept === undefined ? (pod.revision?.slice(0, 12) ?? "-") : `kept (${pod.kept})`,
+    pod.createdAt === undefined ? "-" : formatSpan(Math.max(0, now - pod.createdAt)),
     oneLine(pod.message ?? ""),
   ]);
   const history = item.history.map((entry) => [
-    entry.revision.oid.slice(0, 12),
+    `${entry.revision.oid.slice(0, 12)}${entry.revision.oid === item.revision?.oid ? " *" : ""}`,
     age(entry.at),
     entry.outcome,
     oneLine(entry.revision.author.replace(/ <.*>$/, "")),
-    oneLine(entry.message ?? entry.revision.subject).slice(0, 120),
+    clipped(entry.message ?? entry.revision.subject),
   ]);
   return [
     ...lines,
     "",
     colors.bold("Pods:"),
-    pods.length === 0 ? "none\n" : renderTable(["POD", "SYNC", "HEALTH", "MESSAGE"], pods),
-    colors.bold("History:"),
+    pods.length === 0 ? "none\n" : renderTable(["POD", "SYNC", "HEALTH", "REVISION", "AGE", "MESSAGE"], pods),
+    colors.bold("History (* in force):"),
     history.length === 0 ? "none\n" : renderTable(["REVISION", "AT", "OUTCOME", "AUTHOR", "WHAT"], history),
   ].join("\n");
 }

@@ -8,7 +8,7 @@ import type { SourcePod } from "./health.ts";
 import type { ParseFile } from "./read-revision.ts";
 
 /** A pod of a source; `origin` tells the object that it is of: "git:infra/web.yaml:1". */
-export type PodFact = Omit<SourcePod, "wave"> & { readonly origin: string };
+export type PodFact = Omit<SourcePod, "wave" | "revision" | "kept"> & { readonly origin: string };
 
 export interface GitPorts {
   /** Folder of the copies of repositories. */

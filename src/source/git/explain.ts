@@ -26,6 +26,11 @@ const EXPLANATIONS: readonly Explanation[] = [
     hint: "Set username and passwordFile of the source.",
   },
   {
+    when: /couldn't find remote ref HEAD/,
+    message: () => "the repository has no commit yet, or no default branch",
+    hint: "Push a commit, or name the branch (branch of the source).",
+  },
+  {
     when: /couldn't find remote ref|Remote branch .* not found/,
     message: (ref) => `the repository has no ${ref}`,
     hint: "Correct branch, tag or commit of the source, or push it.",
@@ -92,6 +97,7 @@ export function explainFetch(error: unknown, ref: string, url: string, timeoutSe
     .split("\n")
     .map((line) => line.trim());
   const last =
+    lines.find((line) => found?.when.test(line)) ??
     lines.filter((line) => /^(fatal|error|ERROR|remote):?/.test(line)).at(-1) ??
     lines.filter((line) => line !== "").at(-1);
   const detail = (last ?? "").replaceAll(/\p{Cc}/gu, " ").slice(0, 300);

@@ -1,5 +1,5 @@
 /** How the pods of a source are, and what that means for a revision on probation. Pure. */
-import { remainingMs, type SourceFacts } from "./facts.ts";
+import { type Kept, remainingMs, type SourceFacts } from "./facts.ts";
 
 export type Health = "Healthy" | "Progressing" | "Degraded";
 
@@ -9,6 +9,8 @@ export interface SourcePod {
   /** Runs by what the source says; false while that is still to be taken over. */
   readonly synced: boolean;
   readonly health: Health;
+  /** ms since the epoch; undefined while there is none yet. */
+  readonly createdAt: number | undefined;
   /** ms since the epoch, while it is ready. */
   readonly readySince: number | undefined;
   /** Why it is not as it should be. */
@@ -19,6 +21,10 @@ export interface SourcePod {
   readonly version: string;
   /** The wave that its object is in. */
   readonly wave: number;
+  /** The id of the revision that it runs by; undefined while it runs by what was before, or is kept. */
+  readonly revision: string | undefined;
+  /** Its object is not in the revision, and stays: the file is broken now, or it is not to be pruned. */
+  readonly kept: Kept["why"] | undefined;
 }
 
 /** The worst of all; what has no pods is healthy. */

@@ -2,7 +2,7 @@
  * What of a source is in force: the content of one revision, read from the copy. It changes as a whole, between two
  * looks of the daemon.
  */
-import type { Problem } from "../../manifest/index.ts";
+import { identityOf, type Problem } from "../../manifest/index.ts";
 import { messageOf } from "../../system/errors.ts";
 import type { SourceState } from "../contract.ts";
 import { type Revision, revisionText } from "./commit.ts";
@@ -157,11 +157,19 @@ export class ContentInForce {
   }
 
   pods(): readonly SourcePod[] {
-    const waves = new Map(
-      this.#content.objects.map((loaded) => [`${loaded.place.file}:${loaded.place.line}`, waveOf(loaded)]),
+    const { spec, ports, journal } = this.#options;
+    const { active, rollout } = journal.facts;
+    const objects = new Map(
+      this.#content.objects.map((loaded) => [`${loaded.place.file}:${loaded.place.line}`, loaded]),
     );
-    const { spec, ports } = this.#options;
-    return ports.pods(spec.name).map(({ origin, ...pod }) => ({ ...pod, wave: waves.get(origin) ?? 0 }));
+    const kept = new Map(active?.kept.map(({ identity, why }) => [identity, why]));
+    return ports.pods(spec.name).map(({ origin, ...pod }) => {
+      const loaded = objects.get(origin);
+      const wave = loaded === undefined ? 0 : waveOf(loaded);
+      const why = loaded === undefined ? undefined : kept.get(identityOf(loaded.object));
+      const by = rollout !== undefined && wave > rollout.wave ? rollout.from : active;
+      return { ...pod, wave, kept: why, revision: pod.synced && why === undefined ? by?.revision.oid : undefined };
+    });
   }
 
   /** While the waves are gone through, a part of the new beside a part of the old. */

@@ -2,7 +2,8 @@
  * Git, run so that neither a repository nor its URL can make it do anything else than fetch and read: no hooks, no
  * configuration of the host or the repository's users, no helper programs, no questions, and only some transports.
  */
-import { readFile } from "node:fs/promises";
+import type { Stats } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { GantryError, isGantryError, messageOf } from "../../system/errors.ts";
 import { type ExecResult, exec } from "../../system/exec.ts";
 import type { GitSourceSpec } from "./schema.ts";
@@ -113,6 +114,8 @@ export async function remoteAccess(spec: GitSourceSpec): Promise<RemoteAccess> {
   const config: [string, string][] = [["protocol.file.allow", transport === "file" ? "always" : "never"]];
   const env: Record<string, string> = { GIT_ALLOW_PROTOCOL: transport === "https" ? "https" : transport };
   if (transport === "ssh") {
+    await checkKeyFile(spec.sshKey);
+    await checkFile("knownHosts", spec.knownHosts, "ssh-keyscan HOST writes such a file; compare the fingerprint.");
     config.push(["core.sshCommand", sshCommand(spec)]);
     env["GIT_SSH_VARIANT"] = "ssh";
   }
@@ -126,6 +129,7 @@ export async function remoteAccess(spec: GitSourceSpec): Promise<RemoteAccess> {
       env["GANTRY_GIT_USER"] = user ?? "";
       env["GANTRY_GIT_PASSWORD"] = password ?? "";
     }
+    await checkFile("caFile", spec.caFile, "Name the file with the certificate of the authority, in PEM.");
     if (spec.caFile !== undefined) config.push(["http.sslCAInfo", spec.caFile]);
   }
   return { url, transport, config, env };
@@ -151,6 +155,34 @@ function sshCommand({ sshKey, knownHosts }: GitSourceSpec): string {
     ...(sshKey === undefined ? [] : ["IdentitiesOnly=yes", "IdentityAgent=none", `IdentityFile="${sshKey}"`]),
   ];
   return ["ssh", "-F", "none", ...options.flatMap((option) => ["-o", `'${option}'`])].join(" ");
+}
+
+/** ssh itself only says that it is not let in. @throws GantryError invalid-config */
+async function checkKeyFile(path: string | undefined): Promise<void> {
+  const found = await checkFile("sshKey", path, "ssh-keygen -t ed25519 -f FILE makes one.");
+  if (found === undefined || (found.mode & 0o077) === 0) return;
+  const mode = (found.mode & 0o777).toString(8).padStart(4, "0");
+  throw new GantryError(
+    "invalid-config",
+    `the sshKey ${path} may be read by others (mode ${mode}), so ssh refuses it`,
+    {
+      hint: `Make it root's alone: chmod 600 ${path}`,
+    },
+  );
+}
+
+async function checkFile(field: string, path: string | undefined, hint: string): Promise<Stats | undefined> {
+  if (path === undefined) return undefined;
+  try {
+    const found = await stat(path);
+    if (found.isFile()) return found;
+  } catch (cause) {
+    throw new GantryError("invalid-config", `the ${field} of the source can't be read: ${messageOf(cause)}`, {
+      cause,
+      hint,
+    });
+  }
+  throw new GantryError("invalid-config", `the ${field} of the source, ${path}, is no file`, { hint });
 }
 
 async function readSecret(path: string): Promise<string> {

@@ -56,14 +56,15 @@ export function statusOf(
     ref: refText(spec),
     path: folderIn(spec.path) ?? "",
     sync,
-    health: trying !== undefined && health === "Healthy" ? "Progressing" : health,
+    // Nothing in force is not well yet.
+    health: health === "Healthy" && (trying !== undefined || active === undefined) ? "Progressing" : health,
     revision: active?.revision,
     since: active?.since,
     signer: history.find(({ revision, outcome }) => revision.oid === active?.revision.oid && outcome !== "Refused")
       ?.signer,
     remote: seen,
     fetchedAt: facts.fetchedAt,
-    message: message ?? (blocked === undefined ? undefined : blocked.message),
+    message: message ?? blocked?.message ?? troubleOf(pods),
     hint,
     failingSince: failure?.since,
     wave: rollout?.wave,
@@ -85,11 +86,19 @@ function syncOf(spec: GitSourceSpec, facts: SourceFacts, pods: readonly SourcePo
   if (isSuspended(spec, facts)) return { sync: "Suspended", hint: `gantry sync resume ${spec.name}` };
   if (failure !== undefined) return { sync: "Failed", message: failure.message, hint: failure.hint };
   if (blocked?.why === "refused") return { sync: "Failed", message: blocked.message };
-  if (blocked !== undefined)
-    return { sync: "OutOfSync", message: blocked.message, hint: "A new commit ends this; or: gantry sync now --retry" };
+  if (blocked !== undefined) {
+    const hint = `A new commit ends this; or: gantry sync now ${spec.name} --retry`;
+    return { sync: "OutOfSync", message: blocked.message, hint };
+  }
   if (active === undefined) return { sync: "OutOfSync", message: "nothing was fetched yet" };
   if (rollout !== undefined) return { sync: "OutOfSync", message: `wave ${rollout.wave} is in force` };
   return { sync: pods.every(({ synced }) => synced) ? "Synced" : "OutOfSync" };
+}
+
+/** The first pod that is not well, and why. */
+function troubleOf(pods: readonly SourcePod[]): string | undefined {
+  const bad = pods.find(({ health }) => health === "Degraded");
+  return bad === undefined ? undefined : `pod ${bad.key}${bad.message === undefined ? "" : `: ${bad.message}`}`;
 }
 
 export function isSuspended(spec: GitSourceSpec, facts: SourceFacts): boolean {

@@ -65,7 +65,8 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
   const name = /^\/hooks\/git\/([a-z0-9-]{1,63})\/?(\?.*)?$/.exec(request.url ?? "")?.[1];
   if (name === undefined) return send(response, 404, "not found");
   if (request.method !== "POST") return send(response, 405, "POST is expected");
-  const body = await readBody(request);
+  const declared = Number(request.headers["content-length"] ?? 0);
+  const body = declared > MAX_BODY_BYTES ? undefined : await readBody(request);
   if (body === undefined) return send(response, 413, "the body is too large");
   const source = options.sources.find(name);
   const secret = await secretOf(source?.spec.webhookSecretFile);

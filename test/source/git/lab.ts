@@ -160,6 +160,7 @@ export function podFact(name: string, fact: Partial<PodFact> = {}): PodFact {
     origin: `git:pods/${name}.yaml:1`,
     synced: true,
     health: "Healthy",
+    createdAt: 0,
     readySince: 0,
     message: undefined,
     final: false,

@@ -174,7 +174,7 @@ test("failures count from the first", () => {
 
 test("probation", () => {
   const trying = { since: 1000, until: 2000, excused: ["default/old#1"] };
-  const pod = (name: string, fact = {}) => ({ ...podFact(name, fact), wave: 0 });
+  const pod = (name: string, fact = {}) => ({ ...podFact(name, fact), wave: 0, revision: undefined, kept: undefined });
   const unready = pod("web", { readySince: undefined });
   expect(judge(trying, [], 1000, 0)).toEqual({ type: "healthy" });
   expect(judge(trying, [unready], 1500, 0)).toEqual({ type: "wait", afterMs: 500 });
