@@ -52,7 +52,8 @@ export function schemaProblems(
   const problems = issuesOf(error, schema, value).map(({ path, message, hint, atKey }): ConfigProblem => {
     const field = path.join(".");
     // Settings are known by their whole names: a right one may stand in the wrong section.
-    if (atKey === true) return { where: where(path), field, message: "unknown setting", hint: nearest(field, known) };
+    if (atKey === true)
+      return { where: where(path), field, message: "unknown setting", hint: nearest(field, known) ?? hint };
     return { where: where(path), field, message, hint };
   });
   return problems.sort((a, b) => lineOf(a) - lineOf(b));

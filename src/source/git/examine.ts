@@ -68,9 +68,13 @@ function guardEmpty(next: Content, before: Content, revision: Revision, { spec, 
   const count = before.objects.length;
   const what = `revision ${revisionText(revision)} has no manifests${where}`;
   if (count === 0) throw new GantryError("conflict", what, { hint: "Correct path of the source, or push manifests." });
-  throw new GantryError("conflict", `${what} any more: the ${count} objects in force stay`, {
-    hint: `If that is meant: gantry sync now ${spec.name} --allow-empty`,
-  });
+  throw new GantryError(
+    "conflict",
+    `${what} any more, and ${count === 1 ? "one object is" : `${count} objects are`} in force`,
+    {
+      hint: `If that is meant: gantry sync now ${spec.name} --allow-empty`,
+    },
+  );
 }
 
 function invalid(revision: Revision, problems: readonly Problem[]): GantryError {

@@ -17,6 +17,8 @@ import { parseTree, type TreeEntry } from "./tree.ts";
 const INCOMING = "refs/gantry/incoming";
 /** Commits of submodules of what came last. */
 const INCOMING_BESIDE = "refs/gantry/beside/";
+/** Every branch of a server that gives out no single commit; for a moment only. */
+const EVERYTHING = "refs/gantry/all/";
 /** Objects that must outlive a collection of garbage: revisions and files in force, and those of the history. */
 const KEPT = "refs/gantry/kept/";
 /** Blobs are read in portions of this many bytes. */
@@ -110,8 +112,13 @@ export class Repository {
     } catch (error) {
       // An old server gives out only what a ref names: then everything is fetched, and it may be among that.
       if (!isGantryError(error, "command-failed")) throw error;
-      await this.#git(["fetch", ...FETCH, "--no-tags", "--", access.url, "+refs/heads/*:refs/gantry/all/*"], options);
-      if (!(await this.has(oid, options.signal))) throw error;
+      try {
+        await this.#git(["fetch", ...FETCH, "--no-tags", "--", access.url, `+refs/heads/*:${EVERYTHING}*`], options);
+        if (!(await this.has(oid, options.signal))) throw error;
+        await this.#git(["update-ref", ref, oid], { signal: options.signal });
+      } finally {
+        await this.#setRefs(EVERYTHING, [], options.signal).catch(() => undefined);
+      }
     }
   }
 

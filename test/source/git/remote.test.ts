@@ -2,7 +2,8 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { randomBytes } from "node:crypto";
 import { chmodSync, mkdirSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type Server } from "node:http";
+import { createServer, type RequestListener, type Server } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import { type AddressInfo, connect, createServer as createTcpServer } from "node:net";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
@@ -83,9 +84,19 @@ test("git daemon: shallow, and only where that is allowed", async () => {
   expect(shallow).toHaveLength(1);
 });
 
+interface HttpWish {
+  readonly password?: string;
+  cutAfter?: number;
+  readonly tls?: { readonly key: string; readonly cert: string };
+  /** Only what a ref names is given out. */
+  readonly isOld?: boolean;
+}
+
 /** Git's own http backend behind a small server that asks for a password. */
-async function httpBackend(root: string, wish: { password?: string; cutAfter?: number } = {}): Promise<string> {
-  const server: Server = createServer((request, response) => {
+async function httpBackend(root: string, wish: HttpWish = {}): Promise<string> {
+  const create = (answer: RequestListener): Server =>
+    wish.tls === undefined ? createServer(answer) : createTlsServer(wish.tls, answer);
+  const server = create((request, response) => {
     const expected = `Basic ${Buffer.from(`me:${wish.password}`).toString("base64")}`;
     if (wish.password !== undefined && request.headers.authorization !== expected) {
       response.writeHead(401, { "www-authenticate": "Basic realm=git" }).end();
@@ -102,7 +113,7 @@ async function httpBackend(root: string, wish: { password?: string; cutAfter?: n
         QUERY_STRING: at.search.slice(1),
         CONTENT_TYPE: request.headers["content-type"] ?? "",
         HTTP_CONTENT_ENCODING: String(request.headers["content-encoding"] ?? ""),
-        GIT_PROTOCOL: String(request.headers["git-protocol"] ?? ""),
+        GIT_PROTOCOL: wish.isOld === true ? "" : String(request.headers["git-protocol"] ?? ""),
       },
       stdio: ["pipe", "pipe", "ignore"],
     });
@@ -131,8 +142,42 @@ async function httpBackend(root: string, wish: { password?: string; cutAfter?: n
     server.closeAllConnections();
     return new Promise((resolve) => server.close(() => resolve()));
   });
-  return `http://127.0.0.1:${(server.address() as AddressInfo).port}/origin/.git`;
+  const scheme = wish.tls === undefined ? "http" : "https";
+  return `${scheme}://127.0.0.1:${(server.address() as AddressInfo).port}/origin/.git`;
 }
+
+test("https: only with a certificate of an authority that is trusted, the host's or the source's own", async () => {
+  const origin = lab.repository();
+  origin.write("web.yaml", pod("web")).commit();
+  const [keyFile, caFile] = [join(lab.path, "tls.key"), join(lab.path, "tls.crt")];
+  const about = ["-subj", "/CN=127.0.0.1", "-addext", "subjectAltName=IP:127.0.0.1", "-days", "2"];
+  const made = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", keyFile];
+  execFileSync("openssl", ["req", "-x509", ...made, "-out", caFile, ...about], { stdio: "ignore" });
+  const tls = { key: readFileSync(keyFile, "utf8"), cert: readFileSync(caFile, "utf8") };
+  const url = await httpBackend(lab.path, { tls });
+  const { source: wary } = await lab.source({ name: "wary", url });
+  expect((await refusal(wary.sync())).message).toContain("the certificate of the server is not trusted");
+  const { source: lost } = await lab.source({ name: "lost", url, caFile: `${caFile}.none` });
+  expect((await refusal(lost.sync())).message).toContain("the caFile of the source can't be read");
+  const { source, state } = await lab.source({ url, caFile });
+  await source.sync();
+  expect(imageOf(state(), "web")).toBe("busybox:1");
+});
+
+test("a commit of a server that gives out branches only: all of them are fetched, and not kept", async () => {
+  const origin = lab.repository();
+  const commit = origin.write("web.yaml", pod("web", { image: "web:1" })).commit();
+  origin.write("web.yaml", pod("web", { image: "web:2" })).commit();
+  const url = await httpBackend(lab.path, { isOld: true });
+  const { source, state } = await lab.source({ url, commit, insecure: true });
+  await source.sync();
+  expect(imageOf(state(), "web")).toBe("web:1");
+  const refs = execFileSync("git", ["--git-dir", join(lab.path, "copies/pods"), "for-each-ref"], { encoding: "utf8" });
+  expect(refs).not.toContain("refs/gantry/all/");
+  expect(refs).toContain(`${commit} commit\trefs/gantry/incoming`);
+  const { source: none } = await lab.source({ name: "none", url, commit: "1".repeat(40), insecure: true });
+  expect((await refusal(none.sync())).message).toContain("or does not give it out");
+});
 
 test("http with a password, which nobody gets to see", async () => {
   const origin = lab.repository();
@@ -163,7 +208,7 @@ test("http with a password, which nobody gets to see", async () => {
 test("a remote that dies in the middle of a fetch changes nothing, and the next fetch mends it", async () => {
   const origin = lab.repository();
   origin.write("web.yaml", pod("web", { image: "web:1" })).commit();
-  const wish: { cutAfter?: number } = {};
+  const wish: HttpWish = {};
   const url = await httpBackend(lab.path, wish);
   const { source, state } = await lab.source({ url, insecure: true });
   await source.sync();

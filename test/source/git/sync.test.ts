@@ -133,7 +133,7 @@ test("an emptied repository takes nothing away, unless that is meant", async () 
   const { source, state } = await lab.source({ url: origin.path });
   await source.sync();
   origin.remove("web.yaml").write("README.md", "moved").commit("Empty it");
-  expect((await refusal(source.sync())).message).toContain("no manifests any more: the 1 objects in force stay");
+  expect((await refusal(source.sync())).message).toContain("no manifests any more, and one object is in force");
   expect(identities(state())).toEqual(["Pod default/web"]);
   expect(await source.sync({ allowEmpty: true, insist: false })).toBe(true);
   expect(identities(state())).toEqual([]);
