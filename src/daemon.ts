@@ -15,6 +15,7 @@ import { keepClean, removeTraces } from "./daemon/garbage.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
 import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
+import { keepDrift } from "./daemon/keep-drift.ts";
 import { keepPressure } from "./daemon/keep-pressure.ts";
 import { keepTrust } from "./daemon/keep-trust.ts";
 import { leaveHost } from "./daemon/leave-host.ts";
@@ -43,7 +44,7 @@ import { createReconciler } from "./reconcile/index.ts";
 import { createOpener, parseBytes } from "./secrets/index.ts";
 import { createServiceKeeper, linkVariables } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
-import { GitSources, placePrefix } from "./source/git/index.ts";
+import { GitSources, gitPlace, placePrefix } from "./source/git/index.ts";
 import { startWebhook } from "./source/git/webhook.ts";
 import { createFolderSource } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
@@ -358,6 +359,21 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   );
   ends.defer(
     keepNetwork({ network, services, intervalMs: config.reconcile.intervalSeconds * 1000, clock, log }, stop.signal),
+  );
+
+  ends.defer(
+    keepDrift(
+      {
+        drivers: drivers.all,
+        pods: () => supervisor.list(),
+        tell: ({ desired }, message) => gitSources.drifted(gitPlace(desired.origin)?.source, message),
+        event: events.record,
+        intervalMs: config.reconcile.intervalSeconds * 1000,
+        clock,
+        log,
+      },
+      stop.signal,
+    ),
   );
 
   const signal = await stop.received;

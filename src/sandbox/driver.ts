@@ -60,6 +60,11 @@ export interface SandboxDriver {
    * @param wanted tells by its id whether a sandbox is wanted; default: all
    */
   list(wanted?: (id: string) => boolean): Promise<ObservedSandbox[]>;
+  /**
+   * Puts back what was changed behind its back of sandboxes that run, such as a pause or a limit, and says what. Cheap:
+   * called every few seconds. Absent where nobody can do that.
+   */
+  mend?(): Promise<readonly Mended[]>;
   /** Calls `listener` when something may have changed. A hint to look again; may be missed or doubled. */
   watch(listener: (hint: ObservationHint) => void): () => void;
   /** Removes what belongs to no sandbox that `list` shows (leases, netns, mounts, cgroups); says what. */
@@ -307,6 +312,12 @@ export interface SandboxDiskUsage {
   readonly volumes: ReadonlyMap<string, number>;
   /** In the writable layers of containers, by their ids. */
   readonly containers: ReadonlyMap<string, number>;
+}
+
+export interface Mended {
+  readonly sandboxId: string;
+  /** For people, with the container's name: "container app: it was paused by hand; it goes on". */
+  readonly what: string;
 }
 
 export interface ObservationHint {

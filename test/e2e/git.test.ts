@@ -1,5 +1,6 @@
+import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
-import { readFileSync, renameSync, writeFileSync } from "node:fs";
+import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { encryptAge, newIdentity } from "../../src/secrets/index.ts";
@@ -21,6 +22,7 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
     `notify.statusDirectory=${told}`,
     "backoff.maxSeconds=1",
     "update.settleSeconds=0",
+    "reconcile.intervalSeconds=1",
   ].flatMap((one) => ["--set", one]);
   await host.startDaemon({ args: settings });
   const secret = join(host.directory, "secret");
@@ -76,6 +78,22 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   process.kill(pidOf(await host.waitReady("web"), "app"), "SIGKILL");
   await until(({ drift }) => drift?.message.includes("container app of pod default/web was killed by hand"), "drift");
   await host.waitReady("web");
+  // What is paused by hand goes on, other limits are put back, and both are told; another setting stops no pod.
+  const calm = await containerId();
+  const bare = calm?.replace(/^\w+:\/\//, "") ?? "";
+  const [oci = ""] = readdirSync(join(host.paths.run, "oci"));
+  const byHand = (...args: string[]) => execFileSync(oci, ["--root", join(host.paths.run, "oci", oci), ...args]);
+  byHand("pause", bare);
+  await until(({ drift }) => drift?.message.includes("container app: it was paused by hand"), "the pause is told");
+  byHand("update", "--pids-limit", "77", bare);
+  await until(
+    ({ drift }) => drift?.message.includes("the limit of processes was changed by hand"),
+    "the limit is told",
+  );
+  await hasWord("two");
+  expect((await host.gantry("sync", "set", "pods", "--interval", "1h", "--branch", "main")).code).toBe(0);
+  expect(await status()).toMatchObject({ ref: "branch main", sync: "Synced", pods: [{ revision: two }] });
+  expect(await containerId()).toBe(calm);
 
   // A broken revision changes nothing.
   origin.write("web.yaml", "kind: Pod\nspec: [\n").commit("Broken");

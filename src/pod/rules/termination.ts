@@ -88,11 +88,21 @@ export function terminationOf(exit: ContainerExit): Termination {
   };
 }
 
-/** SIGKILL leaves 137 (128 + 9); an app that ends itself so is not told apart. */
+/** Signals that nobody but a person or another program sends to an app, by the exit code that they leave (128 + n). */
+const SENT: Readonly<Record<number, string>> = {
+  129: "SIGHUP",
+  130: "SIGINT",
+  131: "SIGQUIT",
+  137: "SIGKILL",
+  143: "SIGTERM",
+};
+
+/** An app that ends itself so is not told apart; nor is one that takes the signal and exits with another code. */
 function endedByOthers({ exitCode, reason, unasked, killedFor }: ContainerExit): Pick<Termination, "endedByOthers"> {
   if (unasked !== true || killedFor !== undefined) return {};
   if (reason === "ContainerStatusUnknown") return { endedByOthers: "was removed by hand" };
-  return exitCode === 137 && reason === "Error" ? { endedByOthers: "was killed by hand (SIGKILL)" } : {};
+  const signal = SENT[exitCode];
+  return signal !== undefined && reason === "Error" ? { endedByOthers: `was killed by hand (${signal})` } : {};
 }
 
 const encoder = new TextEncoder();

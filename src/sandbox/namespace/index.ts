@@ -22,6 +22,7 @@ import { collectGarbage } from "./garbage.ts";
 import { hostFacts } from "./host.ts";
 import { listSandboxes, observeContainer } from "./list.ts";
 import { createGate, keyedLock } from "./locks.ts";
+import { createMender } from "./mend.ts";
 import { privateBases, releaseBases } from "./pins.ts";
 import { connectInSandbox } from "./port-forward.ts";
 import { bootId } from "./proc.ts";
@@ -209,6 +210,8 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
     },
 
     list: (wanted = () => true) => listSandboxes(ctx, wanted),
+
+    mend: createMender(ctx),
 
     watch(listener) {
       return exits.subscribe((containerId) => {

@@ -27,12 +27,12 @@ export class Drift {
     // Another version has another sandbox because the repository asks for it.
     if (before === undefined || before.version !== pod.version) return;
     if (before.sandbox !== undefined && before.sandbox !== pod.sandbox) {
-      this.#report(`what ran of pod ${pod.key} was taken away by hand, or died; it was put back`);
+      this.report(`what ran of pod ${pod.key} was taken away by hand, or died; it was put back`);
       return;
     }
     for (const { container, containerId, how } of pod.ended) {
       if (before.ended.some((one) => one.containerId === containerId)) continue;
-      this.#report(`container ${container} of pod ${pod.key} ${how}; it is started again`);
+      this.report(`container ${container} of pod ${pod.key} ${how}; it is started again`);
     }
   }
 
@@ -40,7 +40,8 @@ export class Drift {
     this.#seen.delete(key);
   }
 
-  #report(message: string): void {
+  /** It was put back already. */
+  report(message: string): void {
     this.#journal.save({ ...this.#journal.facts, drift: { at: this.#journal.now(), message } });
     this.#journal.tell("Warning", "DriftCorrected", message);
   }

@@ -196,6 +196,10 @@ export class GitSource implements Source {
     this.#drift.seen(pod);
   }
 
+  drifted(message: string): void {
+    this.#drift.report(message);
+  }
+
   /** A pod is gone: the next of its name is another one. */
   podGone(key: string): void {
     this.#drift.gone(key);

@@ -95,6 +95,11 @@ export class GitSources {
     this.#sources.get(source)?.podSeen(pod);
   }
 
+  /** Something of a pod of it was changed by hand, and put back. @param source undefined: the pod is of no Git source */
+  drifted(source: string | undefined, message: string): void {
+    if (source !== undefined) this.#sources.get(source)?.drifted(message);
+  }
+
   podGone(key: string): void {
     for (const source of this.#sources.values()) source.podGone(key);
   }

@@ -8,7 +8,14 @@ import { phaseOf } from "../../../src/pod/rules/phase.ts";
 import { recordExit, shouldRestart } from "../../../src/pod/rules/restart.ts";
 import { graceLeft, type LiveContainer, shutdownOrder } from "../../../src/pod/rules/shutdown.ts";
 import type { ContainerKind } from "../../../src/pod/rules/slots.ts";
-import { cutMessage, exitOf, logTail, terminationReason, wantsLogTail } from "../../../src/pod/rules/termination.ts";
+import {
+  cutMessage,
+  exitOf,
+  logTail,
+  terminationOf,
+  terminationReason,
+  wantsLogTail,
+} from "../../../src/pod/rules/termination.ts";
 import type { ObservedContainer, ObservedSandbox } from "../../../src/sandbox/driver.ts";
 import type { ContainerExit } from "../../../src/store/contract.ts";
 
@@ -175,6 +182,20 @@ describe("termination", () => {
     [137, true, "OOMKilled"],
   ])("of %i, oom %s is %s", (code, oom, reason) => {
     expect(terminationReason(code, oom)).toBe(reason);
+  });
+
+  it.each([
+    [143, "was killed by hand (SIGTERM)"],
+    [137, "was killed by hand (SIGKILL)"],
+    [1, undefined],
+    [139, undefined],
+  ])("of %i that nobody here asked for: %s", (exitCode, endedByOthers) => {
+    const exit: ContainerExit = {
+      ...{ containerId: "c", attempt: 0, exitCode, reason: "Error", message: undefined, startedAt: undefined },
+      ...{ finishedAt: 0, logPath: "", imageDigest: "" },
+    };
+    expect(terminationOf({ ...exit, unasked: true }).endedByOthers).toBe(endedByOthers);
+    expect(terminationOf(exit).endedByOthers).toBe(undefined);
   });
 
   it("without an exit code is unknown, 137", () => {

@@ -265,6 +265,9 @@ test("sshd: a deploy key, and only the host key that is known", async () => {
   });
   expect((await refusal(fooled.sync())).message).toContain("host key");
   writeFileSync(join(dir, "known-none"), "");
+  writeFileSync(join(dir, "open"), readFileSync(join(dir, "deploy")), { mode: 0o644 });
+  const { source: careless } = await lab.source({ name: "careless", url, sshKey: join(dir, "open") });
+  expect((await refusal(careless.sync())).message).toContain("may be read by others (mode 0644)");
   const { source: naive } = await lab.source({
     name: "naive",
     url,
@@ -356,4 +359,24 @@ test("signatures: unsigned, by a stranger, by an ssh key that is allowed, by GPG
     verify: { gpg: [publicKey] },
   });
   expect((await refusal(light.sync())).code).toBe("source-untrusted");
+});
+
+test("signatures that are asked for later: what is in force stays, and is not passed off as good", async () => {
+  const origin = lab.repository();
+  origin.write("web.yaml", pod("web")).commit();
+  const first = await lab.source({ url: origin.path });
+  await first.source.sync();
+  await first.source.stop();
+  keygen(join(lab.path, "key"));
+  const ssh = join(lab.path, "signers");
+  writeFileSync(ssh, `ada@example.com ${readFileSync(join(lab.path, "key.pub"), "utf8")}`);
+  const { source: strict, state } = await lab.source({ url: origin.path, verify: { ssh } });
+  for (const _again of [1, 2]) expect((await refusal(strict.sync())).code).toBe("source-untrusted");
+  expect(strict.status(false)).toMatchObject({ sync: "Failed", message: expect.stringContaining("is not signed") });
+  expect(imageOf(state(), "web")).toBe("busybox:1");
+  expect(lab.events.filter(({ reason }) => reason === "RevisionRefused")).toHaveLength(1);
+  await strict.stop();
+  const { source: lenient } = await lab.source({ url: origin.path });
+  expect(await lenient.sync()).toBe(false);
+  expect(lenient.status(false).sync).toBe("Synced");
 });
