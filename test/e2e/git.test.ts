@@ -93,6 +93,14 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   await hasWord("two");
   expect((await host.gantry("sync", "set", "pods", "--interval", "1h", "--branch", "main")).code).toBe(0);
   expect(await status()).toMatchObject({ ref: "branch main", sync: "Synced", pods: [{ revision: two }] });
+  // Nor does another path of its file.
+  origin.git("mv", "web.yaml", "web-v2.yaml");
+  origin.commit("Rename");
+  expect((await host.gantry("sync", "now", "pods")).stdout).toContain("Rename");
+  origin.git("mv", "web-v2.yaml", "web.yaml");
+  const good = origin.commit("Rename it back");
+  expect((await host.gantry("sync", "now", "pods")).code).toBe(0);
+  await until(({ health, revision }) => health === "Healthy" && revision.oid === good, "the rename is healthy");
   expect(await containerId()).toBe(calm);
 
   // A broken revision changes nothing.
@@ -104,13 +112,13 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   expect(await containerId()).toBe(before);
   const last = () => JSON.parse(readFileSync(join(told, "pods.json"), "utf8"));
   await eventually(() => Promise.resolve(last().outcome === "refused" || undefined), { what: "the status file" });
-  expect(last()).toMatchObject({ source: "pods", state: "failure", running: two });
+  expect(last()).toMatchObject({ source: "pods", state: "failure", running: good });
 
   // One that does not become ready goes back.
   const never = { readinessProbe: { exec: { command: ["false"] }, periodSeconds: 1 } };
   origin.write("web.yaml", web("three", never, { "gantry.dev/progress-deadline-seconds": "2" })).commit("Never ready");
   expect((await host.gantry("sync", "now", "pods")).code).toBe(0);
-  await until(({ sync, revision }) => sync === "OutOfSync" && revision.oid === two, "the roll-back");
+  await until(({ sync, revision }) => sync === "OutOfSync" && revision.oid === good, "the roll-back");
   await hasWord("two");
   expect((await host.gantry("sync", "status", "pods")).stdout).toMatch(/RolledBack .*did not become ready/);
   await host.waitReady("web");

@@ -27,16 +27,16 @@ const read = (name: string): string => readFileSync(join(root, "pod", name), "ut
 const LIMITED = { memoryLimitBytes: 64_000_000, cpuQuotaUs: 50_000, cpuShares: 102, pidsLimit: 100 };
 
 test("v2: only what was changed is put back, and each change is told", () => {
-  const bytes = String(64_000_000 - (64_000_000 % 4096));
+  const rounded = "63999488";
   const limits = limitFiles(LIMITED, host(true), true);
-  write({ "memory.max": bytes, "cpu.max": "50000 100000", "pids.max": "100" });
+  write({ "memory.max": rounded, "cpu.max": "50000 100000", "pids.max": "100" });
   expect(mendLimits(host(true), "pod", limits)).toEqual([]);
   write({ "memory.max": "max", "cpu.max": "1000 100000" });
   expect(mendLimits(host(true), "pod", limits)).toEqual([
-    `the memory limit was changed by hand from ${bytes} to none; it was put back`,
+    `the memory limit was changed by hand from 64000000 to none; it was put back`,
     "the CPU limit was changed by hand from 50000 100000 to 1000 100000; it was put back",
   ]);
-  expect([read("memory.max"), read("cpu.max")]).toEqual([bytes, "50000 100000"]);
+  expect([read("memory.max"), read("cpu.max")]).toEqual(["64000000", "50000 100000"]);
 });
 
 test("v1: a limit where there is to be none goes; what this kernel does not have is left alone", () => {

@@ -9,10 +9,10 @@ import type { ContainerResources } from "../driver.ts";
 import { isAbsent } from "../namespace/files.ts";
 import type { CgroupHost } from "./host.ts";
 
-/** The kernel rounds limits of memory down to whole pages. */
-const PAGE_BYTES = 4096;
+/** The kernel rounds limits of memory down to whole pages, which have up to 64 KiB. */
+const LARGEST_PAGE_BYTES = 65_536;
 /** v1 has no word for "no limit": the largest number of pages there can be. */
-const V1_UNLIMITED = String(BigInt(2) ** BigInt(63) - BigInt(PAGE_BYTES));
+const V1_UNLIMITED = "9223372036854771712";
 
 /** One file that says a limit. */
 export interface LimitFile {
@@ -36,7 +36,6 @@ export function limitFiles(
   isWhole: boolean,
 ): LimitFile[] {
   const { cpuShares, cpuQuotaUs, cpuPeriodUs = 100_000, memoryLimitBytes, pidsLimit } = resources;
-  const bytes = memoryLimitBytes === undefined ? undefined : memoryLimitBytes - (memoryLimitBytes % PAGE_BYTES);
   const file = (what: string, controller: string, name: string, value: number | undefined, none: [string, string]) => {
     if (value === undefined && !isWhole) return [];
     const [read, written] = value === undefined ? none : [String(value), String(value)];
@@ -48,16 +47,16 @@ export function limitFiles(
     const quota = `${cpuQuotaUs ?? "max"} ${cpuQuotaUs === undefined ? 100_000 : cpuPeriodUs}`;
     const cpu = { what: "CPU limit", controller: "cpu", file: "cpu.max", value: quota, text: quota };
     return [
-      ...file("memory limit", "memory", "memory.max", bytes, max),
+      ...file("memory limit", "memory", "memory.max", memoryLimitBytes, max),
       ...(cpuQuotaUs === undefined && !isWhole ? [] : [cpu]),
       ...pids,
     ];
   }
   const none: [string, string] = [V1_UNLIMITED, "-1"];
   return [
-    ...file("memory limit", "memory", "memory.limit_in_bytes", bytes, none),
+    ...file("memory limit", "memory", "memory.limit_in_bytes", memoryLimitBytes, none),
     ...(swapLimit && isWhole
-      ? file("limit of memory and swap", "memory", "memory.memsw.limit_in_bytes", bytes, none)
+      ? file("limit of memory and swap", "memory", "memory.memsw.limit_in_bytes", memoryLimitBytes, none)
       : []),
     ...(cpuQuotaUs === undefined ? [] : file("CPU period", "cpu", "cpu.cfs_period_us", cpuPeriodUs, none)),
     ...file("CPU limit", "cpu", "cpu.cfs_quota_us", cpuQuotaUs, ["-1", "-1"]),
@@ -72,7 +71,7 @@ export function mendLimits(host: CgroupHost, path: string, files: readonly Limit
     const root = host.controller(limit.controller);
     const at = root === undefined ? undefined : join(root, path, limit.file);
     const now = at === undefined ? undefined : readOr(at);
-    return at === undefined || now === undefined || now === limit.value ? [] : [{ ...limit, at, now }];
+    return at === undefined || now === undefined || isSame(limit, now) ? [] : [{ ...limit, at, now }];
   });
   if (found.length === 0) return [];
   // Memory alone may never have more than memory and swap: whichever way it goes, the second round fits.
@@ -109,6 +108,11 @@ export function mendFreeze(host: CgroupHost, path: string): boolean {
     if (isAbsent(error) || errnoOf(error) === "ENODEV") return false;
     throw error;
   }
+}
+
+function isSame({ controller, value }: LimitFile, now: string): boolean {
+  if (value === now || controller !== "memory") return value === now;
+  return Math.abs(Number(value) - Number(now)) < LARGEST_PAGE_BYTES; // NaN for "max"
 }
 
 function shown(value: string): string {
