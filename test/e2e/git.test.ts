@@ -1,6 +1,7 @@
 import { execFileSync } from "node:child_process";
 import { createHmac } from "node:crypto";
 import { readdirSync, readFileSync, renameSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { encryptAge, newIdentity } from "../../src/secrets/index.ts";
@@ -16,10 +17,30 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   const key = join(host.directory, "age.key");
   writeFileSync(key, `${identity}\n`, { mode: 0o600 });
   const told = join(host.directory, "told");
+  // Who wants to know is told by a webhook, too, and by a command.
+  const heard: Record<string, unknown>[] = [];
+  const ear = createServer((request, response) => {
+    request.setEncoding("utf8");
+    let body = "";
+    request.on("data", (chunk: string) => (body += chunk));
+    request.on("end", () => {
+      heard.push(JSON.parse(body));
+      response.end();
+    });
+  });
+  await new Promise<void>((resolve) => ear.listen(0, "127.0.0.1", resolve));
+  await using _ear = { [Symbol.asyncDispose]: async () => void ear.close().closeAllConnections() };
+  const address = ear.address();
+  if (address === null || typeof address === "string") throw new Error("no port");
+  const script = join(host.directory, "tell");
+  const outcomes = join(host.directory, "outcomes");
+  writeFileSync(script, `#!/bin/sh\necho "$GANTRY_SYNC_SOURCE $GANTRY_SYNC_OUTCOME" >> ${outcomes}\n`, { mode: 0o755 });
   const settings = [
     `webhook.listen=127.0.0.1:${port}`,
     `secrets.age.keys=${key}`,
     `notify.statusDirectory=${told}`,
+    `notify.url=http://127.0.0.1:${address.port}/`,
+    `notify.command=${script}`,
     "backoff.maxSeconds=1",
     "update.settleSeconds=0",
     "reconcile.intervalSeconds=1",
@@ -113,6 +134,11 @@ test("a node follows a repository: push, webhook, refusal, roll-back, a remote t
   const last = () => JSON.parse(readFileSync(join(told, "pods.json"), "utf8"));
   await eventually(() => Promise.resolve(last().outcome === "refused" || undefined), { what: "the status file" });
   expect(last()).toMatchObject({ source: "pods", state: "failure", running: good });
+  const ran = () => Promise.resolve(readFileSync(outcomes, "utf8").includes("pods refused\n") || undefined);
+  await eventually(ran, { what: "the command for the refusal" });
+  const heardOf = (outcome: string) => heard.find((one) => one["outcome"] === outcome);
+  await eventually(() => Promise.resolve(heardOf("refused")), { what: "the webhook for the refusal" });
+  expect(heardOf("synced")).toMatchObject({ source: "pods", state: "success" });
 
   // One that does not become ready goes back.
   const never = { readinessProbe: { exec: { command: ["false"] }, periodSeconds: 1 } };
