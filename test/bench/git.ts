@@ -45,7 +45,7 @@ export async function benchGit({ host, watch, runs, say }: Bench): Promise<Figur
   const before = containers();
   let last = containerOf(watch.get("m0"));
   for (let run = 0; run < runs; run++) {
-    many.write("0/c0.yaml", sleepingPod("m0").replace("infinity", String(100_000 + run))).commit();
+    many.write("0/c0.yaml", sleepingPod("m0").replace("infinity", `"${100_000 + run}"`)).commit();
     await host.api("POST", "/apis/gantry.dev/v1/sources/many/now");
     const replaced = (pod: PodAt): boolean => ready(pod) && containerOf(pod) !== last;
     await watch.when("m0", replaced, "Ready with the change");

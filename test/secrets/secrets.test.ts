@@ -18,7 +18,7 @@ import { parseOpened } from "../../src/secrets/manifest.ts";
 import { macText } from "../../src/secrets/sops-text.ts";
 import { createFolderSource, memoryLastGood } from "../../src/source/index.ts";
 import { exec } from "../../src/system/exec.ts";
-import { EVERYTHING, FLUX } from "./vectors.ts";
+import { EVERYTHING, FLUX, OLDER } from "./vectors.ts";
 
 let scratch: string;
 beforeEach(async () => {
@@ -48,6 +48,7 @@ describe("SOPS", () => {
     expect(lines[7]).toMatch(/^ {2}key: "[^"]+"$/);
     expect(lines.slice(8).join("")).toBe("");
     expect(await clear(EVERYTHING.text, EVERYTHING.key)).toMatch(/^secrets:\n {4}SOME SECRET: "[^"]+"\n/);
+    expect(await clear(OLDER.text, OLDER.key)).toContain('\nstringData:\n  key: "value"\n');
   });
 
   test.each([
