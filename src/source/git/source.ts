@@ -263,7 +263,7 @@ export class GitSource implements Source {
     try {
       if (verify !== undefined) await verifyRevision(this.#repository.git, verify, found, this.#stopping.signal);
     } catch (error) {
-      if (isRefusal(error)) this.#refuseRevision(found.revision, error);
+      this.#tellRefusal(found.revision, error);
       throw error;
     }
     this.#isVerified = true;
@@ -277,9 +277,14 @@ export class GitSource implements Source {
     try {
       return await this.#examine(found, wish);
     } catch (error) {
-      if (isRefusal(error)) this.#refuseRevision(found.revision, error);
+      this.#tellRefusal(found.revision, error);
       throw error;
     }
+  }
+
+  /** Whatever keeps it from coming into force, its own fault or not (a key that can't be read, a full disk), is told. */
+  #tellRefusal(revision: Revision, error: unknown): void {
+    if (isGantryError(error) && !this.#stopping.signal.aborted) this.#refuseRevision(revision, error);
   }
 
   #examine(found: Fetched, wish: SyncWish): Promise<Candidate> {

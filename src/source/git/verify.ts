@@ -1,5 +1,5 @@
 /** Who signed a revision, and whether that is somebody who may. */
-import { mkdtemp, rm } from "node:fs/promises";
+import { access, constants, mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { GantryError, isGantryError, messageOf } from "../../system/errors.ts";
@@ -20,6 +20,7 @@ export async function verifyRevision(git: RunGit, rule: Rule, fetched: Fetched, 
   const home = await mkdtemp(join(tmpdir(), "gantry-gpg-")); // 0700
   try {
     if (rule.gpg !== undefined) await importKeys(home, rule.gpg, signal);
+    if (rule.ssh !== undefined) await checkSigners(rule.ssh);
     const verify = async (what: "commit" | "tag", oid: string): Promise<Verdict> => {
       const { stderr, exitCode } = await git([`verify-${what}`, "--raw", oid], {
         signal,
@@ -102,6 +103,17 @@ export function judgeSignature(stderr: string, exitCode: number): Verdict {
 
 function plain(text: string): string {
   return text.replaceAll(/\p{Cc}/gu, "\u{fffd}").slice(0, 200);
+}
+
+/** Git only says that there is no good signature. */
+async function checkSigners(file: string): Promise<void> {
+  try {
+    await access(file, constants.R_OK);
+  } catch (error) {
+    throw new GantryError("invalid-config", `the allowed signers ${file} can't be read: ${messageOf(error)}`, {
+      hint: "Name a file as ssh-keygen(1) describes it, ALLOWED SIGNERS, in verify.ssh of the source.",
+    });
+  }
 }
 
 async function importKeys(home: string, files: readonly string[], signal: AbortSignal): Promise<void> {

@@ -376,6 +376,10 @@ test("signatures that are asked for later: what is in force stays, and is not pa
   expect(imageOf(state(), "web")).toBe("busybox:1");
   expect(lab.events.filter(({ reason }) => reason === "RevisionRefused")).toHaveLength(1);
   await strict.stop();
+  const { source: keyless } = await lab.source({ url: origin.path, verify: { ssh: `${ssh}.none` } });
+  expect((await refusal(keyless.sync())).message).toContain("can't be read");
+  expect(keyless.status(false)).toMatchObject({ sync: "Failed", message: expect.stringContaining("can't be read") });
+  await keyless.stop();
   const { source: lenient } = await lab.source({ url: origin.path });
   expect(await lenient.sync()).toBe(false);
   expect(lenient.status(false).sync).toBe("Synced");
