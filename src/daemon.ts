@@ -34,6 +34,7 @@ import { observeNode, pressureSettings } from "./eviction/observe.ts";
 import { settingsOf } from "./gc/index.ts";
 import { createImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
+import { createOperations } from "./metrics/operations.ts";
 import { createRecorder } from "./metrics/recorder.ts";
 import { createPodNetwork } from "./network/index.ts";
 import { createNotifier } from "./notify/index.ts";
@@ -129,7 +130,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     hasEnded: (uid) => supervisor.get(uid)?.stage === "completed",
   });
   const network = createPodNetwork({ paths, config, log, exec });
-  const drivers = createDrivers({ paths, images, network, log, clock }, config);
+  const operations = createOperations(() => performance.now());
+  const drivers = createDrivers({ paths, images, network, log, clock, count: operations.counted }, config);
   const driverFor = drivers.of;
   const services = createServiceKeeper({
     paths,
@@ -288,7 +290,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   });
   const api = createDaemonApi({
     ...{ supervisor, reconciler, objects, facts, images, store, driverFor, services, pressure, recorder, gitSources },
-    ...{ config, paths, node, startedAt, clock, log },
+    ...{ operations, config, paths, node, startedAt, clock, log },
     volumes: volumes.claims,
     claims: claimKeeper,
     collectGarbage: disk.collect,

@@ -2,7 +2,9 @@
 import { type ApiServer, createApiServer } from "../api/server.ts";
 import type { Config } from "../config/index.ts";
 import { keyOf } from "../desired.ts";
+import { createDiskUse } from "../metrics/disk-use.ts";
 import { createMeter } from "../metrics/meter.ts";
+import type { Operations } from "../metrics/operations.ts";
 import type { Recorder } from "../metrics/recorder.ts";
 import { scrape } from "../metrics/scrape.ts";
 import type { ServiceKeeper } from "../service/index.ts";
@@ -41,6 +43,7 @@ export interface ApiParts
   readonly claims: ClaimKeeper;
   readonly pressure: PressureKeeper;
   readonly recorder: Recorder;
+  readonly operations: Operations;
   readonly config: Config;
   /** ms since the epoch, when the daemon began. */
   readonly startedAt: number;
@@ -57,6 +60,7 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
   const describedNode = () => nodeObject(node, startedAt, VERSION, parts.pressure.now());
   const { supervisor, driverFor } = parts;
   const measuring = { pods: supervisor.list, driverFor, read: readProc, node: node.name, clock };
+  const diskUsage = createDiskUse((uid) => supervisor.diskUsage(uid, "bytes"), clock);
   const backend = createBackend({
     ...parts,
     workloads: createWorkloadObjects(
@@ -82,7 +86,13 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
     describedNode,
     metrics: createMeter(measuring),
     scrape: (what) =>
-      scrape({ ...measuring, objects: objects.list, recorder, version: VERSION, cpus: node.cpus }, what),
+      scrape(
+        {
+          ...{ ...measuring, objects: objects.list, describedNode, recorder, operations: parts.operations, diskUsage },
+          ...{ version: VERSION, cpus: node.cpus, startedAt },
+        },
+        what,
+      ),
     health: daemonHealth({
       recorder,
       intervalMs: config.reconcile.intervalSeconds * 1000,
