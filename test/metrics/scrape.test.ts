@@ -60,7 +60,7 @@ function parts(driver: Partial<SandboxDriver> = {}): ScrapeParts {
     pods: () => [pod],
     objects: () => [
       backend.set({ name: "web" }),
-      backend.set({ name: 'b\\ad\n"name', phase: "Pending", waiting: "ImagePullBackOff" }),
+      backend.set({ name: "slow", phase: "Pending", waiting: 'b\\ad\n"reason' }),
     ],
     driverFor: () => all,
     read: (path) => FILES[path] ?? "",
@@ -153,8 +153,8 @@ test("the kubelet's and kube-state-metrics' names; any label can be told", async
     { labels: { operation_type: "container_stats" }, value: 1 },
   ]);
   expect(families.get("kubelet_runtime_operations_total")?.samples).toHaveLength(2);
-  const named = families.get("kube_pod_info")?.samples.map(({ labels }) => labels["pod"]);
-  expect(named).toEqual(["web", 'b\\ad\n"name']);
+  const reasons = families.get("kube_pod_container_status_waiting_reason")?.samples;
+  expect(reasons?.map(({ labels }) => [labels["pod"], labels["reason"]])).toEqual([["slow", 'b\\ad\n"reason']]);
   expect(families.get("kube_node_status_capacity")?.samples).toContainEqual(
     expect.objectContaining({ labels: { node: "host", resource: "cpu", unit: "core" }, value: 2 }),
   );
