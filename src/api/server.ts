@@ -9,6 +9,7 @@ import { serveGantry } from "./server/gantry.ts";
 import { serveHealth } from "./server/health.ts";
 import { servePrometheus } from "./server/prometheus.ts";
 import { refuseGarbage } from "./server/refuse.ts";
+import { serveRoot } from "./server/root.ts";
 import { sendError } from "./server/routing.ts";
 import { SecureListener, type SecureOptions } from "./server/secure.ts";
 import { claimSocket } from "./server/socket.ts";
@@ -58,6 +59,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     },
     start: async () => {
       await claimSocket(socketPath);
+      serveRoot(app);
       stopWatching = serveCollections(app, backend, streams, options.watchCapacity ?? 1000);
       serveGantry(app, backend, streams);
       serveHealth(app, backend);

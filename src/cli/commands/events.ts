@@ -38,7 +38,7 @@ async function run(call: Call): Promise<undefined> {
   const types = typesOf(flags.text("types"));
   const wanted = (event: EventObject): boolean => types === undefined || types.has(event.type);
   const [name] = args;
-  const ref = name === undefined ? undefined : parsePodRef(name, context.namespace);
+  const ref = name === undefined ? undefined : parsePodRef(name, context);
   const scope: WatchOptions =
     ref !== undefined
       ? { namespace: ref.namespace, fieldSelector: `involvedObject.kind=Pod,involvedObject.name=${ref.name}` }
