@@ -11,6 +11,12 @@ let served: Served;
 beforeAll(async () => {
   served = await serve();
   served.backend.put("web", { app: "web" });
+  served.backend.objectList.set("ns", {
+    apiVersion: "v1",
+    kind: "Namespace",
+    metadata: { name: "default", uid: "ns", resourceVersion: "1", creationTimestamp: "2026-01-01T00:00:00Z" },
+    status: { phase: "Active" },
+  });
 });
 afterAll(() => served.close());
 

@@ -70,6 +70,8 @@ function versionInfo(gantryVersion: string): VersionInfo {
     major,
     minor,
     gitVersion,
+    // Of the build; a client that prints a cluster's shows them.
+    ...{ gitCommit: "", gitTreeState: "clean", buildDate: "", goVersion: "", compiler: "" },
     gantryVersion,
     platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
   };

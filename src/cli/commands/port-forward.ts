@@ -39,14 +39,19 @@ async function run({ args, flags, context }: Call): Promise<undefined> {
   const client = await context.client();
   const pod = await findPod(client, context, podArgument);
   const listening: Forwarding[] = [];
+  /** What no other caller would fare better with. */
+  const hopeless = Promise.withResolvers<never>();
+  hopeless.promise.catch(() => {});
   try {
     for (const pair of pairs) {
       const port = portOf(pod, pair.remote);
-      listening.push(...(await listenAt(addresses, pair, (socket) => void join(client, context, pod, port, socket))));
-      const last = listening.slice(-addresses.length);
-      for (const { at } of last) context.out.line(`Forwarding from ${at} -> ${port}`);
+      const onConnection = (socket: Socket): void =>
+        void join(client, context, pod, port, socket).catch(hopeless.reject);
+      const made = await listenAt(addresses, pair, onConnection);
+      listening.push(...made);
+      for (const { at } of made) context.out.line(`Forwarding from ${at} -> ${port}`);
     }
-    await aborted(context.signal);
+    await Promise.race([aborted(context.signal), hopeless.promise]);
   } finally {
     for (const { close } of listening) close();
   }
@@ -136,7 +141,10 @@ function cannotListen(at: string, remote: number | string, cause: unknown): Gant
   }
 }
 
-/** Joins one caller with the pod. What goes wrong is told, and the next may call. */
+/**
+ * Joins one caller with the pod. What goes wrong is told, and the next may call.
+ * @throws GantryError access-denied
+ */
 async function join(client: ApiClient, context: Context, pod: PodObject, port: number, socket: Socket): Promise<void> {
   const gone = new AbortController();
   const signal = AbortSignal.any([context.signal, gone.signal]);
@@ -158,8 +166,9 @@ async function join(client: ApiClient, context: Context, pod: PodObject, port: n
     socket.once("close", () => connection.destroy());
     socket.pipe(connection).pipe(socket);
   } catch (error) {
-    tell(error);
     socket.destroy();
+    if (isGantryError(error, "access-denied")) throw error;
+    tell(error);
   }
 }
 

@@ -1,6 +1,9 @@
+import type { Stats } from "node:fs";
 import { Readable } from "node:stream";
 import { create } from "tar";
 import { split } from "./place.ts";
+
+type Kind = Pick<Stats, "isFile" | "isDirectory" | "isSymbolicLink">;
 
 /**
  * A tar archive of a file or a directory with all that is in it. Links are copied as links; owners are not told, as
@@ -15,6 +18,12 @@ export function pack(
 ): Readable {
   const common = {
     portable: true,
+    // A pipe would be waited for till somebody writes to it.
+    filter: (inside: string, found: Kind): boolean => {
+      if (found.isFile() || found.isDirectory() || found.isSymbolicLink()) return true;
+      leftOut(`${inside}: only files, directories and links are copied`);
+      return false;
+    },
     onwarn: (_code: string, message: string | Error) => leftOut(String(message)),
   };
   if (isDirectory) {
