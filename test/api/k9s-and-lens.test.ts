@@ -100,11 +100,15 @@ describe("k9s", () => {
     const all = await discovered();
     for (const name of ["pods", "pods/log", "pods/exec", "namespaces", "nodes", "events", "secrets"])
       expect(all.get("v1")?.map((resource) => resource.name)).toContain(name);
-    for (const [groupVersion, resources] of all) {
+    const listable = [...all].flatMap(([groupVersion, resources]) => {
       const base = groupVersion.includes("/") ? `/apis/${groupVersion}` : `/api/${groupVersion}`;
-      const listed = resources.filter(({ name, verbs }) => !name.includes("/") && verbs.includes("list"));
-      for (const { name, kind, verbs } of listed) {
-        if (groupVersion === "metrics.k8s.io/v1beta1") continue; // below
+      if (groupVersion === "metrics.k8s.io/v1beta1") return []; // below
+      return resources
+        .filter(({ name, verbs }) => !name.includes("/") && verbs.includes("list"))
+        .map((resource) => ({ ...resource, base }));
+    });
+    await Promise.all(
+      listable.map(async ({ base, name, kind, verbs }) => {
         // Informers list whole objects, and then watch from there, with bookmarks.
         const list = await get(`${base}/${name}?limit=500&resourceVersion=0`, PROTOBUF);
         expect(list["kind"], name).toBe(`${kind}List`);
@@ -116,13 +120,13 @@ describe("k9s", () => {
           columnDefinitions: expect.any(Array),
           rows: expect.any(Array),
         });
-        if (!verbs.includes("watch")) continue;
+        if (!verbs.includes("watch")) return;
         const { resourceVersion } = list["metadata"] as { resourceVersion: string };
         const watch = `${base}/${name}?watch=true&allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion=${resourceVersion}`;
         const answer = await raw(served.socketPath, watch, { headers: { accept: "application/json" } });
         expect([name, answer.status]).toEqual([name, 200]);
-      }
-    }
+      }),
+    );
   });
 
   test("kinds of clusters that are not here: no group, and a 404 that says so", async () => {
@@ -199,11 +203,13 @@ describe("Lens", () => {
   });
 
   test("views of several namespaces; a watch of each from the list's version", async () => {
-    for (const path of ["/api/v1/namespaces/default/pods", "/apis/apps/v1/namespaces/default/deployments"]) {
+    const watchFrom = async (path: string): Promise<void> => {
       const list = await get(path);
       const { resourceVersion } = list["metadata"] as { resourceVersion: string };
       const watch = `${path}?watch=1&timeoutSeconds=1&resourceVersion=${resourceVersion}`;
       expect((await raw(served.socketPath, watch)).status).toBe(200);
-    }
+    };
+    const places = ["/api/v1/namespaces/default/pods", "/apis/apps/v1/namespaces/default/deployments"];
+    await Promise.all(places.map(watchFrom));
   });
 });

@@ -1,9 +1,7 @@
 import type { Stats } from "node:fs";
 import { Readable } from "node:stream";
-import { create } from "tar";
+import { create, type ReadEntry } from "tar";
 import { split } from "./place.ts";
-
-type Kind = Pick<Stats, "isFile" | "isDirectory" | "isSymbolicLink">;
 
 /**
  * A tar archive of a file or a directory with all that is in it. Links are copied as links; owners are not told, as
@@ -19,8 +17,8 @@ export function pack(
   const common = {
     portable: true,
     // A pipe would be waited for till somebody writes to it.
-    filter: (inside: string, found: Kind): boolean => {
-      if (found.isFile() || found.isDirectory() || found.isSymbolicLink()) return true;
+    filter: (inside: string, found: Stats | ReadEntry): boolean => {
+      if (!("isFile" in found) || found.isFile() || found.isDirectory() || found.isSymbolicLink()) return true;
       leftOut(`${inside}: only files, directories and links are copied`);
       return false;
     },
