@@ -56,6 +56,7 @@ export const addSource: CommandSpec = {
     { flags: "--insecure", description: "allow http:// and git://" },
   ],
   outputs: ["json", "yaml"],
+  ownHost: true,
   examples: [
     { line: "gantry sync add https://example.com/team/pods.git --name pods --branch main", does: "follow a branch" },
     {

@@ -7,6 +7,7 @@ export const removeSource: CommandSpec = {
   description: "A source of config.yaml is taken out there.",
   arguments: [{ syntax: "<name>", description: "a source", complete: "source" }],
   outputs: [],
+  ownHost: true,
   examples: [{ line: "gantry sync remove pods", does: "its pods are stopped and removed, in their grace" }],
   run,
 };

@@ -49,8 +49,11 @@ export async function unpack(archive: Readable, name: string | undefined, target
 }
 
 function whenReady(parser: Parser, goOn: () => void): void {
-  parser.once("drain", goOn);
-  parser.once("error", goOn);
+  const done = (): void => {
+    for (const event of ["drain", "error"]) parser.off(event, done);
+    goOn();
+  };
+  for (const event of ["drain", "error"]) parser.once(event, done);
 }
 
 const OUT = "a link that leads out of what is copied";
