@@ -2,7 +2,7 @@
 import { GantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import type { StatusObject } from "../wire.ts";
-import { parseJson, readBody } from "./body.ts";
+import { OBJECT_TYPES, readDataIfAny } from "./body.ts";
 import {
   type AnyResource,
   type ApiObject,
@@ -67,10 +67,10 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
 /** From the query, or from the body (v1 DeleteOptions, which kubectl sends). The query wins. */
 async function deleteOptions(call: Call): Promise<DeleteOptions & { readonly body: Fields }> {
   const { query, request } = call;
-  const text = await readBody(request.raw, request.headers["content-type"], { contentTypes: ["application/json"] });
-  const body = text.trim() === "" ? {} : fieldsOf(parseJson(text, "Send v1 DeleteOptions, or no body."));
+  const data = await readDataIfAny(request, OBJECT_TYPES, "Send v1 DeleteOptions, or no body.");
+  const body = data === undefined ? {} : fieldsOf(data);
   if (body === undefined)
-    throw new GantryError("usage", "the body is not a JSON object", { hint: "Send v1 DeleteOptions, or no body." });
+    throw new GantryError("usage", "the body is not an object", { hint: "Send v1 DeleteOptions, or no body." });
   const policy = query.text("propagationPolicy") ?? body["propagationPolicy"];
   if (policy === "Orphan" || body["orphanDependents"] === true || query.text("orphanDependents") === "true") {
     throw new GantryError(
