@@ -132,8 +132,7 @@ describe("what changes things", () => {
       code: 422,
       reason: "Invalid",
       details: {
-        causes: [{ reason: "Hint", message: "Add it." }],
-        gantry: { code: "invalid-manifest", details: { line: 3 } },
+        gantry: { code: "invalid-manifest", hint: "Add it.", details: { line: 3 } },
       },
     });
   });

@@ -4,6 +4,7 @@
  */
 import protobuf, { type Reader } from "protobufjs/minimal.js";
 import { GantryError, isGantryError, messageOf as textOf } from "../../system/errors.ts";
+import { refuseMany } from "../patch/plain.ts";
 import { type Field, type Message, messageOf, nameOfKind } from "./messages.ts";
 import { isSpecial, specialValue } from "./special.ts";
 
@@ -20,7 +21,7 @@ const WIRE_TYPES: readonly number[] = [VARINT, FIXED_64, DELIMITED, FIXED_32];
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
 /**
- * The object that a body holds. What a message has that nobody knows stands in it as "protobuf field NUMBER", so that it
+ * The object that a body holds. What a message has that nobody knows stands in it as "protobufFieldNUMBER", so that it
  * is told of as every unknown field is.
  * @throws GantryError usage, saying where the bytes make no sense
  */
@@ -29,21 +30,41 @@ export function decodeBody(body: Buffer): Readonly<Record<string, unknown>> {
     throw new GantryError("usage", "the body is not Kubernetes' protobuf: it does not begin with 'k8s' and a zero", {
       hint: HINT,
     });
-  const place: string[] = [];
+  const place = new Place();
   try {
     return ofEnvelope(body.subarray(MAGIC.length), place);
   } catch (error) {
     if (isGantryError(error, "usage")) throw error;
-    const where = place.length === 0 ? "" : `${place.join(".").replace(/\.\[/g, "[")}: `;
-    throw new GantryError("usage", `the body is not protobuf that can be read: ${where}${textOf(error)}`, {
+    throw new GantryError("usage", `the body is not protobuf that can be read: ${place}${textOf(error)}`, {
       hint: HINT,
       cause: error,
     });
   }
 }
 
+/** Where it is being read: "spec.containers[0].name". */
+class Place {
+  readonly #parts: string[] = [];
+  #count = 0;
+
+  /** @throws GantryError usage, when there is no end of it */
+  push(part: string): void {
+    this.#parts.push(part);
+    this.#count += 1;
+    refuseMany(this.#count);
+  }
+
+  pop(): void {
+    this.#parts.pop();
+  }
+
+  toString(): string {
+    return this.#parts.length === 0 ? "" : `${this.#parts.join(".").replace(/\.\[/g, "[")}: `;
+  }
+}
+
 /** runtime.Unknown */
-function ofEnvelope(bytes: Buffer, place: string[]): Readonly<Record<string, unknown>> {
+function ofEnvelope(bytes: Buffer, place: Place): Readonly<Record<string, unknown>> {
   const parts = new Map<number, Uint8Array>();
   const reader = protobuf.Reader.create(bytes);
   while (reader.pos < reader.len) {
@@ -74,7 +95,7 @@ function typeMeta(bytes: Uint8Array): { readonly apiVersion: string; readonly ki
 }
 
 /** @param place where it stands in the object; left as it is when something is thrown */
-function decode(bytes: Uint8Array, message: Message, place: string[]): Record<string, unknown> {
+function decode(bytes: Uint8Array, message: Message, place: Place): Record<string, unknown> {
   const found = new Map<string, unknown>();
   const reader = protobuf.Reader.create(bytes);
   while (reader.pos < reader.len) {
@@ -85,7 +106,7 @@ function decode(bytes: Uint8Array, message: Message, place: string[]): Record<st
     if (number === 0 || !WIRE_TYPES.includes(wire)) throw new Error(`there is no field ${number} of the type ${wire}`);
     if (field === undefined) {
       // What a release no longer has, an older client may write all the same, with nothing in it.
-      if (!isZero(reader, wire)) found.set(`protobuf field ${number}`, true);
+      if (!isZero(reader, wire)) found.set(`protobufField${number}`, true);
     } else if (field.name === undefined) {
       place.pop();
       for (const [name, value] of Object.entries(one(reader, wire, field, place) as object)) found.set(name, value);
@@ -103,7 +124,7 @@ function read(
   field: Field,
   name: string,
   found: Map<string, unknown>,
-  place: string[],
+  place: Place,
 ): void {
   const before = found.get(name);
   switch (field.shape) {
@@ -134,7 +155,7 @@ function read(
 }
 
 /** One of a map: a message of key and value. */
-function entry(reader: Reader, wire: number, field: Field, place: string[]): [string, unknown] {
+function entry(reader: Reader, wire: number, field: Field, place: Place): [string, unknown] {
   let key = "";
   let value: unknown = field.type === "string" || field.type === "bytes" ? "" : undefined;
   expect(wire, DELIMITED);
@@ -154,7 +175,7 @@ function entry(reader: Reader, wire: number, field: Field, place: string[]): [st
   return [key, value];
 }
 
-function one(reader: Reader, wire: number, { type }: Field, place: string[]): unknown {
+function one(reader: Reader, wire: number, { type }: Field, place: Place): unknown {
   switch (type) {
     case "int":
       expect(wire, VARINT);
@@ -188,7 +209,7 @@ function jsonIn(bytes: Uint8Array): unknown {
 
 /** As JSON, exact up to 2^53. */
 function integer(reader: Reader): number {
-  return reader.int64().toNumber();
+  return Number(String(reader.int64()));
 }
 
 function isZero(reader: Reader, wire: number): boolean {

@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { readDocuments } from "../../manifest/yaml/document.ts";
 import { GantryError, messageOf } from "../../system/errors.ts";
-import { refuseDepth } from "../patch/plain.ts";
+import { refuseExcess } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
 
 /** The API server of Kubernetes takes requests of up to 3 MiB. */
@@ -118,7 +118,7 @@ export async function readDataIfAny(
   return /yaml/i.test(type ?? "") ? parseYaml(text) : parseJson(text, hint);
 }
 
-/** @throws GantryError usage, also for what is nested deeper than anything that makes sense here */
+/** @throws GantryError usage, also for what is nested deeper, or has more in it, than anything that makes sense here */
 export function parseJson(text: string, hint = "Send an object."): unknown {
   if (text.trim() === "") throw new GantryError("usage", "the body is empty", { hint });
   let value: unknown;
@@ -127,7 +127,7 @@ export function parseJson(text: string, hint = "Send an object."): unknown {
   } catch (cause) {
     throw new GantryError("usage", `the body is not JSON: ${messageOf(cause)}`, { hint, cause });
   }
-  refuseDepth(value);
+  refuseExcess(value);
   return value;
 }
 

@@ -66,7 +66,7 @@ function withoutNulls(value: unknown): unknown {
 
 const CREATES: readonly (readonly string[])[] = [
   ["configmap", "settings-2", "--from-literal=a=1", "--from-literal=empty=", "--from-file=self=/etc/hostname"],
-  ["configmap", "binary", "--from-file=/proc/self/auxv"],
+  ["configmap", "binary", "--from-file=/bin/true"],
   ["secret", "generic", "key-2", "--from-literal=password=päss", "--from-literal=empty="],
   ["secret", "docker-registry", "pull", "--docker-username=u", "--docker-password=p", "--docker-server=r.example"],
   ["deployment", "web", "--image=localhost/hello:1", "--replicas=0", "--port=80"],
@@ -80,27 +80,54 @@ const CREATES: readonly (readonly string[])[] = [
   ["namespace", "other"],
 ];
 
-const programs = [
-  ["kubectl of this machine", async () => KUBECTL],
-  ["Debian's kubectl", debianKubectl],
-] as const;
+/** Before what comes after "--", where options are the command's. */
+function asJson(args: readonly string[]): readonly string[] {
+  return [...args.slice(0, 2), "--dry-run=client", "-o", "json", ...args.slice(2)];
+}
 
-describe.each(programs)("%s", (_name, find) => {
+function objectOf({ type, body }: Sent): Record<string, unknown> {
+  return type === PROTOBUF ? decodeBody(body) : JSON.parse(body.toString());
+}
+
+test.each(CREATES.map((args) => [args.join(" "), args] as const))("kubectl create %s", async (_text, args) => {
+  // Its answer may be a refusal: what is asked for is looked at here.
+  await kubectl(KUBECTL, "create", ...args);
+  const twin = await kubectl(KUBECTL, "create", ...asJson(args));
+  expect(twin.err).toBe("");
+  const [body] = sent;
+  expect(body).toMatchObject({ method: "POST", type: PROTOBUF });
+  const decoded = body === undefined ? {} : objectOf(body);
+  const { metadata, ...rest } = JSON.parse(twin.out) as { metadata: object };
+  const wanted = { ...rest, metadata: { ...(decoded["metadata"] as object), ...metadata } };
+  expect(withoutNulls(decoded)).toEqual(withoutNulls(wanted));
+});
+
+const PROGRAMS: readonly (readonly [string, () => Promise<string | undefined>])[] = [
+  ["of this machine", async () => KUBECTL],
+  ["of Debian", debianKubectl],
+];
+
+describe.each(PROGRAMS)("the kubectl %s", (_name, find) => {
   let program = "";
   beforeAll(async () => {
     program = (await find()) ?? "";
     expect(program).not.toBe("");
   }, 150_000);
 
-  test.each(CREATES.map((args) => [args.join(" "), args] as const))("create %s", async (_text, args) => {
-    // Its answer may be a refusal: what is asked for is looked at here.
-    await kubectl(program, "create", ...args);
-    const twin = await kubectl(program, "create", ...args, "--dry-run=client", "-o", "json");
-    const body = sent.find(({ method }) => method === "POST");
-    expect(body?.type).toBe(PROTOBUF);
-    const { metadata, ...rest } = JSON.parse(twin.out) as { metadata: object };
-    const decoded = decodeBody(body?.body ?? Buffer.alloc(0));
-    const wanted = { ...rest, metadata: { ...(decoded["metadata"] as object), ...metadata } };
-    expect(withoutNulls(decoded)).toEqual(withoutNulls(wanted));
+  test("makes objects, asks what it may, and takes objects away", async () => {
+    const run = async (...args: string[]): Promise<string> => {
+      const { code, out, err } = await kubectl(program, ...args);
+      expect([code, err]).toEqual([0, ""]);
+      return out;
+    };
+    await run("create", "secret", "generic", "mine", "--from-literal=password=päss");
+    const { data } = JSON.parse(await run("get", "secret", "mine", "-o", "json"));
+    expect(Buffer.from(data.password, "base64").toString()).toBe("päss");
+    await run("create", "job", "now", "--image=localhost/hello:1", "--", "echo", "a b");
+    const job = JSON.parse(await run("get", "job", "now", "-o", "json"));
+    expect(job.spec.template.spec.containers[0].command).toEqual(["echo", "a b"]);
+    expect(await run("auth", "can-i", "delete", "pods")).toBe("yes\n");
+    expect(await run("auth", "can-i", "--list")).toContain("*.*");
+    await run("delete", "secret/mine", "job/now", "--wait=false");
   });
 });
