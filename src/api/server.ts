@@ -1,5 +1,6 @@
 import { chmod } from "node:fs/promises";
 import { type FastifyInstance, fastify } from "fastify";
+import { type Clock, systemClock } from "../system/clock.ts";
 import { GantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import type { ApiBackend } from "./contract.ts";
@@ -33,6 +34,8 @@ export interface ApiServerOptions {
   readonly log: Logger;
   /** Serve it over TLS, too, to clients with credentials. */
   readonly secure?: SecureOptions | undefined;
+  /** Of watches: when they end, and are told how far they are. Default: the host's. */
+  readonly clock?: Clock;
   /** Changes kept for watches that lag; default 1000. */
   readonly watchCapacity?: number;
 }
@@ -45,7 +48,7 @@ const CLOSE_PATIENCE_MS = 500;
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const { backend, socketPath, log } = options;
   const app = createApp();
-  const streams = new Streams(log);
+  const streams = new Streams(log, options.clock ?? systemClock);
   const upgrades = new ExecUpgrades(backend, log);
   const secure =
     options.secure === undefined

@@ -112,7 +112,7 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
     },
   });
   const secure = secureApi(config, paths, parts.onTrouble, parts.onBurst);
-  return createApiServer({ backend, socketPath: paths.socket, secure, log: parts.log });
+  return createApiServer({ backend, socketPath: paths.socket, secure, log: parts.log, clock });
 }
 
 /** Calls back when an object beside pods may have changed. */

@@ -29,6 +29,7 @@ import type { AttachRequest, ExecRequest, ExecSession } from "../../src/sandbox/
 import { validObject } from "../../src/source/index.ts";
 import type { PodStatus } from "../../src/status.ts";
 import type { PodEvent } from "../../src/store/contract.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { GantryError } from "../../src/system/errors.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import type { VolumeEntry } from "../../src/volume/index.ts";
@@ -365,13 +366,13 @@ export interface Served {
 
 /** A server with a fake backend, in a directory of its own. */
 export async function serve(
-  options: { readonly watchCapacity?: number; readonly backend?: FakeBackend } = {},
+  options: { readonly watchCapacity?: number; readonly backend?: FakeBackend; readonly clock?: Clock } = {},
 ): Promise<Served> {
   const directory = await mkdtemp(join(tmpdir(), "gantry-api-"));
   const socketPath = join(directory, "run", "gantry.sock");
   const backend = options.backend ?? new FakeBackend();
-  const capacity = options.watchCapacity === undefined ? {} : { watchCapacity: options.watchCapacity };
-  const server = createApiServer({ backend, socketPath, log: silentLogger(), ...capacity });
+  const { backend: _backend, ...more } = options;
+  const server = createApiServer({ backend, socketPath, log: silentLogger(), ...more });
   await server.start();
   return {
     backend,

@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { GantryError } from "../../system/errors.ts";
 import { at } from "../patch/plain.ts";
 import { type FieldGetters, matchesFields, parseFieldSelector } from "./field-selector.ts";
-import { formatOf, metadataList, metadataOf, tableOf } from "./format.ts";
+import { type Format, formatOf, META, metadataList, metadataOf, tableOf } from "./format.ts";
 import { matchesLabels, parseLabelSelector } from "./label-selector.ts";
 import { pageOf } from "./page.ts";
 import type { Query } from "./query.ts";
@@ -190,9 +190,6 @@ function selector<T extends ApiObject>(query: Query, resource: Resource<T>, name
     matchesFields(fields, getters, object);
 }
 
-/** Node's timers can't wait longer than this. ms */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
 function watch<T extends ApiObject>(
   call: Call,
   resource: Resource<T>,
@@ -209,16 +206,16 @@ function watch<T extends ApiObject>(
   const version = query.text("resourceVersion") ?? "0";
   const fromList = query.flag("sendInitialEvents");
   const timeoutMs = query.secondsAsMs("timeoutSeconds");
-  const everything = version === "0" || fromList;
+  // Who wants no list at the beginning, and knows none, wants to hear what happens from now on.
+  const everything = fromList || (version === "0" && query.text("sendInitialEvents") === undefined);
   if (!/^\d{1,16}$/.test(version)) {
     throw new GantryError("usage", `resourceVersion: '${version}' is not a version`, {
       hint: "Take it from the metadata of a list.",
     });
   }
-  const position = everything ? cache.end : cache.positionAfter(Number(version));
+  const position = everything || version === "0" ? cache.end : cache.positionAfter(Number(version));
   if (position === undefined) throw expired(`too old resource version: ${version} (now at ${cache.version})`);
   const initial = everything ? resource.list().slice() : undefined;
-  const bookmark = fromList && query.flag("allowWatchBookmarks") ? endOfList(resource, cache.version) : undefined;
   const format = formatOf(call.request.headers.accept);
   const include = includeOf(call);
   const lines = {
@@ -230,18 +227,33 @@ function watch<T extends ApiObject>(
       return tableOf(resource.kind, [object], metadata, include, Date.now());
     },
   };
-  streams.send(call, "application/json", (signal, cutOff) => {
-    const until =
-      timeoutMs === undefined
-        ? signal
-        : AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeoutMs, MAX_TIMER_MS))]);
-    return watchStream(cache, { initial, bookmark, position, matches, ...lines }, until, cutOff);
-  });
+  const bookmarks = query.flag("allowWatchBookmarks")
+    ? {
+        ticker: streams.minutes,
+        endOfInitial: fromList,
+        line: (at: number, end: boolean) => watchLine("BOOKMARK", bookmarkOf(resource, format, at, end)),
+      }
+    : undefined;
+  const request = { initial, position, matches, bookmarks, timeoutMs, ...lines };
+  streams.send(call, "application/json", (signal, cutOff) =>
+    watchStream(cache, request, streams.clock, signal, cutOff),
+  );
 }
 
-/** Tells a client that asked for it that the list is complete (KEP-3157). */
-function endOfList(resource: ResourceNames, version: number): Buffer {
-  const annotations = { "k8s.io/initial-events-end": "true" };
-  const metadata = { resourceVersion: String(version), annotations };
-  return watchLine("BOOKMARK", { kind: resource.kind, apiVersion: groupVersion(resource), metadata });
+/**
+ * An object with nothing but a version: all that has happened up to it has been sent.
+ * @param endOfInitial the list at the beginning is complete (KEP-3157)
+ */
+function bookmarkOf(resource: ResourceNames, format: Format, version: number, endOfInitial: boolean): object {
+  const annotations = endOfInitial ? { annotations: { "k8s.io/initial-events-end": "true" } } : {};
+  const metadata = { resourceVersion: String(version), creationTimestamp: null, ...annotations };
+  const names = { kind: resource.kind, apiVersion: groupVersion(resource) };
+  switch (format) {
+    case "object":
+      return { ...names, metadata };
+    case "metadata":
+      return { kind: "PartialObjectMetadata", apiVersion: META, metadata };
+    case "table":
+      return tableOf(resource.kind, [], metadata, "None", 0);
+  }
 }

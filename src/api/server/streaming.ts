@@ -1,15 +1,22 @@
 import type { ServerResponse } from "node:http";
+import type { Clock } from "../../system/clock.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Call } from "./routing.ts";
+import { Ticker } from "./ticker.ts";
 
 /** Answers that go on for long: watches and logs. They end when the client leaves or the server closes. */
 export class Streams {
   readonly #closing = new AbortController();
   readonly #open = new Set<Promise<void>>();
   readonly #log: Logger;
+  readonly clock: Clock;
+  /** For what watches are told about once a minute. */
+  readonly minutes: Ticker;
 
-  constructor(log: Logger) {
+  constructor(log: Logger, clock: Clock) {
     this.#log = log;
+    this.clock = clock;
+    this.minutes = new Ticker(clock, 60_000);
   }
 
   get open(): number {
