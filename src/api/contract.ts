@@ -24,6 +24,7 @@ import type { VolumeEntry } from "../volume/index.ts";
  *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5, or (POST too) SPDY/3.1;
  *                                                              command, container, stdin, stdout, stderr, tty
  *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
+ *   POST   …/pods/{name}/eviction                              policy/v1 Eviction: a deletion, as a drain asks for it
  *   GET    …/pods/{name}/portforward                           WebSocket v4.channel.k8s.io (ports) or SPDY/3.1+portforward.k8s.io,
  *                                                              or (POST too) SPDY/3.1
  *   GET    /api/v1/{events,configmaps,secrets,persistentvolumeclaims,nodes} and namespaced forms; events can be watched

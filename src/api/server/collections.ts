@@ -15,7 +15,7 @@ import { servePods } from "./pods.ts";
 import { removalsOf } from "./remove.ts";
 import { find, inFormat, type Resource, serveResource } from "./resources.ts";
 import { serveReviews } from "./reviews.ts";
-import type { Call } from "./routing.ts";
+import { type Call, route } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
 import { serveStatus, serveSubresources } from "./subresources.ts";
 import { WatchCache } from "./watch-cache.ts";
@@ -78,6 +78,7 @@ export function serveCollections(
     backend.deletePod(namespace, name, graceMs),
   );
   serveResource(app, podResource, streams, { ...podWrites, ...podRemovals });
+  route(app, "/api/v1/namespaces/:namespace/pods/:name/eviction", { POST: podRemovals.evict });
   serveStatus(app, "/api/v1/namespaces/:namespace/pods/:name", "Pod", (call) =>
     inFormat(call, podResource, find(podResource, call.param("namespace"), call.param("name"))),
   );

@@ -84,3 +84,14 @@ export const SERVED_KINDS: readonly ServedKind[] = [
   served("discovery.k8s.io", "endpointslices", "EndpointSlice", readOnly),
   served("node.k8s.io", "runtimeclasses", "RuntimeClass", { namespaced: false }),
 ];
+
+/** What is only written down has nothing that could become of it. */
+const WITHOUT_STATUS: ReadonlySet<string> = new Set([
+  ...["ConfigMap", "ControllerRevision", "EndpointSlice", "Event", "NodeMetrics", "PodMetrics"],
+  ...["RuntimeClass", "Secret"],
+]);
+
+/** Whether it has the subresource `status`. */
+export function hasStatus(kind: string): boolean {
+  return !WITHOUT_STATUS.has(kind);
+}

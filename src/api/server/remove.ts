@@ -2,7 +2,7 @@
 import { GantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import type { StatusObject } from "../wire.ts";
-import { OBJECT_TYPES, readDataIfAny } from "./body.ts";
+import { OBJECT_TYPES, readData, readDataIfAny } from "./body.ts";
 import {
   type AnyResource,
   type ApiObject,
@@ -48,6 +48,20 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
         ...(typeof uid === "string" && { uid }),
       });
     },
+    /** As a drain asks for it. Nothing here has a budget of disruptions, so it is a deletion. */
+    async evict(call: Call): Promise<unknown> {
+      const name = call.param("name");
+      const eviction = fieldsOf(await readData(call.request, OBJECT_TYPES, "Send a policy/v1 Eviction.")) ?? {};
+      const said = at(eviction, "metadata", "name");
+      if (said !== undefined && said !== "" && said !== name)
+        throw new GantryError("usage", `the eviction is of ${String(said)}, not of ${name}`);
+      const options = optionsOf(call, fieldsOf(eviction["deleteOptions"]) ?? {});
+      const live = find(resource, call.param("namespace"), name);
+      refuseOtherObject(resource, name, live, options.body);
+      if (!options.dryRun) await remove(call.param("namespace"), name, options.graceMs);
+      call.reply.code(201);
+      return success({ name, kind: plural });
+    },
     async removeAll(call: Call): Promise<unknown> {
       const options = await deleteOptions(call);
       const chosen = resource.list().filter(selectionOf(call, resource));
@@ -66,11 +80,15 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
 
 /** From the query, or from the body (v1 DeleteOptions, which kubectl sends). The query wins. */
 async function deleteOptions(call: Call): Promise<DeleteOptions & { readonly body: Fields }> {
-  const { query, request } = call;
-  const data = await readDataIfAny(request, OBJECT_TYPES, "Send v1 DeleteOptions, or no body.");
+  const data = await readDataIfAny(call.request, OBJECT_TYPES, "Send v1 DeleteOptions, or no body.");
   const body = data === undefined ? {} : fieldsOf(data);
   if (body === undefined)
     throw new GantryError("usage", "the body is not an object", { hint: "Send v1 DeleteOptions, or no body." });
+  return optionsOf(call, body);
+}
+
+function optionsOf(call: Call, body: Fields): DeleteOptions & { readonly body: Fields } {
+  const { query } = call;
   const policy = query.text("propagationPolicy") ?? body["propagationPolicy"];
   if (policy === "Orphan" || body["orphanDependents"] === true || query.text("orphanDependents") === "true") {
     throw new GantryError(

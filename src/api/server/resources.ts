@@ -147,7 +147,7 @@ export function listOrWatch<T extends ApiObject>(call: Call, resource: Resource<
   }
   const version = String(resource.cache?.version ?? 0);
   refuseOtherVersion(query, version);
-  const { items, metadata } = pageOf(resource.list().filter(matches), query, version);
+  const { items, metadata } = pageOf(resource.list().filter(matches), query, version, (one) => isKept(resource, one));
   switch (formatOf(call.request.headers.accept)) {
     case "object":
       return { kind: `${resource.kind}List`, apiVersion: groupVersion(resource), metadata, items };
@@ -156,6 +156,10 @@ export function listOrWatch<T extends ApiObject>(call: Call, resource: Resource<
     case "table":
       return tableOf(resource.kind, items, metadata, includeOf(call), Date.now());
   }
+}
+
+function isKept<T extends ApiObject>({ cache }: Resource<T>, version: string): boolean {
+  return cache === undefined || cache.positionAfter(Number(version)) !== undefined;
 }
 
 /** Only what is now can be listed. @throws Expired, or usage */

@@ -6,7 +6,7 @@ import { PATCH_TYPES, patched } from "../patch/patch.ts";
 import { at, type Fields, fieldsOf, withField } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
 import { readData } from "./body.ts";
-import type { ServedKind } from "./kinds.ts";
+import { hasStatus, type ServedKind } from "./kinds.ts";
 import { basePath, find, inFormat, type Resource } from "./resources.ts";
 import { type Call, route } from "./routing.ts";
 import { selectorText } from "./table/column.ts";
@@ -23,7 +23,7 @@ export function serveSubresources(
   const path = `${base}/${kind.namespaced ? "namespaces/:namespace/" : ""}${kind.plural}/:name`;
   const live = (call: Call): ServedObject =>
     find(resource, kind.namespaced ? call.param("namespace") : undefined, call.param("name"));
-  serveStatus(app, path, kind.kind, (call) => inFormat(call, resource, live(call)));
+  if (hasStatus(kind.kind)) serveStatus(app, path, kind.kind, (call) => inFormat(call, resource, live(call)));
   if (!kind.scalable || writes === undefined) return;
   const change = async (call: Call, wanted: (scale: Fields) => unknown): Promise<Fields> => {
     const scaled = await writes.change(call, (object) => {
