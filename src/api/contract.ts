@@ -147,8 +147,10 @@ export interface SyncResult {
 
 /** A v1 Pod as served: the manifest's, with uid, times, annotations of Gantry, and its computed status. */
 export type PodObject = Pod & {
+  /** `generation` counts the specs that it was to have; an older daemon does not tell. */
   readonly metadata: Pod["metadata"] & { readonly uid: string; readonly resourceVersion: string };
-  readonly status: PodStatus;
+  /** `observedGeneration`: which of them what runs was made from. */
+  readonly status: PodStatus & { readonly observedGeneration?: number };
 };
 
 export interface PodWatchEvent {

@@ -1,5 +1,4 @@
 /** The types of manifests as OpenAPI schemas, made from the zod schemas that manifests are checked by. Pure. */
-import type { z } from "zod";
 import { schemaOfKind } from "../../manifest/kinds.ts";
 import { elementOf, type Schema, shapeOf, unwrap } from "../../manifest/zod-schema.ts";
 import { listTypeOf } from "../patch/list-types.ts";
@@ -127,8 +126,9 @@ const ANY_OBJECT: OpenApiSchema = {
   },
 };
 
+/** It need not be written: it is optional, or has a default. */
 function isOptional(schema: Schema): boolean {
-  return (schema as z.core.$ZodType)._zod.optin === "optional";
+  return schema._zod.optin !== undefined;
 }
 
 function valuesOf(def: object): string[] {

@@ -52,10 +52,7 @@ export function writesOf<T extends ApiObject>(backend: ApiBackend, resource: Res
     if (live === undefined) call.reply.code(201);
     if (!dryRun && live === undefined) await appeared(resource, namespace, name);
     const now = dryRun ? undefined : maybeFind(resource, namespace, name);
-    // A pod that is made anew goes on being served as it was until its successor takes its place.
-    return now !== undefined && (resource.kind !== "Pod" || live === undefined)
-      ? now
-      : shown(live, object, owners, name);
+    return now ?? shown(live, object, owners, name);
   };
 
   const change = async (call: Call, how: (live: T) => Fields, ownersFor = keepOwners): Promise<unknown> => {
