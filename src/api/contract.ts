@@ -177,6 +177,8 @@ export interface ServedObject {
   };
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: Readonly<Record<string, unknown>>;
+  /** Of Endpoints: the same as in slices, as older clients read it. */
+  readonly subsets?: readonly object[];
   /** Of an EndpointSlice: where its pods are … */
   readonly endpoints?: readonly { readonly addresses: readonly string[] }[];
   /** … and the ports that they have there. */
@@ -282,6 +284,7 @@ export interface NodeObject {
       readonly reason: string;
       readonly message: string;
       readonly lastTransitionTime: string;
+      readonly lastHeartbeatTime?: string;
     }[];
   };
 }

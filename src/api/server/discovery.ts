@@ -43,6 +43,7 @@ const NAMED = [
   { group: "events.k8s.io", version: "v1" },
   { group: "metrics.k8s.io", version: "v1beta1" },
   { group: "node.k8s.io", version: "v1" },
+  { group: "policy", version: "v1" },
 ] as const;
 
 /** What is only asked, and is no collection. */
@@ -129,5 +130,6 @@ function apiResources(description: ResourceDescription): object[] {
     part("log", ["get"]),
     part("exec", ["create", "get"], "PodExecOptions"),
     part("attach", ["create", "get"], "PodAttachOptions"),
+    part("eviction", ["create"], "Eviction", { group: "policy", version: "v1" }),
   ];
 }

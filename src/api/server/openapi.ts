@@ -8,6 +8,7 @@ import { httpError } from "../status-error.ts";
 import type { ResourceDescription } from "./discovery.ts";
 import { type Call, route } from "./routing.ts";
 
+const ANY_TYPE = { anyType: true } as const;
 const PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 export function serveOpenApi(app: FastifyInstance, resources: readonly ResourceDescription[]): void {
@@ -29,9 +30,10 @@ export function serveOpenApi(app: FastifyInstance, resources: readonly ResourceD
   const paths = [...groups.keys()].map(
     (name) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }] as const,
   );
-  route(app, "/openapi/v3", { GET: () => ({ paths: Object.fromEntries(paths) }) }, true);
-  for (const [name, inside] of groups) route(app, `/openapi/v3/${name}`, { GET: (call) => sendV3(call, inside) }, true);
-  route(app, "/openapi/v2", { GET: (call) => sendV2(call, kinds) }, true);
+  route(app, "/openapi/v3", { GET: () => ({ paths: Object.fromEntries(paths) }) }, ANY_TYPE);
+  for (const [name, inside] of groups)
+    route(app, `/openapi/v3/${name}`, { GET: (call) => sendV3(call, inside) }, ANY_TYPE);
+  route(app, "/openapi/v2", { GET: (call) => sendV2(call, kinds) }, ANY_TYPE);
 }
 
 function sendV3(call: Call, kinds: readonly DescribedKind[]): object {

@@ -1,5 +1,5 @@
 /** DELETE of objects and collections. */
-import { GantryError } from "../../system/errors.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import type { StatusObject } from "../wire.ts";
 import { parseJson, readBody } from "./body.ts";
@@ -10,6 +10,7 @@ import {
   groupVersion,
   inFormat,
   maybeFind,
+  notFound,
   type Resource,
   selectionOf,
 } from "./resources.ts";
@@ -36,7 +37,12 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
       const live = resource.kind === "Pod" ? maybeFind(resource, namespace, name) : find(resource, namespace, name);
       refuseOtherObject(resource, name, live, options.body);
       if (options.dryRun) return live === undefined ? success({ name, kind: plural }) : inFormat(call, resource, live);
-      await remove(namespace ?? "", name, options.graceMs);
+      try {
+        await remove(namespace ?? "", name, options.graceMs);
+      } catch (error) {
+        if (live !== undefined || !isGantryError(error, "not-found")) throw error;
+        throw notFound(resource, name, error.message);
+      }
       const left = maybeFind(resource, namespace, name);
       if (resource.kind === "Pod" && left !== undefined && uidOf(left) === uidOf(live))
         return inFormat(call, resource, left);
