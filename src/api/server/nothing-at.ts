@@ -13,7 +13,7 @@ export function nothingAt(path: string): GantryError {
     const message = `${asked.plural} are served as ${groupVersion(served)}, and not as ${groupVersion(asked)}`;
     return new GantryError("not-found", message, { hint: "A newer client asks for it by itself.", ...details });
   }
-  const kind = FOREIGN_KINDS.find((one) => pluralOf(one) === asked?.plural);
+  const kind = served === undefined ? FOREIGN_KINDS.find((one) => pluralOf(one) === asked?.plural) : undefined;
   const foreign = kind === undefined ? undefined : foreignKind(kind);
   if (foreign === undefined || asked === undefined)
     return new GantryError("not-found", `nothing is served at ${path}`, { hint: "See /api/v1 and /apis." });

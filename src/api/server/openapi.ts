@@ -36,16 +36,21 @@ export function serveOpenApi(app: FastifyInstance, resources: readonly ResourceD
   route(app, "/openapi/v2", { GET: (call) => sendV2(call, kinds) }, ANY_TYPE);
 }
 
-function sendV3(call: Call, kinds: readonly DescribedKind[]): object {
+async function sendV3(call: Call, kinds: readonly DescribedKind[]): Promise<object> {
   const accept = call.request.headers.accept ?? "*/*";
   if (!/json|\*\/\*/.test(accept))
     throw httpError("NotAcceptable", `can't answer with '${accept}'`, "Ask for application/json.");
-  return documentV3(kinds, VERSION);
+  return documentV3(kinds, VERSION, await descriptions());
 }
 
-function sendV2(call: Call, kinds: readonly DescribedKind[]): unknown {
-  const document = documentV2(kinds, VERSION);
+async function sendV2(call: Call, kinds: readonly DescribedKind[]): Promise<unknown> {
+  const document = documentV2(kinds, VERSION, await descriptions());
   if (call.request.headers.accept?.includes("proto-openapi.spec.v2") !== true) return jsonOfV2(document);
   call.reply.type(PROTOBUF);
   return protobufOfV2(document);
+}
+
+/** Loaded when somebody asks for the first time: most daemons are never asked. */
+async function descriptions() {
+  return (await import("../openapi/descriptions.ts")).DESCRIPTIONS;
 }
