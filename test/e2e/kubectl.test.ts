@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
 import { kubectls } from "../support/kubectl.ts";
@@ -227,7 +227,9 @@ stringData: { password: secret }
   });
 
   test("what there is: explain, api-resources, cluster-info, version", async () => {
-    expect(await ok("explain pod.spec.containers")).toMatch(/FIELDS:[\s\S]*image\s+<string> -required-\n +\S/);
+    expect(await ok("explain pod.spec.containers")).toMatch(
+      /image\s+<string> -required-\n +The image that the container is made from/,
+    );
     expect(await ok("explain pod.spec.containers --recursive")).toMatch(
       /valueFrom[\s\S]*secretKeyRef[\s\S]*key\s+<string>/,
     );
@@ -240,6 +242,18 @@ stringData: { password: secret }
     expect(await ok(`cluster-info dump --output-directory=${user.home}/dump`)).toContain("dumped");
     expect(await ok("version")).toMatch(/Server Version: (v1\.|version\.Info\{Major:"1")/);
     expect(await ok("get namespaces -o name")).toBe("namespace/default\n");
+  });
+
+  test("a file that is read-only refuses every change, and says so", async () => {
+    host.write("fixed.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: fixed }\ndata: { a: b }\n");
+    await seen("cm/fixed");
+    chmodSync(join(host.manifests, "fixed.yaml"), 0o444);
+    const mine = inHome("cm.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: { name: fixed }\ndata: { a: c }\n");
+    for (const line of ["label cm fixed a=b", `apply -f ${mine}`, "delete cm fixed"]) {
+      const { code, err } = await user.run(line);
+      expect([code, err], line).toEqual([1, expect.stringContaining("fixed.yaml is read-only")]);
+    }
+    expect(await ok("get cm fixed -o jsonpath={.data.a}")).toBe("b");
   });
 
   const NOT_FOUND = /NotFound|not found/;
