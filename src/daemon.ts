@@ -211,6 +211,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     concurrency: config.reconcile.concurrency,
     intervalMs: config.reconcile.intervalSeconds * 1000,
     compared: recorder.compared,
+    wantedChanged: (keys) => objects.wantedChanged(keys),
     deadlineMs: config.update.deadlineSeconds * 1000,
     settleMs: config.update.settleSeconds * 1000,
   });
@@ -258,7 +259,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const note = reconciler.rollbackNote(key);
     return note === undefined ? updater.notes(key) : [...updater.notes(key), note];
   };
-  const objects = createPodObjects(supervisor, node, clock, notes, (key) => facts.get(`Pod ${key}`));
+  const objects = createPodObjects({
+    ...{ supervisor, node, clock, notes },
+    owners: (key) => facts.get(`Pod ${key}`),
+    wanted: (key) => reconciler.desired().pods.get(key),
+  });
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
   objects.watch(recorder.podChanged);

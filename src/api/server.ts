@@ -8,6 +8,7 @@ import { serveCollections } from "./server/collections.ts";
 import { ExecUpgrades } from "./server/exec-upgrade.ts";
 import { serveGantry } from "./server/gantry.ts";
 import { serveHealth } from "./server/health.ts";
+import { nothingAt } from "./server/nothing-at.ts";
 import { servePrometheus } from "./server/prometheus.ts";
 import { refuseGarbage } from "./server/refuse.ts";
 import { serveRoot } from "./server/root.ts";
@@ -116,12 +117,6 @@ function createApp(): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   app.setErrorHandler((error, _request, reply) => sendError(reply, error));
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split("?", 1)[0];
-    return sendError(
-      reply,
-      new GantryError("not-found", `nothing is served at ${path}`, { hint: "See /api/v1 and /apis." }),
-    );
-  });
+  app.setNotFoundHandler((request, reply) => sendError(reply, nothingAt(request.url.split("?", 1)[0] ?? "")));
   return app;
 }

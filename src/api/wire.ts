@@ -56,7 +56,7 @@ export interface EventObject {
   };
   readonly involvedObject: {
     readonly apiVersion: string;
-    /** Pod, Node or Manifest; the name of a Manifest is its file. */
+    /** Pod, Deployment …, Node or Manifest; the name of a Manifest is its file. */
     readonly kind: string;
     readonly namespace?: string;
     readonly name: string;

@@ -8,6 +8,7 @@ import type { Operations } from "../metrics/operations.ts";
 import type { Recorder } from "../metrics/recorder.ts";
 import { scrape } from "../metrics/scrape.ts";
 import type { ServiceKeeper } from "../service/index.ts";
+import { type EndpointSlice, endpointsOf } from "../service/slices.ts";
 import { createManifestWriter } from "../source/index.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Logger } from "../system/log.ts";
@@ -20,7 +21,7 @@ import type { PressureKeeper } from "./keep-pressure.ts";
 import { nodeObject } from "./node.ts";
 import { plainObjects } from "./plain-objects.ts";
 import { secureApi } from "./secure-api.ts";
-import { createWorkloadObjects } from "./workload-objects.ts";
+import { createWorkloadObjects, type Derived } from "./workload-objects.ts";
 
 export interface ApiParts
   extends Pick<
@@ -57,7 +58,7 @@ export interface ApiParts
 
 export function createDaemonApi(parts: ApiParts): ApiServer {
   const { reconciler, objects, services, claims, recorder, config, startedAt, clock, node, paths, facts } = parts;
-  const describedNode = () => nodeObject(node, startedAt, VERSION, parts.pressure.now());
+  const describedNode = () => nodeObject(node, { startedAt, now: clock.now() }, VERSION, parts.pressure.now());
   const { supervisor, driverFor } = parts;
   const measuring = { pods: supervisor.list, driverFor, read: readProc, node: node.name, clock };
   const diskUsage = createDiskUse((uid) => supervisor.diskUsage(uid, "bytes"), clock);
@@ -66,7 +67,7 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
     workloads: createWorkloadObjects(
       reconciler.controllers,
       () => [
-        ...services.slices(node.name),
+        ...withEndpoints(services.slices(node.name)),
         ...plainObjects({
           desired: reconciler.desired,
           madeClaims: () => new Set(reconciler.controllers.claims().map((claim) => keyOf(claim))),
@@ -113,6 +114,10 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
   });
   const secure = secureApi(config, paths, parts.onTrouble, parts.onBurst);
   return createApiServer({ backend, socketPath: paths.socket, secure, log: parts.log, clock });
+}
+
+function withEndpoints(slices: readonly EndpointSlice[]): Derived[] {
+  return [...slices, ...endpointsOf(slices)];
 }
 
 /** Calls back when an object beside pods may have changed. */

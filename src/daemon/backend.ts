@@ -24,6 +24,7 @@ import type { ClaimVolumes } from "../volume/index.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 import type { PodObjects } from "./pod-objects.ts";
 import { refuseShrinking } from "./refuse-shrinking.ts";
+import { whereWritten } from "./where-written.ts";
 import type { WorkloadObjects } from "./workload-objects.ts";
 import { writeObject } from "./write-object.ts";
 
@@ -69,8 +70,9 @@ export function createBackend(parts: BackendParts): ApiBackend {
     diffGitSource: (name) => parts.gitSources.diff(name),
     rollbackGitSource: (name, wanted) => parts.gitSources.rollback(name, wanted),
     async editObject(kind, namespace, name, changes) {
-      refuseFromGit(parts, { kind, namespace, name });
-      const file = await writer.edit({ kind, namespace, name }, changes);
+      const id = { kind, namespace, name };
+      refuseFromGit(parts, id);
+      const file = await whereWritten(reconciler, id, () => writer.edit(id, changes));
       await reconciler.lookAtSources();
       return file;
     },
@@ -78,14 +80,17 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const { controllers } = reconciler;
       const made = controllers.madeKind(kind, `${namespace}/${name}`);
       if (made !== undefined && controllers.drop(made, `${namespace}/${name}`)) return;
-      refuseFromGit(parts, { kind, namespace, name });
-      await writer.remove({ kind, namespace, name });
+      const id = { kind, namespace, name };
+      refuseFromGit(parts, id);
+      await whereWritten(reconciler, id, () => writer.remove(id));
       await reconciler.lookAtSources();
     },
     async undoRollout(kind, namespace, name, wanted) {
-      refuseFromGit(parts, { kind, namespace, name });
+      const id = { kind, namespace, name };
+      refuseFromGit(parts, id);
       const { revision, written } = versionToGoBackTo(parts, kind, namespace, name, wanted);
-      const file = await writer.edit({ kind, namespace, name }, [{ path: ["spec", "template"], value: written }]);
+      const edits = [{ path: ["spec", "template"], value: written }];
+      const file = await whereWritten(reconciler, id, () => writer.edit(id, edits));
       await reconciler.lookAtSources();
       return { revision, file };
     },
@@ -134,9 +139,10 @@ export function createBackend(parts: BackendParts): ApiBackend {
         if (state !== undefined) supervisor.remove(state.uid, graceMs);
         return;
       }
-      refuseFromGit(parts, { kind: "Pod", namespace, name });
+      const id = { kind: "Pod", namespace, name };
+      refuseFromGit(parts, id);
       try {
-        await writer.remove({ kind: "Pod", namespace, name });
+        await whereWritten(reconciler, id, () => writer.remove(id));
       } catch (error) {
         // One that is on its way out is in no file any more; it may still be hurried.
         if (state === undefined || !isGantryError(error, "not-found")) throw error;

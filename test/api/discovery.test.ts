@@ -62,21 +62,3 @@ test("subresources are told of where there are any", async () => {
     expect((await raw(served.socketPath, `/api/v1/namespaces/default/${name.replace("/", "/x/")}`)).status).toBe(404);
   }
 });
-
-test("an eviction is a deletion", async () => {
-  served.backend.put("web");
-  const path = "/api/v1/namespaces/default/pods/web/eviction";
-  const send = (body: object) =>
-    raw(served.socketPath, path, {
-      method: "POST",
-      headers: { "content-type": "application/json" },
-      body: JSON.stringify({ apiVersion: "policy/v1", kind: "Eviction", metadata: { name: "web" }, ...body }),
-    });
-  expect((await send({ metadata: { name: "db" } })).status).toBe(400);
-  expect((await send({ deleteOptions: { preconditions: { uid: "another" } } })).status).toBe(409);
-  expect((await send({ deleteOptions: { dryRun: ["All"] } })).status).toBe(201);
-  expect(served.backend.calls).toEqual([]);
-  const done = await send({ deleteOptions: { gracePeriodSeconds: 4 } });
-  expect([done.status, done.json()]).toEqual([201, expect.objectContaining({ kind: "Status", status: "Success" })]);
-  expect(served.backend.calls).toEqual(["delete default/web 4000"]);
-});

@@ -133,7 +133,7 @@ describe("k9s", () => {
     for (const path of [
       "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
       "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-      "/apis/policy/v1/poddisruptionbudgets",
+      "/apis/networking.k8s.io/v1/ingresses",
     ]) {
       const answer = await raw(served.socketPath, path, { headers: { accept: PROTOBUF } });
       expect(answer.status).toBe(404);

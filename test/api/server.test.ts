@@ -253,7 +253,7 @@ describe("bad requests", () => {
     ["/api/v1/pods?watch=true&resourceVersion=abc", 400],
     ["/api/v1/pods?watch=true&resourceVersion=99999", 410],
     ["/api/v1/namespaces/default/pods/none/log", 404],
-    ["/api/v1/endpoints", 404],
+    ["/api/v1/podtemplates", 404],
     ["/nothing", 404],
     ["/api/v1/namespaces/%zz/pods", 400],
     [`/api/v1/namespaces/${"x".repeat(2000)}/pods`, 400],

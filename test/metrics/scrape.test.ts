@@ -67,7 +67,7 @@ function parts(driver: Partial<SandboxDriver> = {}): ScrapeParts {
     node: "host",
     clock,
     describedNode: () =>
-      nodeObject({ name: "host", ip: "10.0.0.1", cpus: 2, memoryBytes: 1024 }, 0, "1", {
+      nodeObject({ name: "host", ip: "10.0.0.1", cpus: 2, memoryBytes: 1024 }, { startedAt: 0, now: 0 }, "1", {
         ...{ met: new Set(), metAt: {}, memory: fine, disk: fine },
       }),
     recorder: createRecorder(() => clock.now()),

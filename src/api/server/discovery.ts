@@ -44,6 +44,7 @@ const NAMED = [
   { group: "events.k8s.io", version: "v1" },
   { group: "metrics.k8s.io", version: "v1beta1" },
   { group: "node.k8s.io", version: "v1" },
+  { group: "policy", version: "v1" },
 ] as const;
 
 /** What is only asked, and is no collection. */

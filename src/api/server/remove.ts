@@ -1,8 +1,8 @@
 /** DELETE of objects and collections. */
-import { GantryError } from "../../system/errors.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import type { StatusObject } from "../wire.ts";
-import { OBJECT_TYPES, readData, readDataIfAny } from "./body.ts";
+import { OBJECT_TYPES, readDataIfAny } from "./body.ts";
 import {
   type AnyResource,
   type ApiObject,
@@ -10,6 +10,7 @@ import {
   groupVersion,
   inFormat,
   maybeFind,
+  notFound,
   type Resource,
   selectionOf,
 } from "./resources.ts";
@@ -36,7 +37,12 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
       const live = resource.kind === "Pod" ? maybeFind(resource, namespace, name) : find(resource, namespace, name);
       refuseOtherObject(resource, name, live, options.body);
       if (options.dryRun) return live === undefined ? success({ name, kind: plural }) : inFormat(call, resource, live);
-      await remove(namespace ?? "", name, options.graceMs);
+      try {
+        await remove(namespace ?? "", name, options.graceMs);
+      } catch (error) {
+        if (live !== undefined || !isGantryError(error, "not-found")) throw error;
+        throw notFound(resource, name, error.message);
+      }
       const left = maybeFind(resource, namespace, name);
       if (resource.kind === "Pod" && left !== undefined && uidOf(left) === uidOf(live))
         return inFormat(call, resource, left);
@@ -47,20 +53,6 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
         ...(resource.group ? { group: resource.group } : {}),
         ...(typeof uid === "string" && { uid }),
       });
-    },
-    /** As a drain asks for it. Nothing here has a budget of disruptions, so it is a deletion. */
-    async evict(call: Call): Promise<unknown> {
-      const name = call.param("name");
-      const eviction = fieldsOf(await readData(call.request, OBJECT_TYPES, "Send a policy/v1 Eviction.")) ?? {};
-      const said = at(eviction, "metadata", "name");
-      if (said !== undefined && said !== "" && said !== name)
-        throw new GantryError("usage", `the eviction is of ${String(said)}, not of ${name}`);
-      const options = optionsOf(call, fieldsOf(eviction["deleteOptions"]) ?? {});
-      const live = find(resource, call.param("namespace"), name);
-      refuseOtherObject(resource, name, live, options.body);
-      if (!options.dryRun) await remove(call.param("namespace"), name, options.graceMs);
-      call.reply.code(201);
-      return success({ name, kind: plural });
     },
     async removeAll(call: Call): Promise<unknown> {
       const options = await deleteOptions(call);

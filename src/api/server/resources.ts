@@ -33,6 +33,8 @@ export interface ResourceNames {
   readonly kind: string;
   readonly namespaced: boolean;
   readonly shortNames: readonly string[];
+  /** What is said to whoever would do with it what is not possible. */
+  readonly otherwise?: string | undefined;
 }
 
 /** A collection of the API. */
@@ -68,21 +70,23 @@ export function serveResource<T extends ApiObject>(
   const { create, replace, patch, remove, removeAll } = verbs;
   const all = { GET: collection, ...(removeAll !== undefined && { DELETE: removeAll }) };
   const inside = { ...all, ...(create !== undefined && { POST: create }) };
+  const { otherwise } = resource;
   if (namespaced) {
     route(app, `${base}/${plural}`, { GET: collection });
-    route(app, `${base}/namespaces/:namespace/${plural}`, inside);
-  } else route(app, `${base}/${plural}`, inside);
+    route(app, `${base}/namespaces/:namespace/${plural}`, inside, { otherwise });
+  } else route(app, `${base}/${plural}`, inside, { otherwise });
   const path = namespaced ? `${base}/namespaces/:namespace/${plural}/:name` : `${base}/${plural}/:name`;
   const get = (call: Call): unknown => {
     const object = find(resource, namespaced ? call.param("namespace") : undefined, call.param("name"));
     return inFormat(call, resource, object);
   };
-  route(app, path, {
+  const whole = {
     GET: get,
     ...(replace !== undefined && { PUT: replace }),
     ...(patch !== undefined && { PATCH: patch }),
     ...(remove !== undefined && { DELETE: remove }),
-  });
+  };
+  route(app, path, whole, { otherwise });
 }
 
 /** One object as the client wants to have it. */
@@ -115,10 +119,15 @@ export function basePath(names: Pick<ResourceNames, "group" | "version">): strin
 export function find<T extends ApiObject>(resource: Resource<T>, namespace: string | undefined, name: string): T {
   const found = maybeFind(resource, namespace, name);
   if (found !== undefined) return found;
-  const { kind, plural, group = "" } = resource;
-  throw new GantryError("not-found", `${group === "" ? plural : `${plural}.${group}`} "${name}" not found`, {
+  const there = `There are: ${someNames(resource.list())}.`;
+  throw notFound(resource, name, resource.kind === "Pod" ? "See 'gantry status' for what there is." : there);
+}
+
+/** In the words of the API server of Kubernetes. */
+export function notFound({ plural, group = "" }: ResourceNames, name: string, hint?: string): GantryError {
+  return new GantryError("not-found", `${group === "" ? plural : `${plural}.${group}`} "${name}" not found`, {
     details: { name, kind: plural, group },
-    hint: kind === "Pod" ? "See 'gantry status' for what there is." : `There are: ${someNames(resource.list())}.`,
+    ...(hint !== undefined && { hint }),
   });
 }
 

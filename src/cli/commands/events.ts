@@ -97,7 +97,7 @@ function rowOf(event: EventObject, { out, now }: Context): Row {
 function objectOf({ involvedObject: { kind, namespace, name } }: EventObject): string {
   // The message names the whole path.
   if (kind === "Manifest") return `manifest/${name.slice(name.lastIndexOf("/") + 1)}`;
-  const prefix = kind === "Pod" && namespace !== undefined && namespace !== "default" ? `${namespace}/` : "";
+  const prefix = namespace !== undefined && namespace !== "default" ? `${namespace}/` : "";
   return `${kind.toLowerCase()}/${prefix}${name}`;
 }
 
