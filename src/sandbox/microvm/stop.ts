@@ -25,7 +25,7 @@ export async function stopContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const number = signalNumber(stop.stopSignal ?? "SIGTERM");
-  // What is done first, such as asking the agent, is part of the grace.
+  // Whatever is to be done first is part of the grace.
   const graceEndsAt = ctx.clock.now() + stop.graceMs;
   const sandbox = await ctx.records.sandbox(sandboxFiles(ctx.dirs, sandboxId).record).catch(() => undefined);
   if (!sandbox || !isRunning(ctx, sandbox)) return;
@@ -80,13 +80,10 @@ async function waitUntilDead(
   });
   const onAbort = (): void => wake();
   signal.addEventListener("abort", onAbort);
-  const timer = ctx.clock.setTimeout(
-    () => {
-      expired = true;
-      wake();
-    },
-    Math.max(0, timeoutMs),
-  );
+  const timer = ctx.clock.setTimeout(() => {
+    expired = true;
+    wake();
+  }, timeoutMs);
   try {
     for (;;) {
       const { promise, resolve } = Promise.withResolvers<void>();

@@ -64,13 +64,10 @@ async function waitUntilDead(
   });
   const onAbort = (): void => wake();
   signal.addEventListener("abort", onAbort);
-  const timer = ctx.clock.setTimeout(
-    () => {
-      expired = true;
-      wake();
-    },
-    Math.max(0, timeoutMs),
-  );
+  const timer = ctx.clock.setTimeout(() => {
+    expired = true;
+    wake();
+  }, timeoutMs);
   try {
     for (;;) {
       if (isOver(await observeContainer(ctx, sandbox, id))) return true;
