@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Duplex, PassThrough } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { type ApiClient, createApiClient } from "../../src/api/client.ts";
 import type {
   ApiBackend,
@@ -396,5 +397,19 @@ export async function until(
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/**
+ * Waits until nothing is written any more: client and server are in this process, so that what can still move, moves
+ * in the next turns of its event loop.
+ * @returns how much has been written
+ */
+export async function heldBack(written: () => number): Promise<number> {
+  for (let seen = written(), still = 0; ; still += 1) {
+    if (still === 200) return seen;
+    await setImmediate();
+    if (written() !== seen) still = 0;
+    seen = written();
   }
 }
