@@ -341,8 +341,12 @@ test("two files define one pod: both are named, and the one that runs stays", as
   expect(said).toMatch(/twin-0\.yaml:\d+:\d+: error: .*Pod default\/twin is defined at .*twin-a\.yaml:\d+:\d+ as well/);
   expect(said).toMatch(/twin-a\.yaml:\d+:\d+: error: .*Pod default\/twin is defined at .*twin-0\.yaml:\d+:\d+ as well/);
   expect(pidsOf(host.root, "twin")).toEqual(before);
-  host.remove("twin-0.yaml");
   host.remove("twin-a.yaml");
+  await eventually(async () => (await host.gantry("exec", "twin", "--", "sh", "-c", "echo $FROM")).stdout === "0\n", {
+    what: "the other file's version",
+    explain: () => host.explain(),
+  });
+  host.remove("twin-0.yaml");
   await host.waitGone("twin");
 });
 
@@ -354,6 +358,7 @@ describe("a file that breaks", () => {
     host.write("breaks.yaml", podText("breaks").replace('"image"', '"imaeg"'));
     await eventually(async () => (await host.gantry("status")).stdout.includes("did you mean 'image'?"));
     expect(pidsOf(host.root, "breaks")).toEqual(before);
+    expect((await host.gantry("events")).stdout).toContain("imaeg");
     await host.stopDaemon("SIGKILL");
     await host.startDaemon();
     await eventually(async () => (await host.gantry("status")).stdout.includes("did you mean 'image'?"));

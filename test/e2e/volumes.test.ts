@@ -373,18 +373,6 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       await host.waitPhase("path-wrong", "Succeeded");
       await remove("path-wrong");
     });
-
-    test("readOnly", async () => {
-      writeFileSync(join(shared, "leaf"), "leaf\n");
-      const volumeMounts = [{ name: "v", mountPath: "/ro", readOnly: true }];
-      const text = podText("path-ro", { volumeMounts }, { volumes: [{ name: "v", hostPath: { path: shared } }] });
-      host.write("path-ro.yaml", text);
-      await host.waitReady("path-ro");
-      expect(await inside("path-ro", "cat /ro/leaf; touch /ro/x 2>&1 || true")).toMatch(
-        /^leaf\n.*Read-only file system/,
-      );
-      await remove("path-ro");
-    });
   });
 
   describe("ConfigMap and Secret as files", () => {
