@@ -183,7 +183,8 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
       host.write("two.yaml", claiming("two", "alone"));
       const held = await host.waitFor("two", (pod) => pod.status.conditions[0]?.reason === "Unschedulable", "held");
       expect(held.status.conditions[0]?.message).toMatch(/default\/one .*ReadWriteOncePod/);
-      await inside("one", "touch /v/end");
+      // The app may take this process with it, as it ends.
+      await host.gantry("exec", "one", "--", "touch", "/v/end");
       await host.waitPhase("one", "Succeeded");
       await host.waitReady("two");
       expect(await inside("two", "ls /v")).toBe("end\n");

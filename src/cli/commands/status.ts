@@ -2,6 +2,7 @@ import type { ApiClient } from "../../api/client.ts";
 import type { PodObject, ProblemReport, ServedObject } from "../../api/contract.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
 import { EXIT } from "../exit.ts";
+import { isReady } from "../goal.ts";
 import { ALL_NAMESPACES, listedNamespace } from "../namespaces.ts";
 import { listObjects } from "../objects.ts";
 import { isShown, objectTable } from "../output/object-table.ts";
@@ -133,9 +134,8 @@ export function isWell(pods: readonly PodObject[], report: ProblemReport): boole
   return !broken && report.held.length === 0 && pods.every(isReadyOrDone);
 }
 
-function isReadyOrDone({ status }: PodObject): boolean {
-  if (status.phase === "Succeeded") return true;
-  return status.conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
+function isReadyOrDone(pod: PodObject): boolean {
+  return pod.status.phase === "Succeeded" || isReady(pod);
 }
 
 function problemsOf(report: ProblemReport, pods: readonly PodObject[]): ProblemReport {
