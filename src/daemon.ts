@@ -12,7 +12,9 @@ import { createDrivers } from "./daemon/drivers.ts";
 import { createEventRecorder } from "./daemon/events.ts";
 import { flagLayer } from "./daemon/flags.ts";
 import { keepClean, removeTraces } from "./daemon/garbage.ts";
+import { createGitSources } from "./daemon/git-sources.ts";
 import { keepMemorySmall } from "./daemon/idle-memory.ts";
+import { createImages } from "./daemon/images.ts";
 import { keepClaims } from "./daemon/keep-claims.ts";
 import { keepDisk, needsOf } from "./daemon/keep-disk.ts";
 import { keepDrift } from "./daemon/keep-drift.ts";
@@ -27,25 +29,22 @@ import { createObjectFacts } from "./daemon/object-facts.ts";
 import { createPodObjects } from "./daemon/pod-objects.ts";
 import { preloadImages } from "./daemon/preload.ts";
 import { whenAllReady } from "./daemon/ready.ts";
-import { podsOfSource, tellGitSources } from "./daemon/source-pods.ts";
 import { stopAllPods } from "./daemon/stop-pods.ts";
 import { stopSignal } from "./daemon/stop-signal.ts";
 import { createTransitionLines } from "./daemon/transitions.ts";
 import { observeNode, pressureSettings } from "./eviction/observe.ts";
 import { settingsOf } from "./gc/index.ts";
-import { createImageStore } from "./image/index.ts";
 import { createLogRotator } from "./logs/index.ts";
+import { createOperations } from "./metrics/operations.ts";
 import { createRecorder } from "./metrics/recorder.ts";
 import { createPodNetwork } from "./network/index.ts";
-import { createNotifier } from "./notify/index.ts";
 import { createPodSupervisor } from "./pod/index.ts";
 import { createProber } from "./probe/index.ts";
 import { createReconciler } from "./reconcile/index.ts";
-import { createOpener, parseBytes } from "./secrets/index.ts";
+import { createOpener } from "./secrets/index.ts";
 import { createServiceKeeper, linkVariables } from "./service/index.ts";
 import { hasTool } from "./setup/find.ts";
-import { GitSources, gitPlace, placePrefix } from "./source/git/index.ts";
-import { startWebhook } from "./source/git/webhook.ts";
+import { gitPlace } from "./source/git/index.ts";
 import { createFolderSource } from "./source/index.ts";
 import { openStore } from "./store/index.ts";
 import { type Clock, systemClock } from "./system/clock.ts";
@@ -53,7 +52,6 @@ import { exec } from "./system/exec.ts";
 import { createLogger, type LogLevel } from "./system/log.ts";
 import { layout } from "./system/paths.ts";
 import { readProc } from "./system/proc.ts";
-import { createTrust, followDir, TufFollower } from "./trust/index.ts";
 import { createUpdater } from "./update/index.ts";
 import { createVolumeManager } from "./volume/index.ts";
 
@@ -107,22 +105,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     });
   if (notice !== undefined) warn("StateDamaged", notice);
 
-  const { tuf } = config.trust;
-  const follower = tuf && new TufFollower({ ...tuf, dir: followDir(paths), clock });
-  const trust = createTrust({
-    paths,
-    default: config.trust.default,
-    imports: config.trust.imports,
-    ...(follower !== undefined && { followed: () => follower.current() }),
-    log,
-  });
-  const images = createImageStore({
-    paths,
-    log,
-    clock,
-    trust,
-    pulls: { perRegistry: config.images.pullsPerRegistry, stallMs: config.images.pullStallSeconds * 1000 },
-  });
+  const { images, trust, follower } = createImages({ paths, config, clock, log });
   ends.defer(() => images.close());
   const volumes = createVolumeManager({
     ...{ paths, log, clock },
@@ -130,7 +113,8 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     hasEnded: (uid) => supervisor.get(uid)?.stage === "completed",
   });
   const network = createPodNetwork({ paths, config, log, exec });
-  const drivers = createDrivers({ paths, images, network, log, clock }, config);
+  const operations = createOperations(() => performance.now());
+  const drivers = createDrivers({ paths, images, network, log, clock, count: operations.counted }, config);
   const driverFor = drivers.of;
   const services = createServiceKeeper({
     paths,
@@ -210,32 +194,14 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     concurrency: config.reconcile.concurrency,
     intervalMs: config.reconcile.intervalSeconds * 1000,
     compared: recorder.compared,
+    wantedChanged: (keys) => objects.wantedChanged(keys),
     deadlineMs: config.update.deadlineSeconds * 1000,
     settleMs: config.update.settleSeconds * 1000,
   });
   ends.defer(() => reconciler.close());
-  const notifier = createNotifier({ settings: config.notify, node: node.name, clock, log });
-  ends.defer(() => notifier.close());
-  const gitSources = new GitSources({
-    etc: paths.etc,
-    configured: config.sources,
-    dir: join(paths.lib, "git"),
-    store: store.sources,
-    clock,
-    log,
-    random: Math.random,
-    event: events.record,
-    parse: (file, bytes) => parseBytes(file, bytes, config.secrets.age.keys),
-    onResult: notifier.notify,
-    check: (source, objects) => reconciler.check(placePrefix(source), objects),
-    look: reconciler.lookAtSources,
-    pods: (source) => podsOfSource(source, reconciler.desired(), supervisor.list(), reconciler.rollbackNote),
-    deadlineMs: config.update.deadlineSeconds * 1000,
-    settleMs: config.update.settleSeconds * 1000,
-    attach: reconciler.addSource,
-    detach: reconciler.removeSource,
-  });
-  await gitSources.reload();
+  const gitSources = createGitSources({ paths, config, node, store, events, reconciler, supervisor, clock, log });
+  ends.defer(() => gitSources.close());
+  await gitSources.sources.reload();
   const updater = createUpdater({
     supervisor,
     images,
@@ -257,7 +223,11 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     const note = reconciler.rollbackNote(key);
     return note === undefined ? updater.notes(key) : [...updater.notes(key), note];
   };
-  const objects = createPodObjects(supervisor, node, clock, notes, (key) => facts.get(`Pod ${key}`));
+  const objects = createPodObjects({
+    ...{ supervisor, node, clock, notes },
+    owners: (key) => facts.get(`Pod ${key}`),
+    wanted: (key) => reconciler.desired().pods.get(key),
+  });
   ends.defer(() => objects.close());
   objects.watch(createTransitionLines(clock, say));
   objects.watch(recorder.podChanged);
@@ -288,8 +258,9 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
     event: events.record,
   });
   const api = createDaemonApi({
-    ...{ supervisor, reconciler, objects, facts, images, store, driverFor, services, pressure, recorder, gitSources },
-    ...{ config, paths, node, startedAt, clock, log },
+    ...{ supervisor, reconciler, objects, facts, images, store, driverFor, services, pressure, recorder },
+    gitSources: gitSources.sources,
+    ...{ operations, config, paths, node, startedAt, clock, log },
     volumes: volumes.claims,
     claims: claimKeeper,
     collectGarbage: disk.collect,
@@ -302,12 +273,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
   ends.defer(supervisor.subscribe(services.changed));
   ends.defer(reconciler.watchObjects(services.changed));
   services.begin();
-  ends.defer(supervisor.subscribe((change) => tellGitSources(gitSources, supervisor, change)));
-  gitSources.podsChanged();
-  if (config.webhook.listen !== undefined) {
-    const webhook = await startWebhook({ listen: config.webhook.listen, sources: gitSources, log });
-    ends.defer(() => webhook.close());
-  }
+  await gitSources.begin();
   await api.start();
   ends.defer(() => api.close());
   // The sources are read by now: before, nothing could be told to be unused.
@@ -347,7 +313,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       {
         trust,
         follower,
-        followIntervalMs: (tuf?.intervalSeconds ?? 0) * 1000,
+        followIntervalMs: (config.trust.tuf?.intervalSeconds ?? 0) * 1000,
         onChange: () => supervisor.imagesChanged(),
         event: events.record,
         node: node.name,
@@ -366,7 +332,7 @@ export async function runDaemon(options: DaemonOptions): Promise<number> {
       {
         drivers: drivers.all,
         pods: () => supervisor.list(),
-        tell: ({ desired }, message) => gitSources.drifted(gitPlace(desired.origin)?.source, message),
+        tell: ({ desired }, message) => gitSources.sources.drifted(gitPlace(desired.origin)?.source, message),
         event: events.record,
         intervalMs: config.reconcile.intervalSeconds * 1000,
         clock,

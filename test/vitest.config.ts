@@ -1,4 +1,5 @@
 import { defineConfig } from "vitest/config";
+import { LongestFirst } from "./setup/longest-first.ts";
 
 /** A test waits for conditions with deadlines of its own; these only end what hangs. */
 const common = {
@@ -14,6 +15,7 @@ export default defineConfig({
     ...common,
     teardownTimeout: 60_000,
     maxWorkers: 2,
+    sequence: { sequencer: LongestFirst },
     globalSetup: ["test/setup/global.ts"],
     projects: [
       {

@@ -1,4 +1,4 @@
-import type { Readable } from "node:stream";
+import type { Duplex, Readable } from "node:stream";
 import type { GcReport } from "../gc/index.ts";
 import type { Credential, Image, VerifyResult } from "../image/contract.ts";
 import type { PullStep } from "../image/pull/steps.ts";
@@ -65,6 +65,11 @@ export interface ApiClient {
   exec(namespace: string, name: string, request: ExecRequest & PodExecOptions): Promise<ExecSession>;
   /** Joins the app of a container. Aborting lets go of it. @throws not-found, conflict (input for one without stdin) */
   attach(namespace: string, name: string, request: PodAttachOptions): Promise<ExecSession>;
+  /**
+   * Connects to a TCP port of a pod, as its own loopback address has it. Destroyed with network-failed where nothing
+   * listens. @throws not-found
+   */
+  forward(namespace: string, name: string, port: number, signal?: AbortSignal): Promise<Duplex>;
   /** What running pods use now. Takes a second. */
   podMetrics(options?: ListOptions): Promise<ObjectList<PodMetrics>>;
   nodeMetrics(): Promise<ObjectList<NodeMetrics>>;
@@ -217,6 +222,10 @@ export function createApiClient(endpoint: Endpoint): ApiClient {
       const { openExec } = await import("./client/exec.ts");
       const options = { container, tty, stdin, stdout: true, stderr: !tty };
       return openExec(endpoint, `${pod(namespace, name)}/attach${query(options)}`, { tty, stdin }, signal);
+    },
+    forward: async (namespace, name, port, signal) => {
+      const { openForward } = await import("./client/forward.ts");
+      return openForward(endpoint, `${pod(namespace, name)}/portforward${query({ ports: port })}`, signal);
     },
     podMetrics: (list = {}) => get(collection("metrics.k8s.io/pods", list)),
     nodeMetrics: () => get(collection("metrics.k8s.io/nodes", {})),

@@ -24,6 +24,7 @@ import type { VolumeEntry } from "../volume/index.ts";
  *   GET    …/pods/{name}/exec                                  WebSocket v4.channel.k8s.io / v5, or (POST too) SPDY/3.1;
  *                                                              command, container, stdin, stdout, stderr, tty
  *   GET    …/pods/{name}/attach                                the same for the app itself; container, stdin, tty
+ *   POST   …/pods/{name}/eviction                              policy/v1 Eviction: a deletion, as a drain asks for it
  *   GET    …/pods/{name}/portforward                           WebSocket v4.channel.k8s.io (ports) or SPDY/3.1+portforward.k8s.io,
  *                                                              or (POST too) SPDY/3.1
  *   GET    /api/v1/{events,configmaps,secrets,persistentvolumeclaims,nodes} and namespaced forms; events can be watched
@@ -147,8 +148,10 @@ export interface SyncResult {
 
 /** A v1 Pod as served: the manifest's, with uid, times, annotations of Gantry, and its computed status. */
 export type PodObject = Pod & {
+  /** `generation` counts the specs that it was to have; an older daemon does not tell. */
   readonly metadata: Pod["metadata"] & { readonly uid: string; readonly resourceVersion: string };
-  readonly status: PodStatus;
+  /** `observedGeneration`: which of them what runs was made from. */
+  readonly status: PodStatus & { readonly observedGeneration?: number };
 };
 
 export interface PodWatchEvent {
@@ -175,6 +178,8 @@ export interface ServedObject {
   };
   readonly spec?: Readonly<Record<string, unknown>>;
   readonly status?: Readonly<Record<string, unknown>>;
+  /** Of Endpoints: the same as in slices, as older clients read it. */
+  readonly subsets?: readonly object[];
   /** Of an EndpointSlice: where its pods are … */
   readonly endpoints?: readonly { readonly addresses: readonly string[] }[];
   /** … and the ports that they have there. */
@@ -280,6 +285,7 @@ export interface NodeObject {
       readonly reason: string;
       readonly message: string;
       readonly lastTransitionTime: string;
+      readonly lastHeartbeatTime?: string;
     }[];
   };
 }

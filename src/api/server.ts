@@ -1,5 +1,6 @@
 import { chmod } from "node:fs/promises";
 import { type FastifyInstance, fastify } from "fastify";
+import { type Clock, systemClock } from "../system/clock.ts";
 import { GantryError, messageOf } from "../system/errors.ts";
 import type { Logger } from "../system/log.ts";
 import type { ApiBackend } from "./contract.ts";
@@ -7,8 +8,10 @@ import { serveCollections } from "./server/collections.ts";
 import { ExecUpgrades } from "./server/exec-upgrade.ts";
 import { serveGantry } from "./server/gantry.ts";
 import { serveHealth } from "./server/health.ts";
+import { nothingAt } from "./server/nothing-at.ts";
 import { servePrometheus } from "./server/prometheus.ts";
 import { refuseGarbage } from "./server/refuse.ts";
+import { serveRoot } from "./server/root.ts";
 import { sendError } from "./server/routing.ts";
 import { SecureListener, type SecureOptions } from "./server/secure.ts";
 import { claimSocket } from "./server/socket.ts";
@@ -32,6 +35,8 @@ export interface ApiServerOptions {
   readonly log: Logger;
   /** Serve it over TLS, too, to clients with credentials. */
   readonly secure?: SecureOptions | undefined;
+  /** Of watches: when they end, and are told how far they are. Default: the host's. */
+  readonly clock?: Clock;
   /** Changes kept for watches that lag; default 1000. */
   readonly watchCapacity?: number;
 }
@@ -44,7 +49,7 @@ const CLOSE_PATIENCE_MS = 500;
 export function createApiServer(options: ApiServerOptions): ApiServer {
   const { backend, socketPath, log } = options;
   const app = createApp();
-  const streams = new Streams(log);
+  const streams = new Streams(log, options.clock ?? systemClock);
   const upgrades = new ExecUpgrades(backend, log);
   const secure =
     options.secure === undefined
@@ -58,6 +63,7 @@ export function createApiServer(options: ApiServerOptions): ApiServer {
     },
     start: async () => {
       await claimSocket(socketPath);
+      serveRoot(app);
       stopWatching = serveCollections(app, backend, streams, options.watchCapacity ?? 1000);
       serveGantry(app, backend, streams);
       serveHealth(app, backend);
@@ -111,12 +117,6 @@ function createApp(): FastifyInstance {
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("*", (_request, _payload, done) => done(null));
   app.setErrorHandler((error, _request, reply) => sendError(reply, error));
-  app.setNotFoundHandler((request, reply) => {
-    const path = request.url.split("?", 1)[0];
-    return sendError(
-      reply,
-      new GantryError("not-found", `nothing is served at ${path}`, { hint: "See /api/v1 and /apis." }),
-    );
-  });
+  app.setNotFoundHandler((request, reply) => sendError(reply, nothingAt(request.url.split("?", 1)[0] ?? "")));
   return app;
 }

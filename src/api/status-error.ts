@@ -85,8 +85,7 @@ export function statusOfError(error: GantryError): StatusObject & { readonly cod
     message: error.message,
     reason,
     details: {
-      ...subjectOf(error),
-      ...causesOf(error),
+      ...(status === 422 ? invalidOf(error) : { ...subjectOf(error), ...causesOf(error) }),
       gantry: { code: error.code, kind: error.kind, ...(hint !== undefined && { hint }), details: error.details },
     },
     code: status,
@@ -99,15 +98,31 @@ function subjectOf({ details }: GantryError): Pick<StatusDetails, "name" | "kind
   return Object.fromEntries(names.map((field) => [field, details[field]]));
 }
 
+/**
+ * Of what is invalid, kubectl shows each field that is wrong, after kind and name; only where no field and no kind is
+ * told it shows the message.
+ */
+function invalidOf(error: GantryError): StatusDetails {
+  const causes = fieldCauses(error);
+  return causes.length === 0 ? {} : { ...subjectOf(error), causes };
+}
+
 /** Each field that is wrong, and what to do. */
-function causesOf({ hint, details: { causes } }: GantryError): Pick<StatusDetails, "causes"> {
-  const fields = Array.isArray(causes) ? causes.filter(isFieldCause) : [];
-  const found = fields.map(({ field, message }) => ({ reason: "FieldValueInvalid", message, field }));
+function causesOf(error: GantryError): Pick<StatusDetails, "causes"> {
+  const { hint } = error;
+  const found = fieldCauses(error);
   const all = hint === undefined ? found : [...found, { reason: "Hint", message: hint }];
   return all.length === 0 ? {} : { causes: all };
 }
 
-function isFieldCause(value: unknown): value is { readonly field: string; readonly message: string } {
+function fieldCauses({ details: { causes } }: GantryError): NonNullable<StatusDetails["causes"]> {
+  const fields = Array.isArray(causes) ? causes.filter(isFieldCause) : [];
+  return fields.map(({ reason = "FieldValueInvalid", message, field }) => ({ reason, message, field }));
+}
+
+function isFieldCause(
+  value: unknown,
+): value is { readonly field: string; readonly message: string; readonly reason?: string } {
   return typeof value === "object" && value !== null && "field" in value && "message" in value;
 }
 

@@ -56,7 +56,7 @@ export interface EventObject {
   };
   readonly involvedObject: {
     readonly apiVersion: string;
-    /** Pod, Node or Manifest; the name of a Manifest is its file. */
+    /** Pod, Deployment …, Node or Manifest; the name of a Manifest is its file. */
     readonly kind: string;
     readonly namespace?: string;
     readonly name: string;
@@ -78,6 +78,11 @@ export interface VersionInfo {
   readonly major: string;
   readonly minor: string;
   readonly gitVersion: string;
+  readonly gitCommit: string;
+  readonly gitTreeState: string;
+  readonly buildDate: string;
+  readonly goVersion: string;
+  readonly compiler: string;
   readonly gantryVersion: string;
   readonly platform: string;
 }

@@ -10,6 +10,8 @@ export interface Context {
   readonly root: string | undefined;
   /** What -n said. */
   readonly namespace: string | undefined;
+  /** What the context of the kubeconfig says, where another daemon was asked for: as kubectl has it. */
+  readonly defaultNamespace: string | undefined;
   readonly verbose: boolean;
   readonly out: Out;
   readonly env: NodeJS.ProcessEnv;

@@ -18,10 +18,11 @@ export type Verdict =
 export function judge(pod: PodObject | undefined, goal: Goal, now: number): Verdict {
   if (pod === undefined) return goal === "deleted" ? { type: "met" } : { type: "not-yet", state: "does not exist" };
   const state = stateOf(pod, now);
+  if (goal === "deleted") return { type: "not-yet", state };
+  // How it ended before its manifest was changed says nothing of what it will be.
+  if (!isInForce(pod)) return { type: "not-yet", state: `${state}; its change is not in force yet` };
   const { phase } = pod.status;
   switch (goal) {
-    case "deleted":
-      return { type: "not-yet", state };
     case "ready":
       if (isReady(pod)) return { type: "met" };
       // A pod that has ended for good is never ready again, until its manifest changes.
@@ -36,8 +37,17 @@ export function judge(pod: PodObject | undefined, goal: Goal, now: number): Verd
   }
 }
 
-export function isReady({ status }: PodObject): boolean {
-  return status.conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
+/** Whether what runs was made from what is wanted now. A daemon that does not tell is believed. */
+function isInForce({ metadata: { generation = 0 }, status: { observedGeneration = generation } }: PodObject): boolean {
+  return observedGeneration >= generation;
+}
+
+/** Of what is wanted now: the readiness of what is about to be replaced does not count. */
+export function isReady(pod: PodObject): boolean {
+  return (
+    isInForce(pod) &&
+    pod.status.conditions.some((condition) => condition.type === "Ready" && condition.status === "True")
+  );
 }
 
 /** "is CrashLoopBackOff (0/1 ready, 3 restarts): app: back-off 40s …" */

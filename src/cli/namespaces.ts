@@ -11,5 +11,5 @@ export function listedNamespace({ flags, context }: Call): string | undefined {
   if (flags.on("allNamespaces") && context.namespace !== undefined) {
     throw new GantryError("usage", "-n and -A exclude each other", { hint: "Leave one of them out." });
   }
-  return context.namespace;
+  return flags.on("allNamespaces") ? undefined : (context.namespace ?? context.defaultNamespace);
 }

@@ -2,7 +2,7 @@ import type { ApiClient } from "../api/client.ts";
 import type { ServedObject } from "../api/contract.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import { nearestName } from "../system/nearest.ts";
-import { parsePodRef } from "./parse/pod-name.ts";
+import { type Namespaces, parsePodRef } from "./parse/pod-name.ts";
 
 /** A kind of object beside pods, and how people name it. */
 export interface ObjectKind {
@@ -37,25 +37,29 @@ export interface ObjectRef {
 
 /**
  * Reads KIND/NAME; undefined when the first part names no kind, so that it is a pod.
- * @param namespace what -n said
+ * @param where what -n said, and what else there is to know
  * @param kinds that the command is for
  * @throws GantryError `usage` for a name that can't be one
  */
 export function parseObjectRef(
   text: string,
-  namespace: string | undefined,
+  where: string | undefined | Namespaces,
   kinds: readonly ObjectKind[] = OBJECT_KINDS,
 ): ObjectRef | undefined {
   const [first = "", ...rest] = text.split("/");
   const kind = kinds.find(({ names }) => names.includes(first.toLowerCase()));
   if (kind === undefined || rest.length === 0) return undefined;
-  const ref = parsePodRef(rest.join("/"), namespace);
+  const ref = parsePodRef(rest.join("/"), where);
   return { kind, namespace: ref.namespace, name: ref.name };
 }
 
 /** @param kinds that the command is for @throws GantryError `usage`, naming the kinds */
-export function requireObjectRef(text: string, namespace: string | undefined, kinds: readonly string[]): ObjectRef {
-  const ref = parseObjectRef(text, namespace);
+export function requireObjectRef(
+  text: string,
+  where: string | undefined | Namespaces,
+  kinds: readonly string[],
+): ObjectRef {
+  const ref = parseObjectRef(text, where);
   if (ref !== undefined && kinds.includes(ref.kind.kind)) return ref;
   const known = kinds.map((kind) => `${kind.toLowerCase()}/NAME`).join(" or ");
   throw new GantryError("usage", `'${text}' is not what this is for`, { hint: `Write ${known}.` });

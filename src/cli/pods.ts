@@ -21,7 +21,7 @@ export function namespaceOf(pod: PodObject): string {
  * @throws GantryError `not-found` with the nearest name, or the namespace where there is one of that name
  */
 export async function findPod(client: ApiClient, context: Context, text: string): Promise<PodObject> {
-  const ref = parsePodRef(text, context.namespace);
+  const ref = parsePodRef(text, context);
   try {
     return await client.getPod(ref.namespace, ref.name);
   } catch (error) {

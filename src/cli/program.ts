@@ -40,7 +40,7 @@ export async function run(argv: readonly string[], env: NodeJS.ProcessEnv, strea
     const flags = new Flags(mergedValues(globals, values));
     out = createOut({ format: formatOf(flags, spec), color: !flags.off("color"), stdout, stderr, env });
     verbose = flags.on("verbose");
-    const context = contextOf(flags, out, env, argv, interrupt, spec);
+    const context = await contextOf(flags, out, env, argv, interrupt, spec);
     if (spec.run === undefined) return;
     if (spec.ownHost !== undefined) refuseRemote(spec, context);
     exitCode = (await spec.run({ args, flags, context } satisfies Call)) ?? EXIT.ok;
@@ -120,21 +120,24 @@ function usageError(error: CommanderError, argv: readonly string[]): GantryError
   return new GantryError("usage", first, { hint });
 }
 
-function contextOf(
+async function contextOf(
   flags: Flags,
   out: Out,
   env: NodeJS.ProcessEnv,
   argv: readonly string[],
   interrupt: Interruption,
   { ownHost }: CommandSpec,
-): Context {
+): Promise<Context> {
   const root = flags.text("root") ?? (env["GANTRY_ROOT"] || undefined);
   const paths = layout(root);
   const remote = remoteOf(flags, env);
+  const namespace = namespaceOf(flags);
+  const asksRemote = remote !== undefined && ownHost === undefined;
   return {
     paths,
     root,
-    namespace: namespaceOf(flags),
+    namespace,
+    defaultNamespace: asksRemote && namespace === undefined ? await namespaceOfContext(remote, env) : undefined,
     verbose: flags.on("verbose"),
     out,
     env,
@@ -145,11 +148,16 @@ function contextOf(
     now: () => Date.now(),
     client: async () => {
       const { createApiClient } = await import("../api/client.ts");
-      if (remote === undefined || ownHost !== undefined) return createApiClient({ socketPath: paths.socket });
+      if (!asksRemote) return createApiClient({ socketPath: paths.socket });
       const { remoteEndpoint } = await import("./kubeconfig/endpoint.ts");
       return createApiClient(await remoteEndpoint(remote, env));
     },
   };
+}
+
+async function namespaceOfContext(remote: RemoteWish, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const { remoteNamespace } = await import("./kubeconfig/endpoint.ts");
+  return remoteNamespace(remote, env);
 }
 
 function remoteOf(flags: Flags, env: NodeJS.ProcessEnv): RemoteWish | undefined {

@@ -50,6 +50,16 @@ export const COMMANDS: Readonly<Record<string, RegistryEntry>> = {
     summary: "Join the app of a container",
     load: async () => (await import("./commands/attach.ts")).attach,
   },
+  "port-forward": {
+    group: LOOK,
+    summary: "Reach ports of a pod from here",
+    load: async () => (await import("./commands/port-forward.ts")).portForward,
+  },
+  cp: {
+    group: LOOK,
+    summary: "Copy files into a container, or out of one",
+    load: async () => (await import("./commands/cp.ts")).cp,
+  },
   apply: {
     group: CHANGE,
     summary: "Put manifests into the folder",

@@ -6,7 +6,7 @@ import { parsePodRef } from "./parse/pod-name.ts";
 
 /** @param text NAME or NAMESPACE/NAME @throws GantryError usage, not-found with the nearest name */
 export async function findVolume(context: Context, text: string): Promise<VolumeEntry> {
-  const { namespace, name } = parsePodRef(text, context.namespace);
+  const { namespace, name } = parsePodRef(text, context);
   const all = await (await context.client()).listVolumes();
   const found = all.find((volume) => volume.namespace === namespace && volume.name === name);
   if (found !== undefined) return found;

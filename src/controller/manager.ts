@@ -258,7 +258,7 @@ class Manager implements Controllers {
       case "tell": {
         const { level: type, reason, message } = deed;
         const object = `${me.object.kind}/${keyOf(me.object)}`;
-        this.#options.event({ object, podUid: undefined, type, reason, message, at: this.#options.clock.now() });
+        this.#options.event({ object, podUid: me.uid, type, reason, message, at: this.#options.clock.now() });
       }
     }
   }

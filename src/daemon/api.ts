@@ -2,10 +2,13 @@
 import { type ApiServer, createApiServer } from "../api/server.ts";
 import type { Config } from "../config/index.ts";
 import { keyOf } from "../desired.ts";
+import { createDiskUse } from "../metrics/disk-use.ts";
 import { createMeter } from "../metrics/meter.ts";
+import type { Operations } from "../metrics/operations.ts";
 import type { Recorder } from "../metrics/recorder.ts";
 import { scrape } from "../metrics/scrape.ts";
 import type { ServiceKeeper } from "../service/index.ts";
+import { type EndpointSlice, endpointsOf } from "../service/slices.ts";
 import { createManifestWriter } from "../source/index.ts";
 import type { Clock } from "../system/clock.ts";
 import type { Logger } from "../system/log.ts";
@@ -18,7 +21,7 @@ import type { PressureKeeper } from "./keep-pressure.ts";
 import { nodeObject } from "./node.ts";
 import { plainObjects } from "./plain-objects.ts";
 import { secureApi } from "./secure-api.ts";
-import { createWorkloadObjects } from "./workload-objects.ts";
+import { createWorkloadObjects, type Derived } from "./workload-objects.ts";
 
 export interface ApiParts
   extends Pick<
@@ -41,6 +44,7 @@ export interface ApiParts
   readonly claims: ClaimKeeper;
   readonly pressure: PressureKeeper;
   readonly recorder: Recorder;
+  readonly operations: Operations;
   readonly config: Config;
   /** ms since the epoch, when the daemon began. */
   readonly startedAt: number;
@@ -54,15 +58,16 @@ export interface ApiParts
 
 export function createDaemonApi(parts: ApiParts): ApiServer {
   const { reconciler, objects, services, claims, recorder, config, startedAt, clock, node, paths, facts } = parts;
-  const describedNode = () => nodeObject(node, startedAt, VERSION, parts.pressure.now());
+  const describedNode = () => nodeObject(node, { startedAt, now: clock.now() }, VERSION, parts.pressure.now());
   const { supervisor, driverFor } = parts;
   const measuring = { pods: supervisor.list, driverFor, read: readProc, node: node.name, clock };
+  const diskUsage = createDiskUse((uid) => supervisor.diskUsage(uid, "bytes"), clock);
   const backend = createBackend({
     ...parts,
     workloads: createWorkloadObjects(
       reconciler.controllers,
       () => [
-        ...services.slices(node.name),
+        ...withEndpoints(services.slices(node.name)),
         ...plainObjects({
           desired: reconciler.desired,
           madeClaims: () => new Set(reconciler.controllers.claims().map((claim) => keyOf(claim))),
@@ -82,7 +87,13 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
     describedNode,
     metrics: createMeter(measuring),
     scrape: (what) =>
-      scrape({ ...measuring, objects: objects.list, recorder, version: VERSION, cpus: node.cpus }, what),
+      scrape(
+        {
+          ...{ ...measuring, objects: objects.list, describedNode, recorder, operations: parts.operations, diskUsage },
+          ...{ version: VERSION, cpus: node.cpus, startedAt },
+        },
+        what,
+      ),
     health: daemonHealth({
       recorder,
       intervalMs: config.reconcile.intervalSeconds * 1000,
@@ -102,7 +113,11 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
     },
   });
   const secure = secureApi(config, paths, parts.onTrouble, parts.onBurst);
-  return createApiServer({ backend, socketPath: paths.socket, secure, log: parts.log });
+  return createApiServer({ backend, socketPath: paths.socket, secure, log: parts.log, clock });
+}
+
+function withEndpoints(slices: readonly EndpointSlice[]): Derived[] {
+  return [...slices, ...endpointsOf(slices)];
 }
 
 /** Calls back when an object beside pods may have changed. */

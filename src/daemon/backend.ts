@@ -1,16 +1,12 @@
-import { readdirSync } from "node:fs";
-import { join } from "node:path";
-import type { ApiBackend, DaemonInfo, LogTarget, NodeObject } from "../api/contract.ts";
+import type { ApiBackend, DaemonInfo, NodeObject } from "../api/contract.ts";
 import type { Version } from "../controller/history.ts";
-import { controllerOf } from "../controller/names.ts";
 import { keyOf } from "../desired.ts";
 import type { GcReport } from "../gc/index.ts";
-import { type ImageStore, normalizeName } from "../image/index.ts";
+import type { ImageStore } from "../image/index.ts";
 import { pullSteps } from "../image/pull/steps.ts";
 import type { Problem } from "../manifest/index.ts";
 import type { Metrics } from "../metrics/meter.ts";
-import type { ContainerState, NodeFacts, PodState, PodSupervisor } from "../pod/contract.ts";
-import { volumeImagesOf } from "../pod/labels.ts";
+import type { NodeFacts, PodSupervisor } from "../pod/contract.ts";
 import type { Reconciler } from "../reconcile/index.ts";
 import type { SandboxDriver } from "../sandbox/driver.ts";
 import type { ServiceKeeper } from "../service/index.ts";
@@ -21,9 +17,13 @@ import { GantryError, isGantryError } from "../system/errors.ts";
 import type { Paths } from "../system/paths.ts";
 import { volumeEntries } from "../volume/claim/entries.ts";
 import type { ClaimVolumes } from "../volume/index.ts";
+import { requireImage, usersOf } from "./image-users.ts";
+import { logTarget } from "./log-target.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 import type { PodObjects } from "./pod-objects.ts";
+import { findPod, givenUp, requireContainer, requirePod, running, runningPod } from "./pod-targets.ts";
 import { refuseShrinking } from "./refuse-shrinking.ts";
+import { whereWritten } from "./where-written.ts";
 import type { WorkloadObjects } from "./workload-objects.ts";
 import { writeObject } from "./write-object.ts";
 
@@ -69,8 +69,9 @@ export function createBackend(parts: BackendParts): ApiBackend {
     diffGitSource: (name) => parts.gitSources.diff(name),
     rollbackGitSource: (name, wanted) => parts.gitSources.rollback(name, wanted),
     async editObject(kind, namespace, name, changes) {
-      refuseFromGit(parts, { kind, namespace, name });
-      const file = await writer.edit({ kind, namespace, name }, changes);
+      const id = { kind, namespace, name };
+      refuseFromGit(parts, id);
+      const file = await whereWritten(reconciler, id, () => writer.edit(id, changes));
       await reconciler.lookAtSources();
       return file;
     },
@@ -78,14 +79,17 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const { controllers } = reconciler;
       const made = controllers.madeKind(kind, `${namespace}/${name}`);
       if (made !== undefined && controllers.drop(made, `${namespace}/${name}`)) return;
-      refuseFromGit(parts, { kind, namespace, name });
-      await writer.remove({ kind, namespace, name });
+      const id = { kind, namespace, name };
+      refuseFromGit(parts, id);
+      await whereWritten(reconciler, id, () => writer.remove(id));
       await reconciler.lookAtSources();
     },
     async undoRollout(kind, namespace, name, wanted) {
-      refuseFromGit(parts, { kind, namespace, name });
+      const id = { kind, namespace, name };
+      refuseFromGit(parts, id);
       const { revision, written } = versionToGoBackTo(parts, kind, namespace, name, wanted);
-      const file = await writer.edit({ kind, namespace, name }, [{ path: ["spec", "template"], value: written }]);
+      const edits = [{ path: ["spec", "template"], value: written }];
+      const file = await whereWritten(reconciler, id, () => writer.edit(id, edits));
       await reconciler.lookAtSources();
       return { revision, file };
     },
@@ -134,9 +138,10 @@ export function createBackend(parts: BackendParts): ApiBackend {
         if (state !== undefined) supervisor.remove(state.uid, graceMs);
         return;
       }
-      refuseFromGit(parts, { kind: "Pod", namespace, name });
+      const id = { kind: "Pod", namespace, name };
+      refuseFromGit(parts, id);
       try {
-        await writer.remove({ kind: "Pod", namespace, name });
+        await whereWritten(reconciler, id, () => writer.remove(id));
       } catch (error) {
         // One that is on its way out is in no file any more; it may still be hurried.
         if (state === undefined || !isGantryError(error, "not-found")) throw error;
@@ -152,7 +157,12 @@ export function createBackend(parts: BackendParts): ApiBackend {
       supervisor.restart(state.uid, container);
     },
     logFile: (namespace, name, container, previous) =>
-      logTarget(parts, requirePod(supervisor, namespace, name), container, previous),
+      logTarget(
+        { podLogs: parts.paths.podLogs, supervisor },
+        requirePod(supervisor, namespace, name),
+        container,
+        previous,
+      ),
     exec(namespace, name, container, request, signal) {
       const { driver, sandboxId, containerId } = running(parts, namespace, name, container);
       return driver.exec(sandboxId, containerId, request, signal);
@@ -162,13 +172,8 @@ export function createBackend(parts: BackendParts): ApiBackend {
       return driver.attach(sandboxId, containerId, request, signal);
     },
     forwardPort(namespace, name, port, signal) {
-      const state = requirePod(supervisor, namespace, name);
-      if (state.sandbox === undefined || state.stage === "completed") {
-        throw new GantryError("conflict", `pod ${namespace}/${name} does not run`, {
-          hint: `See why: gantry describe ${name} -n ${namespace}`,
-        });
-      }
-      return parts.driverFor(state.desired.runtimeClass).forwardPort(state.sandbox.id, port, signal);
+      const { driver, sandboxId } = runningPod(parts, namespace, name);
+      return driver.forwardPort(sandboxId, port, signal);
     },
     images: () => images.list(),
     async importImage(from, name, signal, shownAs) {
@@ -232,139 +237,4 @@ function versionToGoBackTo(
   if (found.written === undefined)
     throw new GantryError("conflict", `what was written for revision ${found.revision} is not known`, { hint });
   return found;
-}
-
-async function requireImage(images: ImageStore, name: string): Promise<void> {
-  const held = await images.list();
-  const known = held.some(({ digest }) => digest === name || digest.startsWith(`sha256:${name}`));
-  if (known || (await images.resolve(name)) !== undefined) return;
-  throw new GantryError("not-found", `no image ${name}`, { hint: "'gantry image ls' lists the images." });
-}
-
-/** @throws GantryError not-found, conflict when the container does not run */
-function running(
-  { supervisor, driverFor }: BackendParts,
-  namespace: string,
-  name: string,
-  container: string | undefined,
-): { readonly driver: SandboxDriver; readonly sandboxId: string; readonly containerId: string } {
-  const state = requirePod(supervisor, namespace, name);
-  const target = requireContainer(state, container);
-  const containerId = runningId(target);
-  if (state.sandbox === undefined || containerId === undefined) {
-    const message = `container ${target.name} of pod ${namespace}/${name} does not run (${stateText(target)})`;
-    throw new GantryError("conflict", message, { hint: `See why: gantry describe ${name} -n ${namespace}` });
-  }
-  return { driver: driverFor(state.desired.runtimeClass), sandboxId: state.sandbox.id, containerId };
-}
-
-/** Also of one whose app runs while its postStart hook does. */
-function runningId({ state }: ContainerState): string | undefined {
-  return state.type === "terminated" ? undefined : state.containerId;
-}
-
-function findPod(supervisor: PodSupervisor, namespace: string, name: string): PodState | undefined {
-  const key = `${namespace}/${name}`;
-  const states = supervisor.list().filter(({ desired }) => desired.key === key);
-  // While one is going away its successor waits, so there is at most one of each kind.
-  return states.find(({ deletionDeadline }) => deletionDeadline === undefined) ?? states[0];
-}
-
-/** Nothing of it runs again: what there is to restart is the pod itself. */
-function givenUp({ desired: { key, pod, origin } }: PodState, reason: string): GantryError {
-  const owner = controllerOf(pod);
-  const file = origin.replace(/:\d+$/, "");
-  return new GantryError(
-    "conflict",
-    `pod ${key} has ended for good (${reason}): its containers are not started again`,
-    {
-      hint:
-        owner === undefined
-          ? `To begin anew, move its manifest ${file} out of the folder, wait until the pod is gone (gantry wait ${key} --for deleted), and put the manifest back.`
-          : `Its ${owner.kind} ${owner.name} makes another where one is wanted: gantry delete pod/${key} takes this one away.`,
-    },
-  );
-}
-
-function requirePod(supervisor: PodSupervisor, namespace: string, name: string): PodState {
-  const state = findPod(supervisor, namespace, name);
-  if (state !== undefined) return state;
-  throw new GantryError("not-found", `pods "${name}" not found in namespace ${namespace}`, {
-    hint: "List them all: gantry status",
-  });
-}
-
-/** The container of that name; without a name the first of the pod's main ones. */
-function requireContainer(state: PodState, name: string | undefined): ContainerState {
-  const found = state.containers.find((one) => (name === undefined ? one.kind === "main" : one.name === name));
-  if (found !== undefined) return found;
-  const names = state.containers.map((one) => one.name).join(", ");
-  throw new GantryError("not-found", `container ${name ?? ""} is not in pod ${state.desired.key}`, {
-    hint: `It has: ${names}`,
-  });
-}
-
-function stateText({ state }: ContainerState): string {
-  switch (state.type) {
-    case "running":
-      return "running";
-    case "waiting":
-      return `waiting: ${state.reason}`;
-    case "terminated":
-      return `terminated: ${state.reason}, exit code ${state.exitCode}`;
-  }
-}
-
-/** The next run of a container needs its image by name again. */
-function usersOf({ supervisor, reconciler }: BackendParts, digest: string, name: string | undefined): string[] {
-  const isUser = ({ imageDigest, image }: PodState["containers"][number]): boolean =>
-    imageDigest === digest && (name === undefined || normalizeName(image) === name);
-  const hasVolume = ({ uid, desired }: PodState): boolean => {
-    const sandboxes = reconciler.allObserved().get(uid) ?? [];
-    if (!sandboxes.some((sandbox) => volumeImagesOf(sandbox.labels).includes(digest))) return false;
-    const references = (desired.pod.spec.volumes ?? []).flatMap(({ image }) => image?.reference ?? []);
-    return name === undefined || references.some((reference) => normalizeName(reference) === name);
-  };
-  return supervisor
-    .list()
-    .filter((pod) => pod.containers.some(isUser) || hasVolume(pod))
-    .map(({ desired }) => desired.key);
-}
-
-/** The log files of a container are numbered by its runs, and outlive them: the newest is the present or last run. */
-function logTarget(
-  { paths, supervisor }: BackendParts,
-  state: PodState,
-  container: string | undefined,
-  previous: boolean,
-): LogTarget {
-  const { name } = requireContainer(state, container);
-  const { namespace, name: podName } = state.desired.pod.metadata;
-  const directory = join(paths.podLogs, `${namespace}_${podName}_${state.uid}`, name);
-  const runs = runNumbers(directory);
-  const run = runs.at(previous ? -2 : -1);
-  if (run === undefined) {
-    const what = previous
-      ? `previous terminated container "${name}" in pod "${podName}" not found`
-      : `container "${name}" in pod "${podName}" has not started yet`;
-    throw new GantryError("not-found", what, { hint: `See why: gantry describe ${podName} -n ${namespace}` });
-  }
-  const newest = run === runs.at(-1);
-  return {
-    path: join(directory, `${run}.log`),
-    running: () => {
-      const now = supervisor.get(state.uid)?.containers.find((one) => one.name === name);
-      return newest && now !== undefined && runningId(now) !== undefined && runNumbers(directory).at(-1) === run;
-    },
-  };
-}
-
-/** In order. Rotated files count too: while one is rotated, a run has no other. */
-function runNumbers(directory: string): number[] {
-  try {
-    const names = readdirSync(directory).flatMap((file) => /^(\d+)\.log(\.\d|$)/.exec(file)?.[1] ?? []);
-    return [...new Set(names.map(Number))].sort((a, b) => a - b);
-  } catch {
-    return []; // it never ran
-  }
 }

@@ -16,6 +16,8 @@ export interface DriverParts {
   readonly network: PodNetwork;
   readonly log: Logger;
   readonly clock: Clock;
+  /** The same driver, with all that is asked of it counted. */
+  readonly count: (driver: SandboxDriver) => SandboxDriver;
 }
 
 export interface Drivers {
@@ -31,7 +33,7 @@ export function createDrivers(parts: DriverParts, config: Config): Drivers {
   const all: readonly SandboxDriver[] = [
     createNamespaceDriver({ ...parts, firstHostId: config.userns.base, ...runtime }),
     createMicrovmDriver({ ...parts, ...microvmOptions(config) }),
-  ];
+  ].map(parts.count);
   return {
     all,
     of(runtimeClass) {

@@ -3,6 +3,7 @@ import { cpus, hostname, networkInterfaces, release, totalmem } from "node:os";
 import type { NodeObject } from "../api/contract.ts";
 import type { Condition, Pressure } from "../eviction/thresholds.ts";
 import type { NodeFacts } from "../pod/contract.ts";
+import { timestamp } from "../system/timestamp.ts";
 
 /** What this host is, for cgroup shares, status.hostIP and `GET nodes`. */
 export function nodeFacts(name: string | undefined): NodeFacts {
@@ -18,9 +19,20 @@ function ownAddress(): string {
   return routable?.address ?? "127.0.0.1";
 }
 
-/** A v1 Node. @param startedAt ms since the epoch, when the daemon became ready */
-export function nodeObject(facts: NodeFacts, startedAt: number, version: string, pressure: Pressure): NodeObject {
-  const since = new Date(startedAt).toISOString();
+/** How often a node that does not change says that it is alive: as kubelets do. ms */
+const HEARTBEAT_MS = 5 * 60_000;
+
+export interface NodeAt {
+  /** ms since the epoch, when the daemon became ready. */
+  readonly startedAt: number;
+  /** ms since the epoch */
+  readonly now: number;
+}
+
+/** A v1 Node. It becomes another one by the clock alone only every few minutes: watches are told of each. */
+export function nodeObject(facts: NodeFacts, at: NodeAt, version: string, pressure: Pressure): NodeObject {
+  const since = timestamp(at.startedAt);
+  const lastHeartbeatTime = timestamp(Math.max(at.startedAt, at.now - (at.now % HEARTBEAT_MS)));
   const resources = { cpu: String(facts.cpus), memory: `${Math.floor(facts.memoryBytes / 1024)}Ki`, pods: "1000" };
   return {
     apiVersion: "v1",
@@ -62,7 +74,7 @@ export function nodeObject(facts: NodeFacts, startedAt: number, version: string,
           ["GantryHasDiskPressure", "there is too little room on a disk"],
         ]),
         { type: "Ready", status: "True", reason: "GantryReady", message: "the daemon runs", lastTransitionTime: since },
-      ],
+      ].map((condition) => ({ ...condition, lastHeartbeatTime })),
     },
   };
 }
@@ -71,7 +83,7 @@ type Said = readonly [reason: string, message: string];
 
 function pressureCondition(type: string, { holds, since }: Condition, [no, yes]: readonly [Said, Said]) {
   const [reason, message] = holds ? yes : no;
-  return { type, status: holds ? "True" : "False", reason, message, lastTransitionTime: new Date(since).toISOString() };
+  return { type, status: holds ? "True" : "False", reason, message, lastTransitionTime: timestamp(since) };
 }
 
 function architecture(): string {

@@ -29,7 +29,8 @@ export function plainObjects(parts: PlainParts): Derived[] {
   const { metadata, ...node } = parts.node();
   return [
     ...[...configMaps.values(), ...secrets.values(), ...runtimeClasses.values()].map((object) => render(object, parts)),
-    ...own.map(([key, claim]) => ({ ...render(claim, parts), status: claimStatus(claim, volumes.get(key)) })),
+    ...own.map(([key, claim]) => withVolume(render(claim, parts), claim, volumes.get(key))),
+    ...[...volumes.values()].map((volume) => volumeObject(volume, parts)),
     ...namespaces(parts),
     { ...node, metadata: { ...metadata, generation: 1 } },
   ];
@@ -93,6 +94,45 @@ function namespaces({ desired, pods, facts }: PlainParts): Derived[] {
       status: { phase: "Active" },
     };
   });
+}
+
+/** A claim names its volume once it has one. */
+function withVolume(derived: Derived, claim: PersistentVolumeClaim, volume: ClaimVolume | undefined): Derived {
+  const status = claimStatus(claim, volume);
+  if (volume === undefined) return { ...derived, status };
+  return { ...derived, spec: { ...derived.spec, volumeName: volumeName(volume) }, status };
+}
+
+/** A namespace has no dots in it, so no two volumes have the same name. */
+export function volumeName({ namespace, name }: Pick<ClaimVolume, "namespace" | "name">): string {
+  return `${namespace}.${name}`;
+}
+
+/** The volume of a claim as a v1 PersistentVolume. */
+function volumeObject(volume: ClaimVolume, { desired, facts }: PlainParts): Derived {
+  const { namespace, name, capacityBytes, accessModes, reclaimPolicy, storageClassName, createdAt } = volume;
+  const claimed = desired().claims.has(`${namespace}/${name}`);
+  const phase = claimed ? "Bound" : "Released";
+  const claim = claimed ? { uid: facts.identify(`PersistentVolumeClaim ${namespace}/${name}`).uid } : {};
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: {
+      name: volumeName(volume),
+      uid: `volume-${volumeName(volume)}`,
+      creationTimestamp: timestamp(createdAt),
+    },
+    spec: {
+      capacity: { storage: quantityText(capacityBytes) },
+      accessModes,
+      persistentVolumeReclaimPolicy: reclaimPolicy,
+      ...(storageClassName !== undefined && { storageClassName }),
+      volumeMode: "Filesystem",
+      claimRef: { apiVersion: "v1", kind: "PersistentVolumeClaim", namespace, name, ...claim },
+      local: { path: volume.file },
+    },
+    status: volume.lost === undefined ? { phase } : { phase: "Failed", reason: "Lost", message: volume.lost },
+  };
 }
 
 /** The status of a claim: Bound once it has a volume, which is made when the first pod needs it. */

@@ -5,6 +5,7 @@ import { validObject } from "../source/index.ts";
 import { GantryError, isGantryError } from "../system/errors.ts";
 import type { BackendParts } from "./backend.ts";
 import { refuseShrinking } from "./refuse-shrinking.ts";
+import { labelOf, leaving, whereWritten } from "./where-written.ts";
 
 /** A write through the API: first a file of the manifest folder, and by that an object. */
 export async function writeObject(parts: BackendParts, request: WriteRequest): Promise<WriteResult> {
@@ -27,11 +28,11 @@ async function create(
   const object = validObject(after);
   const text = JSON.stringify(after);
   await refuseShrinking(volumes, text);
-  const there = writer.fileOf({ kind, namespace, name }) ?? reconciler.fileOf(labelOf(kind, namespace, name));
+  const there = writer.fileOf({ kind, namespace, name }) ?? reconciler.fileOf(labelOf({ kind, namespace, name }));
   if (there !== undefined) {
     throw new GantryError(
       "already-exists",
-      `${labelOf(kind, namespace, name)} is written in ${there}, though it is not in force`,
+      `${labelOf({ kind, namespace, name })} is written in ${there}, though it is not in force`,
       {
         hint: "See why: gantry status",
       },
@@ -46,36 +47,24 @@ async function change(
   { writer, volumes, reconciler }: BackendParts,
   { kind, namespace, name, before, after, dryRun }: WriteRequest,
 ): Promise<WriteResult> {
-  const label = labelOf(kind, namespace, name);
+  const id = { kind, namespace, name };
   const { controllers } = reconciler;
   const key = `${namespace}/${name}`;
   if (controllers.madeKind(kind, key) !== undefined || (kind === "Pod" && controllers.owns(key))) {
     throw httpError(
       "Forbidden",
-      `${label} was made by its controller, and is in no file`,
+      `${labelOf(id)} was made by its controller, and is in no file`,
       "Change what it was made by: see its ownerReferences.",
     );
   }
   if (kind === "PersistentVolumeClaim") await refuseShrinking(volumes, JSON.stringify(after));
   try {
-    return await writer.rewrite({ kind, namespace, name }, (written) => carryOver(written, before, after), dryRun);
+    const rewrite = () => writer.rewrite(id, (written) => carryOver(written, before, after), dryRun);
+    return await whereWritten(reconciler, id, rewrite);
   } catch (error) {
-    if (isGantryError(error, "not-found")) throw notOurs(label, reconciler.fileOf(label), error);
-    // Kubernetes' clients try again after a conflict; this one does not go away by itself.
-    if (isGantryError(error, "conflict")) throw httpError("Forbidden", error.message, error.hint);
-    throw error;
+    // Kubernetes' clients try again after a conflict, which this is not; and they show no hints.
+    if (isGantryError(error, "conflict"))
+      throw httpError("Forbidden", [error.message, error.hint].filter((text) => text !== undefined).join(". "));
+    throw isGantryError(error, "not-found") ? leaving(id) : error;
   }
-}
-
-function notOurs(label: string, file: string | undefined, cause: GantryError): GantryError {
-  if (file === undefined) return httpError("Forbidden", `${label} is in no manifest any more`, "Look at it again.");
-  return httpError(
-    "Forbidden",
-    `${label} comes from ${file}, which can't be written here`,
-    `Change it where it comes from. ${cause.hint ?? ""}`.trim(),
-  );
-}
-
-function labelOf(kind: string, namespace: string | undefined, name: string): string {
-  return namespace === undefined ? `${kind} ${name}` : `${kind} ${namespace}/${name}`;
 }

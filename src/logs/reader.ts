@@ -66,14 +66,16 @@ export async function* readLogInto<T>(options: ReadLogOptions, sink: LogSink<T>)
         if (!follow && lines.lastTimeMs > startedMs) return;
       }
       const next = await nextAfter(at.source, path);
-      if (next !== undefined) {
-        // The writer changed files before the next one appeared: what it wrote till then is there now.
+      if (next !== undefined && (!follow || !alive || (await next.size()) > 0)) {
+        // The writer changed files before it wrote to the next one: what it wrote till then is there now.
         yield* readToEnd(at, lines, signal);
         yield* lines.endOfFile();
         await at.source.close();
         at = { source: next, position: 0 };
         continue;
       }
+      // A micro-VM's next file is there before its agent turns to it.
+      await next?.close();
       yield* lines.flush();
       if (!follow || !alive) {
         yield* lines.end();

@@ -66,17 +66,21 @@ export class Histogram {
     if (at >= 0) this.#counts[at] = (this.#counts[at] ?? 0) + 1;
   }
 
-  samples(): Sample[] {
+  get count(): number {
+    return this.#count;
+  }
+
+  samples(labels: Readonly<Record<string, string>> = {}): Sample[] {
     let below = 0;
     const buckets = this.#bounds.map((bound, at): Sample => {
       below += this.#counts[at] ?? 0;
-      return { suffix: "_bucket", labels: { le: String(bound) }, value: below };
+      return { suffix: "_bucket", labels: { ...labels, le: String(bound) }, value: below };
     });
     return [
       ...buckets,
-      { suffix: "_bucket", labels: { le: "+Inf" }, value: this.#count },
-      { suffix: "_sum", value: this.#sum },
-      { suffix: "_count", value: this.#count },
+      { suffix: "_bucket", labels: { ...labels, le: "+Inf" }, value: this.#count },
+      { suffix: "_sum", labels, value: this.#sum },
+      { suffix: "_count", labels, value: this.#count },
     ];
   }
 }

@@ -17,11 +17,18 @@ export interface HostMemory {
    * memory.available (capacity less working set) on a host where the root cgroup tells no usage.
    */
   readonly availableBytes: number;
+  /** What holds nothing at all. */
+  readonly freeBytes: number;
 }
 
 export function memoryOf(meminfo: string): HostMemory {
   const field = (name: string): number =>
     1024 * Number(new RegExp(`^${name.replace(/[()]/g, "\\$&")}: +(\\d+) kB$`, "m").exec(meminfo)?.[1] ?? 0);
   const [totalBytes, free] = [field("MemTotal"), field("MemFree")];
-  return { totalBytes, availableBytes: Math.min(totalBytes, free + field("Inactive(file)")) };
+  return { totalBytes, availableBytes: Math.min(totalBytes, free + field("Inactive(file)")), freeBytes: free };
+}
+
+/** Whether an interface is the host's own: those of pods, bridges and virtual machines carry what others count. */
+export function ownInterface(name: string): boolean {
+  return !/^(lo|veth|gantry|gnt|cni|docker|podman|br-|tap)/.test(name);
 }

@@ -120,6 +120,8 @@ export interface ContainerState {
   readonly started: boolean;
   /** When a probe or hook last changed one of the two, in this run. */
   readonly checkedAt?: number | undefined;
+  /** It runs, but from another spec than is wanted now: the run that comes next is the one that was asked for. */
+  readonly outdated?: boolean;
   readonly state:
     | {
         readonly type: "waiting";

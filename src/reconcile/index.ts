@@ -30,6 +30,8 @@ export interface ReconcilerOptions extends WantedOptions {
   readonly concurrency: number;
   /** ms between two full comparisons. */
   readonly intervalMs: number;
+  /** Told which pods, by key, are wanted otherwise than before; what runs follows later. */
+  readonly wantedChanged?: (keys: ReadonlySet<string>) => void;
   /** Told how long each full comparison took, ms. */
   readonly compared?: (ms: number) => void;
 }
@@ -153,7 +155,10 @@ export function createReconciler(options: ReconcilerOptions): Reconciler {
   });
 
   const wanted = createWanted(options, {
-    onPod: (key) => queue.add(key),
+    onPods(keys) {
+      for (const key of keys) queue.add(key);
+      options.wantedChanged?.(new Set(keys));
+    },
     onConfig(namespaces) {
       nextImages.retryNow(); // one of them may hold a password
       for (const { uid, desired } of supervisor.list())

@@ -36,8 +36,8 @@ export interface WantedOptions {
 }
 
 export interface WantedListeners {
-  /** The pod of this key is wanted otherwise than before. */
-  readonly onPod: (key: string) => void;
+  /** The pods of these keys are wanted otherwise than before. */
+  readonly onPods: (keys: readonly string[]) => void;
   /** In these namespaces a ConfigMap, Secret or claim is another one than before. */
   readonly onConfig: (namespaces: ReadonlySet<string>) => void;
 }
@@ -87,7 +87,7 @@ export interface Wanted extends WantedView {
   close(): Promise<void>;
 }
 
-export function createWanted(options: WantedOptions, { onPod, onConfig }: WantedListeners): Wanted {
+export function createWanted(options: WantedOptions, { onPods, onConfig }: WantedListeners): Wanted {
   const { drivers, supervisor, clock, log, store } = options;
   const sources = new Map(options.sources.map((source) => [source.name, source]));
   let desired = NOTHING_DESIRED;
@@ -152,9 +152,8 @@ export function createWanted(options: WantedOptions, { onPod, onConfig }: Wanted
     const wanted = versions.apply(withholdBroken(built, found), held.size === 0);
     desired = { ...wanted, claims: new Map([...madeClaims(controllers.claims(), before.claims), ...wanted.claims]) };
     report({ problems: [...found, ...taken, ...controllers.problems(), ...desired.problems], held });
-    for (const key of new Set([...before.pods.keys(), ...desired.pods.keys()])) {
-      if (before.pods.get(key) !== desired.pods.get(key)) onPod(key);
-    }
+    const keys = [...new Set([...before.pods.keys(), ...desired.pods.keys()])];
+    onPods(keys.filter((key) => before.pods.get(key) !== desired.pods.get(key)));
     // At the first time, too: pods that were taken over before it have found no ConfigMap yet.
     const changed = namespacesWithOtherConfig(before, desired);
     if (changed.size > 0) onConfig(changed);

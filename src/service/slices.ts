@@ -45,3 +45,33 @@ export function slicesOf({ served: { service, resolved }, uid, createdAt, nodeNa
 }
 
 export type EndpointSlice = ReturnType<typeof slicesOf>[number];
+
+/** The same as v1 Endpoints, which older clients ask for: one object for each Service. Pure. */
+export function endpointsOf(slices: readonly EndpointSlice[]) {
+  const services = Map.groupBy(slices, ({ metadata }) => metadata.ownerReferences[0]?.uid ?? "");
+  return [...services].flatMap(([uid, [first, ...others]]) => {
+    if (first === undefined) return [];
+    const { namespace, creationTimestamp, labels } = first.metadata;
+    return {
+      apiVersion: "v1",
+      kind: "Endpoints",
+      metadata: { name: labels["kubernetes.io/service-name"], namespace, uid: `${uid}-endpoints`, creationTimestamp },
+      subsets: [first, ...others].filter(({ endpoints }) => endpoints.length > 0).map(subsetOf),
+    };
+  });
+}
+
+function subsetOf({ endpoints, ports }: EndpointSlice) {
+  const addressesOf = (wanted: boolean) =>
+    endpoints
+      .filter(({ conditions: { ready } }) => ready === wanted)
+      .flatMap(({ addresses, nodeName, targetRef, hostname }) =>
+        addresses.map((ip) => ({ ip, ...(hostname !== undefined && { hostname }), nodeName, targetRef })),
+      );
+  const [addresses, notReadyAddresses] = [addressesOf(true), addressesOf(false)];
+  return {
+    ...(addresses.length > 0 && { addresses }),
+    ...(notReadyAddresses.length > 0 && { notReadyAddresses }),
+    ports: ports.map(({ name, ...port }) => (name === "" ? port : { name, ...port })),
+  };
+}

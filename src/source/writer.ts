@@ -3,7 +3,6 @@ import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
 import { check, formatProblem, identityOf, type ManifestObject, parseManifest } from "../manifest/index.ts";
-import { fieldName } from "../manifest/issue.ts";
 import { readDocuments } from "../manifest/yaml/document.ts";
 import { encryptionOf } from "../secrets/index.ts";
 import { GantryError } from "../system/errors.ts";
@@ -25,6 +24,7 @@ import {
 } from "./edit-text.ts";
 import { isManifestName } from "./names.ts";
 import { scan } from "./scan.ts";
+import { validObject } from "./valid-object.ts";
 import { assertWritable, createFile, removeFile, replaceFile } from "./write-file.ts";
 
 export interface Written {
@@ -318,24 +318,6 @@ function rewrite(
   assertOthersKept(file, { before, text, mode: 0 }, [id]);
   replaceFile(file, before, text);
   return { file, object };
-}
-
-/** The object that plain data stands for. @throws invalid-manifest, with the issues in its details */
-export function validObject(value: unknown): ManifestObject {
-  const { object, issues } = check(value);
-  if (object !== undefined) return object;
-  const errors = issues.filter(({ severity }) => severity === "error");
-  const say = ({ path, message, hint }: (typeof errors)[number]): string =>
-    `${path.length === 0 ? "" : `${fieldName(path)}: `}${message}${hint === undefined ? "" : ` (${hint})`}`;
-  throw new GantryError("invalid-manifest", errors.map(say).join("; "), {
-    hint: "Nothing was changed.",
-    details: {
-      causes: errors.map(({ path, message, hint }) => ({
-        field: fieldName(path),
-        message: hint === undefined ? message : `${message} (${hint})`,
-      })),
-    },
-  });
 }
 
 /** @throws not-found, conflict */

@@ -143,8 +143,9 @@ export interface UpdateFacts {
 }
 
 export interface NewEvent {
-  /** "Pod/<namespace>/<name>", "Node/<name>", "Manifest/<file>" */
+  /** "Pod/<namespace>/<name>", "Deployment/<namespace>/<name>", "Node/<name>", "Manifest/<file>" */
   readonly object: string;
+  /** Of the pod, or of another object that has one. */
   readonly podUid: string | undefined;
   readonly type: "Normal" | "Warning";
   /** CamelCase, as Kubernetes names them where it does. */

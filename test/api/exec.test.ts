@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import type { ExecSession } from "../../src/sandbox/driver.ts";
 import { GantryError } from "../../src/system/errors.ts";
-import { FakeSession, type Served, serve, until } from "./fake-backend.ts";
+import { FakeSession, heldBack, type Served, serve, until } from "./fake-backend.ts";
 import { raw } from "./raw.ts";
 
 let served: Served;
@@ -64,14 +64,7 @@ describe("exec through our client", () => {
       }
       session.end(0);
     })();
-    let last = -1;
-    await until(async () => {
-      const stalled = written === last;
-      last = written;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return stalled;
-    }, "the command to be held back");
-    expect(written).toBeLessThan(32 * 1024 * 1024);
+    expect(await heldBack(() => written)).toBeLessThan(32 * 1024 * 1024);
     expect((await buffer(running.stdout)).length).toBe(64 * 1024 * 1024);
     await pump;
     expect(await running.exitCode).toBe(0);

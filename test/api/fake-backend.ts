@@ -2,6 +2,7 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { type Duplex, PassThrough } from "node:stream";
+import { setImmediate } from "node:timers/promises";
 import { type ApiClient, createApiClient } from "../../src/api/client.ts";
 import type {
   ApiBackend,
@@ -29,6 +30,7 @@ import type { AttachRequest, ExecRequest, ExecSession } from "../../src/sandbox/
 import { validObject } from "../../src/source/index.ts";
 import type { PodStatus } from "../../src/status.ts";
 import type { PodEvent } from "../../src/store/contract.ts";
+import type { Clock } from "../../src/system/clock.ts";
 import { GantryError } from "../../src/system/errors.ts";
 import { silentLogger } from "../../src/system/log.ts";
 import type { VolumeEntry } from "../../src/volume/index.ts";
@@ -365,13 +367,13 @@ export interface Served {
 
 /** A server with a fake backend, in a directory of its own. */
 export async function serve(
-  options: { readonly watchCapacity?: number; readonly backend?: FakeBackend } = {},
+  options: { readonly watchCapacity?: number; readonly backend?: FakeBackend; readonly clock?: Clock } = {},
 ): Promise<Served> {
   const directory = await mkdtemp(join(tmpdir(), "gantry-api-"));
   const socketPath = join(directory, "run", "gantry.sock");
   const backend = options.backend ?? new FakeBackend();
-  const capacity = options.watchCapacity === undefined ? {} : { watchCapacity: options.watchCapacity };
-  const server = createApiServer({ backend, socketPath, log: silentLogger(), ...capacity });
+  const { backend: _backend, ...more } = options;
+  const server = createApiServer({ backend, socketPath, log: silentLogger(), ...more });
   await server.start();
   return {
     backend,
@@ -395,5 +397,19 @@ export async function until(
   while (!(await condition())) {
     if (Date.now() > deadline) throw new Error(`waited in vain for: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+/**
+ * Waits until nothing is written any more: client and server are in this process, so that what can still move, moves
+ * in the next turns of its event loop.
+ * @returns how much has been written
+ */
+export async function heldBack(written: () => number): Promise<number> {
+  for (let seen = written(), still = 0; ; still += 1) {
+    if (still === 200) return seen;
+    await setImmediate();
+    if (written() !== seen) still = 0;
+    seen = written();
   }
 }

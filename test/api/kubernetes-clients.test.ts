@@ -131,6 +131,20 @@ describe.skipIf(!existsSync("/usr/bin/kubectl"))("kubectl", () => {
     );
   });
 
+  test.each([
+    [["configmap", "Not_A_Name"], 'failed to create configmap: metadata.name: "Not_A_Name" must consist of'],
+    [["-f", "FILE", "--validate=false"], 'The ConfigMap "Not_A_Name" is invalid: metadata.name: "Not_A_Name" must'],
+    [["namespace", "Not_A_Name"], "The request is invalid: metadata.name: is not the name of a namespace"],
+  ])("says why %j is invalid, once", async (args, message) => {
+    const file = join(home, "invalid.json");
+    await writeFile(file, JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "Not_A_Name" } }));
+    const { code, err } = await kubectl("create", ...args.map((arg) => (arg === "FILE" ? file : arg)));
+    expect([code, err]).toEqual([1, expect.stringContaining(message)]);
+    const lines = err.split("\n").filter((line) => line !== "");
+    expect(lines.length).toBe(new Set(lines).size);
+    expect(err).not.toMatch(/Nothing was changed|: : /);
+  });
+
   test("top", async () => {
     const pods = await kubectl("top", "pods");
     expect([pods.out.split("\n")[1]?.split(/ +/), pods.err]).toEqual([["web", "250m", "64Mi", ""], ""]);

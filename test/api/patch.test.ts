@@ -143,7 +143,9 @@ describe("JSON patches", () => {
 
   test("copies that double what is there each time are stopped", () => {
     const bomb = Array.from({ length: 60 }, (_, at) => ({ op: "copy", from: "/metadata", path: `/metadata/x${at}` }));
-    expect(() => jsonPatch(live, bomb)).toThrow(/the copies of the patch are larger|nested more than/);
+    expect(() => jsonPatch(live, bomb)).toThrow(
+      /the copies of the patch are larger|nested more than|more than 100000 values/,
+    );
     const wide = [{ op: "add", path: "/spec/containers/-", value: "x".repeat(1_000_000) }];
     const copies = Array.from({ length: 10 }, () => ({
       op: "copy",

@@ -132,8 +132,7 @@ describe("what changes things", () => {
       code: 422,
       reason: "Invalid",
       details: {
-        causes: [{ reason: "Hint", message: "Add it." }],
-        gantry: { code: "invalid-manifest", details: { line: 3 } },
+        gantry: { code: "invalid-manifest", hint: "Add it.", details: { line: 3 } },
       },
     });
   });
@@ -254,7 +253,7 @@ describe("bad requests", () => {
     ["/api/v1/pods?watch=true&resourceVersion=abc", 400],
     ["/api/v1/pods?watch=true&resourceVersion=99999", 410],
     ["/api/v1/namespaces/default/pods/none/log", 404],
-    ["/api/v1/endpoints", 404],
+    ["/api/v1/podtemplates", 404],
     ["/nothing", 404],
     ["/api/v1/namespaces/%zz/pods", 400],
     [`/api/v1/namespaces/${"x".repeat(2000)}/pods`, 400],

@@ -77,6 +77,10 @@ describe("create", () => {
     [configMap({ a: 5 }), 422],
     [`${'{"a":'.repeat(300_000)}1${"}".repeat(300_000)}`, 400],
     [`${"[".repeat(1_500_000)}${"]".repeat(1_500_000)}`, 400],
+    [
+      `{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"mine","finalizers":[${"{},".repeat(1_000_000)}{}]}}`,
+      400,
+    ],
     ["x".repeat(3 * 1024 * 1024 + 1), 413],
     ["", 400],
   ])("a body that makes no sense is refused (%#)", async (body, code) => {

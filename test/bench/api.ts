@@ -2,10 +2,11 @@ import { type ChildProcess, fork } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { request } from "node:http";
+import { connect as connectPlain, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { connect, type TLSSocket } from "node:tls";
+import { connect } from "node:tls";
 import { fileURLToPath } from "node:url";
 import { z } from "zod";
 import { createCredential } from "../../src/api/access/credentials.ts";
@@ -24,7 +25,7 @@ export async function benchApi({ runs, say }: Pick<Bench, "runs" | "say">): Prom
   const server = fork(fileURLToPath(new URL("api-server.ts", import.meta.url)), [socketPath, keys], {
     execArgv: ["--max-semi-space-size=1", "--optimize-for-size"],
   });
-  const sockets: TLSSocket[] = [];
+  const sockets: Socket[] = [];
   try {
     const { port } = Ready.parse(await heard(server));
     const wanted = { name: "bench", role: "admin", kind: "token", days: 1, now: Date.now() } as const;
@@ -32,7 +33,9 @@ export async function benchApi({ runs, say }: Pick<Bench, "runs" | "say">): Prom
     if (secret.kind !== "token") throw new Error("no token was made");
     const lists: number[] = [];
     for (let count = 0; count < runs + 3; count += 1) lists.push(await listMs(socketPath));
-    const watch = (): Promise<TLSSocket> => openWatch(port, authority, secret.token);
+    const watch = (): Promise<Socket> =>
+      openWatch(() => connect({ port, host: "127.0.0.1", ca: authority }), "secureConnect", secret.token);
+    const localWatch = (): Promise<Socket> => openWatch(() => connectPlain(socketPath), "connect", secret.token);
     const first = await watch();
     sockets.push(first);
     await sleep(200); // what was there already has come
@@ -44,10 +47,9 @@ export async function benchApi({ runs, say }: Pick<Bench, "runs" | "say">): Prom
       deliveries.push(performance.now() - begun);
     }
     say(`list ${median(lists).toFixed(1)} ms, watch ${median(deliveries).toFixed(1)} ms`);
-    const before = await memoryOf(server);
-    while (sockets.length <= WATCHES) sockets.push(...(await Promise.all(Array.from({ length: 50 }, watch))));
-    await sleep(8000); // the daemon collects garbage 5 s after a burst
-    const more = (await memoryOf(server)) - before;
+    const more = await memoryFor(server, watch, sockets);
+    for (const socket of sockets.splice(0)) socket.destroy();
+    const moreLocal = await memoryFor(server, localWatch, sockets);
     const limit = (value: number) => ({ at: "most", value }) as const;
     return [
       {
@@ -62,6 +64,10 @@ export async function benchApi({ runs, say }: Pick<Bench, "runs" | "say">): Prom
         ...{ id: "api.watches", what: `${WATCHES} watches`, value: more, unit: "MiB", limit: limit(150) },
         note: "more RSS, over TLS, after each has been sent 500 pods",
       },
+      {
+        ...{ id: "api.watches.unix", what: `${WATCHES} watches`, value: moreLocal, unit: "MiB", limit: limit(150) },
+        note: "the same over the unix socket, beyond what was left of those over TLS",
+      },
     ];
   } finally {
     for (const socket of sockets) socket.destroy();
@@ -73,6 +79,15 @@ export async function benchApi({ runs, say }: Pick<Bench, "runs" | "say">): Prom
 async function heard(server: ChildProcess): Promise<unknown> {
   const [message] = await once(server, "message");
   return message;
+}
+
+/** How much more the server has once 1,000 watches have got all there is. MiB */
+async function memoryFor(server: ChildProcess, watch: () => Promise<Socket>, sockets: Socket[]): Promise<number> {
+  await sleep(8000); // the daemon collects garbage 5 s after a burst
+  const before = await memoryOf(server);
+  while (sockets.length < WATCHES) sockets.push(...(await Promise.all(Array.from({ length: 50 }, watch))));
+  await sleep(8000);
+  return (await memoryOf(server)) - before;
 }
 
 async function memoryOf(server: ChildProcess): Promise<number> {
@@ -91,9 +106,10 @@ function listMs(socketPath: string): Promise<number> {
 }
 
 /** One that has got all pods, and then waits. */
-function openWatch(port: number, ca: string, token: string): Promise<TLSSocket> {
+function openWatch(dial: () => Socket, ready: string, token: string): Promise<Socket> {
   return new Promise((resolve, reject) => {
-    const socket = connect({ port, host: "127.0.0.1", ca }, () => {
+    const socket = dial();
+    socket.once(ready, () => {
       socket.write(`GET /api/v1/pods?watch=true HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${token}\r\n\r\n`);
     });
     socket.once("error", reject);

@@ -157,6 +157,8 @@ export function lifecycle(bench: Bench): void {
     const whole = await bench.driver.podStats(id);
     expect(whole.memoryBytes).toBeGreaterThan(0);
     expect(whole.processes).toBeGreaterThanOrEqual(1);
+    expect((await bench.driver.networkStats(id)).map(({ name }) => name)).toEqual(["eth0"]);
+    expect(await bench.driver.networkStats("nothing")).toEqual([]);
     await expect(bench.driver.podStats("nothing")).rejects.toMatchObject({ code: "not-found" });
   });
 }

@@ -11,7 +11,6 @@ import {
   filesOfPods,
   freePort,
   isRunning,
-  knock,
   type PodView,
   pidOf,
   pidsWith,
@@ -75,59 +74,6 @@ describe.each(RUNTIME_CLASSES)("while no daemon runs, on %s", (runtimeClass) => 
     // What the last daemon did to it is still known.
     const events = (await host.gantry("describe", "web")).stdout;
     expect(events).toMatch(/Started/);
-  });
-
-  test("an app that ends gets its exit code, and its policy's restart", async () => {
-    await using host = testHost({ runtimeClass });
-    await host.startDaemon();
-    // What it waits for is a connection, so that nothing but the app itself has to be there.
-    const wait = (code: number): string => `nc -l -p 9000 > /dev/null; echo over; exit ${code}`;
-    host.write("always.yaml", podText("always", [shell("main", wait(3))]));
-    for (const code of [0, 4]) {
-      host.write(
-        `never-${code}.yaml`,
-        podText(`never-${code}`, [shell("main", wait(code))], { restartPolicy: "Never" }),
-      );
-    }
-    const pods = await Promise.all(["always", "never-0", "never-4"].map((name) => host.waitReady(name)));
-    await host.stopDaemon("SIGKILL");
-    for (const pod of pods) {
-      await eventually(() => knock(`${pod.status.podIP}`, 9000), { what: `${pod.metadata.name} listens` });
-      const log = logFileOf(host, pod, "main", 0);
-      await eventually(() => readFileSync(log, "utf8").endsWith(" over\n"), {
-        what: `the end of ${pod.metadata.name}`,
-      });
-    }
-
-    await host.startDaemon();
-    const done = await host.waitPhase("never-0", "Succeeded");
-    expect(containerOf(done, "main").state.terminated?.exitCode).toBe(0);
-    const failed = await host.waitPhase("never-4", "Failed");
-    expect(containerOf(failed, "main").state.terminated?.exitCode).toBe(4);
-    const again = await host.waitFor("always", (pod) => restartsOf(pod, "main") >= 1, "restarted");
-    expect(containerOf(again, "main").lastState?.terminated?.exitCode).toBe(3);
-  });
-
-  test("a backoff goes on where it was, and init containers are not run again", async () => {
-    await using host = testHost({ runtimeClass });
-    await host.startDaemon();
-    host.write(
-      "crash.yaml",
-      podText("crash", [shell("main", "exit 1")], { initContainers: [shell("init", "echo init ran")] }),
-    );
-    const waiting = (restarts: number) => (pod: PodView) =>
-      restartsOf(pod, "main") === restarts && containerOf(pod, "main").state.waiting?.reason === "CrashLoopBackOff";
-    const before = await host.waitFor("crash", waiting(1), "CrashLoopBackOff");
-    await host.stopDaemon("SIGKILL");
-    await host.startDaemon();
-    const after = await host.waitFor("crash", waiting(1), "CrashLoopBackOff still");
-    expect(after.metadata.uid).toBe(before.metadata.uid);
-    const third = await host.waitFor("crash", waiting(2), "the next restart");
-    // The deadline is an absolute time: 10 s after the end of the run before, by the clocks of the records themselves.
-    const previous = timesOf(before, "main").finishedAt;
-    expect((timesOf(third, "main").startedAt - previous) / 1000).toBeGreaterThanOrEqual(9); // whole seconds are shown
-    expect(restartsOf(third, "init")).toBe(0);
-    expect((await host.gantry("logs", "crash", "-c", "init")).stdout).toBe("init ran\n");
   });
 
   test("manifests that change, come and go are found at the next start", async () => {
@@ -423,13 +369,6 @@ function isReadyNow(pod: PodView): boolean {
 function logFileOf(host: TestHost, { metadata }: PodView, container: string, run: number): string {
   const { namespace, name, uid } = metadata;
   return join(host.paths.podLogs, `${namespace}_${name}_${uid}`, container, `${run}.log`);
-}
-
-function timesOf(pod: PodView, name: string): { startedAt: number; finishedAt: number } {
-  const { state, lastState } = containerOf(pod, name);
-  const end = state.terminated ?? lastState?.terminated;
-  if (end?.startedAt === undefined || end.finishedAt === undefined) throw new Error(`${name} has not ended`);
-  return { startedAt: Date.parse(end.startedAt), finishedAt: Date.parse(end.finishedAt) };
 }
 
 function sandboxOf(host: TestHost, { metadata }: PodView): string {

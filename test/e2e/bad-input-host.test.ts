@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync, statfsSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
-import { pidsOf, podText } from "./harness/sketch.ts";
+import { appearedPids, pidsOf, podText } from "./harness/sketch.ts";
 import { eventually, runCli, type TestHost, testHost } from "./harness.ts";
 
 /** The host itself is in a bad way: pods that run go on, and whoever asks is told. */
@@ -10,7 +10,7 @@ import { eventually, runCli, type TestHost, testHost } from "./harness.ts";
 async function withSteadyPod(host: TestHost): Promise<readonly number[]> {
   host.write("steady.yaml", podText("steady"));
   await host.waitReady("steady");
-  return pidsOf(host.root, "steady");
+  return appearedPids(host.root, "steady");
 }
 
 async function seen(host: TestHost, pattern: RegExp): Promise<string> {

@@ -3,7 +3,7 @@ import { mkdirSync, renameSync, rmSync, symlinkSync, writeFileSync } from "node:
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeAll, describe, expect, test } from "vitest";
-import { FOREVER, objectText, pidsOf, podText } from "./harness/sketch.ts";
+import { appearedPids, FOREVER, objectText, pidsOf, podText } from "./harness/sketch.ts";
 import { eventually, type TestHost, testHost } from "./harness.ts";
 
 /** Whatever is dropped into the folder, one pod goes on all the while, as the same process. */
@@ -14,8 +14,7 @@ beforeAll(async () => {
   await host.startDaemon();
   host.write("steady.yaml", podText("steady"));
   await host.waitReady("steady");
-  steady = pidsOf(host.root, "steady");
-  expect(steady).not.toEqual([]);
+  steady = await appearedPids(host.root, "steady");
 });
 afterEach(() => expect(pidsOf(host.root, "steady")).toEqual(steady));
 afterAll(() => host.dispose());
@@ -332,7 +331,7 @@ describe("host ports", () => {
 test("two files define one pod: both are named, and the one that runs stays", async () => {
   host.write("twin-a.yaml", podText("twin", { env: [{ name: "FROM", value: "a" }] }));
   await host.waitReady("twin");
-  const before = pidsOf(host.root, "twin");
+  const before = await appearedPids(host.root, "twin");
   host.write("twin-0.yaml", podText("twin", { env: [{ name: "FROM", value: "0" }] }));
   const said = await eventually(async () => {
     const { stdout } = await host.gantry("status");
@@ -341,8 +340,12 @@ test("two files define one pod: both are named, and the one that runs stays", as
   expect(said).toMatch(/twin-0\.yaml:\d+:\d+: error: .*Pod default\/twin is defined at .*twin-a\.yaml:\d+:\d+ as well/);
   expect(said).toMatch(/twin-a\.yaml:\d+:\d+: error: .*Pod default\/twin is defined at .*twin-0\.yaml:\d+:\d+ as well/);
   expect(pidsOf(host.root, "twin")).toEqual(before);
-  host.remove("twin-0.yaml");
   host.remove("twin-a.yaml");
+  await eventually(async () => (await host.gantry("exec", "twin", "--", "sh", "-c", "echo $FROM")).stdout === "0\n", {
+    what: "the other file's version",
+    explain: () => host.explain(),
+  });
+  host.remove("twin-0.yaml");
   await host.waitGone("twin");
 });
 
@@ -350,10 +353,11 @@ describe("a file that breaks", () => {
   test("leaves its pod as it is, also over a restart of the daemon, and goes on when mended", async () => {
     host.write("breaks.yaml", podText("breaks"));
     await host.waitReady("breaks");
-    const before = pidsOf(host.root, "breaks");
+    const before = await appearedPids(host.root, "breaks");
     host.write("breaks.yaml", podText("breaks").replace('"image"', '"imaeg"'));
     await eventually(async () => (await host.gantry("status")).stdout.includes("did you mean 'image'?"));
     expect(pidsOf(host.root, "breaks")).toEqual(before);
+    expect((await host.gantry("events")).stdout).toContain("imaeg");
     await host.stopDaemon("SIGKILL");
     await host.startDaemon();
     await eventually(async () => (await host.gantry("status")).stdout.includes("did you mean 'image'?"));

@@ -106,7 +106,11 @@ test("subfolders, at any depth, made and removed while it runs", async () => {
 test("a moved file is the same pod", async () => {
   host.write("here.yaml", podText("mover"));
   await host.waitReady("mover");
-  const before = pidsOf(host.root, "mover");
+  // The app's own program takes a moment from its start.
+  const before = await eventually(() => {
+    const pids = pidsOf(host.root, "mover");
+    return pids.length > 0 && pids;
+  });
   mkdirSync(path("there"));
   renameSync(path("here.yaml"), path("there/renamed.yaml"));
   await eventually(async () => (await host.gantry("status", "-o", "wide")).stdout.includes("there/renamed.yaml"));

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { expect, test } from "vitest";
 import { readExamples } from "../support/examples.ts";
-import { pidsOf, podText } from "./harness/sketch.ts";
+import { appearedPids, pidsOf, podText } from "./harness/sketch.ts";
 import { eventually, type TestHost, testHost } from "./harness.ts";
 
 const FILES = 300;
@@ -95,7 +95,7 @@ test(`${FILES} damaged manifests in a live folder: nothing crashes, nothing is f
   await host.startDaemon();
   host.write("control.yaml", podText("control"));
   await host.waitReady("control");
-  const control = pidsOf(host.root, "control");
+  const control = await appearedPids(host.root, "control");
   const daemon = host.daemon?.pid;
 
   const originals = readExamples().map(({ text }) => Buffer.from(text));

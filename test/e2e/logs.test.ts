@@ -128,23 +128,4 @@ describe.each(RUNTIME_CLASSES)("%s", (runtimeClass) => {
     expect(await logs("fast", "--tail", "2")).toBe(`${lines}\nend\n`);
     await remove("fast");
   });
-
-  test("no log line is lost while the daemon is down", async () => {
-    host.write(
-      "ticks.yaml",
-      podText(
-        "ticks",
-        { command: ["sh", "-c", "i=0; while true; do echo $i; i=$((i+1)); sleep 0.05; done"] },
-        { terminationGracePeriodSeconds: 0 },
-      ),
-    );
-    await host.waitReady("ticks");
-    await eventually(async () => (await logs("ticks")).split("\n").length > 5);
-    await host.stopDaemon("SIGKILL");
-    await host.startDaemon();
-    await host.waitReady("ticks");
-    const seen = (await logs("ticks")).trim().split("\n").map(Number);
-    expect(seen).toEqual(seen.map((_, index) => index));
-    await remove("ticks");
-  });
 });

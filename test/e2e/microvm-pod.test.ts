@@ -3,7 +3,7 @@ import { release } from "node:os";
 import { join } from "node:path";
 import { expect, test } from "vitest";
 import { BOOT_CACHE } from "../support/boot-cache.ts";
-import { containerOf, eventually, type Fields, FOREVER, podText, qemuOf, shell, testHost } from "./harness.ts";
+import { containerOf, eventually, type Fields, FOREVER, isReady, podText, qemuOf, shell, testHost } from "./harness.ts";
 
 const MICROVM = { runtimeClassName: "microvm" };
 
@@ -84,11 +84,7 @@ test("isolation is chosen per pod: runs, is told apart, is restarted, changed an
 
   // Another class.
   write({});
-  await host.waitFor(
-    "vm",
-    (pod) => pod.spec["runtimeClassName"] === undefined && containerOf(pod, "app").ready,
-    "no VM",
-  );
+  await host.waitFor("vm", (pod) => pod.spec["runtimeClassName"] === undefined && isReady(pod), "no VM");
   expect(await inside("uname", "-r")).toBe(release());
 });
 

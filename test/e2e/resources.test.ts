@@ -1,6 +1,7 @@
 import { readFileSync } from "node:fs";
 import { expect, test } from "vitest";
 import { detectCgroups } from "../../src/sandbox/cgroup/host.ts";
+import { readMetrics } from "../support/prometheus.ts";
 import { callApi, FOREVER, type PodView, podText, RUNTIME_CLASSES, shell, testHost } from "./harness.ts";
 
 interface PodMetricsList {
@@ -22,6 +23,26 @@ test.each(RUNTIME_CLASSES)("gantry top tells who is busy: %s", async (runtimeCla
   ]);
   expect(Number.parseInt(list.items[0]?.containers[0]?.usage.cpu ?? "", 10)).toBeGreaterThan(20_000_000);
   expect((await host.gantry("top", "node")).stdout).toMatch(/^NAME.*\n\S+ +\d+m +\d+% +\d+Mi +\d+%\n$/);
+
+  // Prometheus reads more of it: what it needs the memory for, that its limit holds it back, and its network.
+  await host.gantry("exec", "busy", "--", "ping", "-c", "1", "-W", "1", "198.51.100.1");
+  const scraped = readMetrics((await callApi(host.paths.socket, "GET", "/metrics/cadvisor")).body);
+  const found = (name: string, container: string): number | undefined =>
+    scraped
+      .get(name)
+      ?.samples.find((one) => one.labels["pod"] === "busy" && (one.labels["container"] ?? "") === container)?.value;
+  for (const name of ["cpu_usage_seconds_total", "cpu_cfs_throttled_seconds_total", "memory_working_set_bytes"])
+    expect(found(`container_${name}`, "app"), name).toBeGreaterThan(0);
+  for (const name of ["memory_usage_bytes", "memory_rss", "processes", "spec_memory_limit_bytes", "fs_usage_bytes"])
+    expect(found(`container_${name}`, "app"), name).toBeGreaterThan(0);
+  for (const name of ["cpu_usage_seconds_total", "memory_working_set_bytes", "network_transmit_bytes_total"])
+    expect(found(`container_${name}`, ""), `${name} of the pod`).toBeGreaterThan(0);
+  const kubelet = readMetrics((await callApi(host.paths.socket, "GET", "/metrics")).body);
+  const starts = kubelet.get("kubelet_pod_start_duration_seconds")?.samples;
+  expect(starts?.find(({ name }) => name.endsWith("_count"))?.value).toBe(1);
+  expect(JSON.parse((await callApi(host.paths.socket, "GET", "/stats/summary")).body).pods).toMatchObject([
+    { podRef: { name: "busy" }, network: { name: "eth0", txBytes: expect.any(Number) } },
+  ]);
 });
 
 const whole = (cpu: string, memory: string) => ({ limits: { cpu, memory } });

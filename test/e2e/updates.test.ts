@@ -1,8 +1,7 @@
-import { mkdirSync, renameSync, writeFileSync } from "node:fs";
+import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "vitest";
 import {
-  configMapText,
   containerOf,
   eventually,
   type Fields,
@@ -107,25 +106,6 @@ describe.each(RUNTIME_CLASSES)("in place, on %s", (runtimeClass) => {
     expect(runOf(after, "other").id).toBe(runOf(first, "other").id);
     expect(after.metadata.uid).toBe(first.metadata.uid);
   });
-
-  test("a ConfigMap reaches the volume of a running pod; an environment stays as it was", async () => {
-    await using host = testHost({ runtimeClass });
-    await host.startDaemon();
-    host.write("settings.yaml", configMapText("settings", { key: "old" }));
-    const fields = {
-      env: [{ name: "KEY", valueFrom: { configMapKeyRef: { name: "settings", key: "key" } } }],
-      volumeMounts: [{ name: "config", mountPath: "/config" }],
-    };
-    const volumes = [{ name: "config", configMap: { name: "settings" } }];
-    host.write("web.yaml", podText("web", [shell("main", FOREVER, fields)], { volumes }));
-    const pod = await host.waitReady("web");
-    const pid = runOf(pod, "main").id;
-    host.write("settings.yaml", configMapText("settings", { key: "new" }));
-    const inside = async (): Promise<string> =>
-      (await host.gantry("exec", "web", "--", "sh", "-c", 'cat /config/key; echo " $KEY"')).stdout;
-    await eventually(async () => (await inside()) === "new old\n", { what: "the new value", explain: inside });
-    expect(runOf(await host.waitReady("web"), "main").id).toBe(pid);
-  });
 });
 
 describe("files", () => {
@@ -167,55 +147,6 @@ describe("files", () => {
     await host.waitReady("web");
   });
 
-  test("a renamed file changes nothing, a broken edit neither", async () => {
-    await using host = testHost();
-    await host.startDaemon();
-    const text = podText("web", [shell("main", FOREVER)]);
-    host.write("web.yaml", text);
-    const pod = await host.waitReady("web");
-    const pid = pidOf(pod, "main");
-    renameSync(join(host.manifests, "web.yaml"), join(host.manifests, "site.yml"));
-    await eventually(async () => (await host.gantry("status", "-o", "wide")).stdout.includes("site.yml"), {
-      what: "the new name",
-    });
-    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
-
-    host.writeInPlace("site.yml", text.replace('"containers"', '"contaners"'));
-    const status = async (): Promise<string> => {
-      const { stdout, stderr } = await host.gantry("status");
-      return stdout + stderr;
-    };
-    await eventually(async () => /site\.yml:\d+:\d+.*contaners/s.test(await status()), {
-      what: "the error in status",
-      explain: status,
-    });
-    expect(await status()).toMatch(/web\s+1\/1\s+Running/);
-    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
-    expect(await eventText(host)).toContain("contaners");
-
-    host.write("site.yml", podText("web", [shell("main", `: mended; ${FOREVER}`)]));
-    await host.waitFor("web", (one) => ready(one) && pidOf(one, "main") !== pid, "the mended version");
-    expect(await status()).not.toContain("contaners");
-  });
-
-  test("two files with the same pod: both are named, the one that runs goes on", async () => {
-    await using host = testHost();
-    await host.startDaemon();
-    host.write("a.yaml", podText("web", [shell("main", FOREVER)]));
-    const pid = pidOf(await host.waitReady("web"), "main");
-    host.write("b.yaml", podText("web", [shell("main", `: other; ${FOREVER}`)]));
-    const both = async (): Promise<boolean> => {
-      const { stdout, stderr } = await host.gantry("status");
-      return /a\.yaml/.test(stdout + stderr) && /b\.yaml/.test(stdout + stderr);
-    };
-    await eventually(both, { what: "both files named", explain: () => host.explain() });
-    expect(pidOf(await host.waitReady("web"), "main")).toBe(pid);
-    host.remove("a.yaml");
-    await host.waitFor("web", (pod) => ready(pod) && pidOf(pod, "main") !== pid, "the other file's version");
-    host.remove("b.yaml");
-    await host.waitGone("web");
-  });
-
   test("two pods that want one port of the host: the first keeps it, the second says so and follows when it is free", async () => {
     await using host = testHost();
     await host.startDaemon();
@@ -237,23 +168,6 @@ describe("files", () => {
     host.remove("zero.yaml");
     await host.waitReady("alpha");
     await eventually(async () => (await answer()) === "alpha");
-  });
-
-  test("a port that another program of this host holds is named", async () => {
-    await using host = testHost();
-    await host.startDaemon();
-    const { createServer } = await import("node:net");
-    const server = createServer().listen(0, "0.0.0.0");
-    try {
-      await new Promise((resolve) => server.once("listening", resolve));
-      const address = server.address();
-      const hostPort = typeof address === "object" ? address?.port : undefined;
-      host.write("web.yaml", podText("web", [shell("main", FOREVER, { ports: [{ containerPort: 80, hostPort }] })]));
-      await eventually(async () => (await eventText(host)).includes(String(hostPort)), { what: "an event naming it" });
-    } finally {
-      await new Promise((resolve) => server.close(resolve));
-    }
-    await host.waitFor("web", ready, "ready once it is free", 60_000);
   });
 
   test("junk beside manifests is not looked at; a half-written file is not acted on", async () => {

@@ -143,9 +143,12 @@ describe("reading", () => {
 describe("following", () => {
   /** Follows in the background. */
   function follow(options: Omit<ReadLogOptions, "path" | "follow" | "running"> = {}) {
-    const state = { text: "", alive: true, done: Promise.resolve() };
+    const state = { text: "", alive: true, looks: 0, done: Promise.resolve() };
     state.done = (async () => {
-      const running = () => state.alive;
+      const running = () => {
+        state.looks += 1;
+        return state.alive;
+      };
       for await (const chunk of readLog({ path, follow: true, running, ...options }))
         state.text += chunk.toString("utf8");
     })();
@@ -183,7 +186,13 @@ describe("following", () => {
     // The writer has not reopened yet.
     await appendFile(`${path}.20260101-000001`, lines(5, 7));
     await until(() => numbers(seen.text).length === 4, "lines in the renamed file");
-    await writeFile(path, lines(7, 9));
+    // The next file is there, and the writer has not turned to it yet.
+    await writeFile(path, "");
+    const looks = seen.looks;
+    await until(() => seen.looks >= looks + 2, "a look at it");
+    await appendFile(`${path}.20260101-000001`, lines(7, 8));
+    await until(() => numbers(seen.text).length === 5, "a line more in the renamed file");
+    await appendFile(path, lines(8, 9));
     await rename(path, `${path}.20260101-000002`);
     await writeFile(path, lines(9, 11));
     await until(() => numbers(seen.text).length === 8, "lines of both files");

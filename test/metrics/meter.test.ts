@@ -1,50 +1,10 @@
 import { expect, test } from "vitest";
-import { hashedPod } from "../../src/desired.ts";
-import { pod as podSchema } from "../../src/manifest/schema/index.ts";
 import { cpuNsOf, memoryOf } from "../../src/metrics/host.ts";
 import { createMeter } from "../../src/metrics/meter.ts";
 import type { PodState } from "../../src/pod/contract.ts";
 import { createMemoryDriver } from "../../src/sandbox/memory/index.ts";
 import { ManualClock } from "../support/manual-clock.ts";
-
-function runningPod(clock: ManualClock): PodState {
-  const manifest = podSchema.parse({
-    apiVersion: "v1",
-    kind: "Pod",
-    metadata: { name: "web", labels: { app: "web" } },
-    spec: { containers: [{ name: "app", image: "localhost/app:1" }] },
-  });
-  const desired = hashedPod(manifest, {
-    origin: "web.yaml:1",
-    runtimeClass: "memory",
-    runtimeHandler: undefined,
-    warnings: [],
-  });
-  return {
-    uid: "u1",
-    desired,
-    createdAt: clock.now(),
-    stage: "running",
-    problem: undefined,
-    failure: undefined,
-    deletionDeadline: undefined,
-    sandbox: { id: "s1", createdAt: clock.now(), ips: [], detail: {} },
-    containers: [
-      {
-        name: "app",
-        kind: "main",
-        image: "localhost/app:1",
-        imageDigest: undefined,
-        signers: [],
-        restartCount: 0,
-        ready: true,
-        started: true,
-        state: { type: "running", containerId: "c1", startedAt: clock.now() },
-        lastTermination: undefined,
-      },
-    ],
-  };
-}
+import { runningPod } from "./running-pod.ts";
 
 test("measures over a second, or since the last answer; nothing while nobody asks", async () => {
   const clock = new ManualClock();
@@ -125,6 +85,6 @@ test("a container that has just started, one that can't be asked, and one that e
 test("/proc/stat and /proc/meminfo", () => {
   expect(cpuNsOf("cpu  100 10 50 9999 888 5 5 30 77 0\ncpu0 1 1 1 1 1 1 1 1 1 1\n")).toBe(2_000_000_000);
   const text = "MemTotal:       1000 kB\nMemFree:         200 kB\nInactive:        500 kB\nInactive(file):  100 kB\n";
-  expect(memoryOf(text)).toEqual({ totalBytes: 1_024_000, availableBytes: 300 * 1024 });
-  expect(memoryOf("")).toEqual({ totalBytes: 0, availableBytes: 0 });
+  expect(memoryOf(text)).toEqual({ totalBytes: 1_024_000, availableBytes: 300 * 1024, freeBytes: 200 * 1024 });
+  expect(memoryOf("")).toEqual({ totalBytes: 0, availableBytes: 0, freeBytes: 0 });
 });

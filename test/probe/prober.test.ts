@@ -350,6 +350,17 @@ describe("hooks", () => {
     await expect(hook({ type: "exec", command: ["x"] }, session(2))).rejects.toThrow(/exit code 2/);
   });
 
+  test("what a command has said is told also when it had ended before anybody read", async () => {
+    const gone: ExecIn = async () => {
+      const stderr = new PassThrough();
+      stderr.end("no such command\n");
+      const stdout = new PassThrough();
+      stdout.end();
+      return { stdout, stderr, resize() {}, kill() {}, exitCode: Promise.resolve(127) };
+    };
+    await expect(hook({ type: "exec", command: ["x"] }, gone)).rejects.toThrow(/exit code 127.*no such command/);
+  });
+
   test("sleep sleeps, and can be called off", async () => {
     await hook({ type: "sleep", ms: 1 });
     const abort = new AbortController();

@@ -8,6 +8,38 @@ import { exec } from "../../src/system/exec.ts";
 /** The kubectl of this machine; it need not have one. */
 export const KUBECTL = "/usr/bin/kubectl";
 
+export interface Kubectl {
+  /** "kubectl 1.32"; also says which of the two that tests want is not to be had here. */
+  readonly title: string;
+  readonly path: string;
+  readonly minor: number;
+}
+
+/** The newest that knows neither WebSocket nor validation by the server. */
+const LAST_OLD = 24;
+
+/**
+ * What tests run with: a new kubectl and an old one, Debian 12's. On a machine that has only one of them the titles of
+ * the tests say so; on one that has none there is nothing to run.
+ */
+export async function kubectls(): Promise<Kubectl[]> {
+  const paths = [existsSync(KUBECTL) ? KUBECTL : undefined, await debianKubectl()];
+  const found = new Map<number, string>();
+  for (const path of paths) if (path !== undefined) found.set(await minorOf(path), path);
+  const minors = [...found.keys()];
+  const lacking = [
+    minors.some((minor) => minor > LAST_OLD) ? "" : " (there is no newer one on this machine)",
+    minors.some((minor) => minor <= LAST_OLD) ? "" : " (there is no older one on this machine)",
+  ].join("");
+  return [...found].map(([minor, path]) => ({ title: `kubectl 1.${minor}${lacking}`, path, minor }));
+}
+
+async function minorOf(path: string): Promise<number> {
+  const { stdout } = await exec(path, ["version", "--client", "-o", "json"]);
+  const { clientVersion } = JSON.parse(stdout);
+  return Number.parseInt(clientVersion.minor, 10);
+}
+
 /**
  * The kubectl of this Debian's archive: 1.20 in Debian 12, which speaks SPDY only. Unpacked, not installed: the machine
  * may have another. @returns undefined where there is no such package

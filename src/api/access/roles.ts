@@ -28,7 +28,7 @@ export function mayDo(role: Role, info: Pick<RequestInfo, "verb" | "group" | "re
   if (ASKING.has(group)) return verb === "create" && resource.startsWith("self");
   if (group === "" && resource === "secrets") return false;
   // What Prometheus reads there is no way into anything.
-  if (resource === "nodes" && subresource.startsWith("proxy/metrics")) return READING.has(verb);
+  if (resource === "nodes" && /^proxy\/(metrics|stats\/summary)/.test(subresource)) return READING.has(verb);
   return READING.has(verb) && !ENTERING.has(subresource.split("/")[0] ?? "");
 }
 

@@ -1,11 +1,11 @@
 import { PassThrough, type Readable, Writable } from "node:stream";
 import type { RawData, WebSocket } from "ws";
-import { formatListen } from "../../config/listen.ts";
 import type { ExecSession } from "../../sandbox/driver.ts";
-import { GantryError } from "../../system/errors.ts";
+import type { GantryError } from "../../system/errors.ts";
 import { CHANNEL, channelMessage, PROTOCOLS } from "../channels.ts";
 import { errorOfStatus, exitCodeOfStatus } from "../status-error.ts";
-import { authorization, type Endpoint, isRemote, type LocalEndpoint, tlsOptions } from "./endpoint.ts";
+import type { Endpoint } from "./endpoint.ts";
+import { asBuffer, cancelled, openSocket } from "./socket.ts";
 import { unreachable } from "./unreachable.ts";
 
 export interface ExecMode {
@@ -15,9 +15,6 @@ export interface ExecMode {
 
 /** The server takes messages of a limited size. Bytes. */
 const MAX_PIECE_BYTES = 64 * 1024;
-/** A handshake of TLS and HTTP takes no longer where somebody is there. ms */
-const CONNECT_WITHIN_MS = 20_000;
-const MAX_ERROR_BYTES = 4 * 1024 * 1024;
 
 /**
  * Opens an exec session over a WebSocket. The command is killed when the connection ends, so also on abort.
@@ -29,56 +26,12 @@ export async function openExec(
   mode: ExecMode,
   signal: AbortSignal | undefined,
 ): Promise<ExecSession> {
-  if (signal?.aborted) throw cancelled();
-  // Loaded only here: the other commands must start fast.
-  const { WebSocket: Socket } = await import("ws");
-  const socket = isRemote(endpoint)
-    ? new Socket(`wss://${formatListen(endpoint)}${path}`, [...PROTOCOLS], {
-        ...tlsOptions(endpoint),
-        headers: authorization(endpoint),
-        perMessageDeflate: false,
-        handshakeTimeout: CONNECT_WITHIN_MS,
-      })
-    : await localSocket(Socket, endpoint, path);
-  const onAbort = (): void => socket.terminate();
-  signal?.addEventListener("abort", onAbort, { once: true });
-  // The connection's end tells it all; an error without a listener would end the process.
-  socket.on("error", () => {});
-  socket.once("close", () => signal?.removeEventListener("abort", onAbort));
+  const { socket, opened } = await openSocket(endpoint, path, PROTOCOLS, signal);
   // The first messages may come together with the answer to the upgrade: listen before anything is awaited.
   const session = sessionOf(socket, mode, endpoint, signal);
-  await opened(socket, endpoint, signal);
+  await opened;
   await Promise.race([session.started, session.exitCode]);
   return session;
-}
-
-async function localSocket(Socket: typeof WebSocket, { socketPath }: LocalEndpoint, path: string): Promise<WebSocket> {
-  // ws takes the socket's path and the path of the request as one address, with a colon between; a colon in the
-  // former would be taken for it, so the connection is made by hand.
-  const { connect } = await import("node:net");
-  return new Socket(`ws://localhost${path}`, [...PROTOCOLS], {
-    createConnection: () => connect(socketPath),
-    perMessageDeflate: false,
-  });
-}
-
-function opened(socket: WebSocket, endpoint: Endpoint, signal: AbortSignal | undefined): Promise<void> {
-  return new Promise((resolve, reject) => {
-    socket.once("open", resolve);
-    socket.once("error", (cause) => reject(signal?.aborted ? cancelled() : unreachable(endpoint, cause)));
-    socket.once("unexpected-response", (_request, response) => {
-      const chunks: Buffer[] = [];
-      let bytes = 0;
-      response.on("data", (chunk: Buffer) => {
-        bytes += chunk.length;
-        if (bytes <= MAX_ERROR_BYTES) chunks.push(chunk);
-      });
-      response.on("close", () => {
-        reject(errorOfStatus(Buffer.concat(chunks).toString("utf8"), response.statusCode ?? 0));
-        socket.terminate();
-      });
-    });
-  });
 }
 
 function sessionOf(
@@ -165,13 +118,4 @@ function settle(text: Buffer, resolve: (code: number) => void, reject: (error: G
   const code = exitCodeOfStatus(text.toString("utf8"));
   if (code !== undefined) resolve(code);
   else reject(errorOfStatus(text.toString("utf8"), 0));
-}
-
-function asBuffer(data: RawData): Buffer {
-  if (Array.isArray(data)) return Buffer.concat(data);
-  return data instanceof ArrayBuffer ? Buffer.from(data) : data;
-}
-
-function cancelled(): GantryError {
-  return new GantryError("cancelled", "the session was cancelled", { kind: "system" });
 }

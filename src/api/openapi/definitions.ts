@@ -1,9 +1,9 @@
 /** The types of manifests as OpenAPI schemas, made from the zod schemas that manifests are checked by. Pure. */
-import type { z } from "zod";
 import { schemaOfKind } from "../../manifest/kinds.ts";
 import { elementOf, type Schema, shapeOf, unwrap } from "../../manifest/zod-schema.ts";
 import { listTypeOf } from "../patch/list-types.ts";
 import { TYPE_NAMES } from "./type-names.ts";
+import { type RulesAt, rulesInside, rulesOfKind, verdictText } from "./verdicts.ts";
 
 export interface OpenApiSchema {
   readonly $ref?: string;
@@ -13,6 +13,8 @@ export interface OpenApiSchema {
   readonly properties?: Readonly<Record<string, OpenApiSchema>>;
   readonly required?: readonly string[];
   readonly items?: OpenApiSchema;
+  /** Version 3 ignores what stands beside a $ref: there it stands in here. */
+  readonly allOf?: readonly OpenApiSchema[];
   readonly additionalProperties?: OpenApiSchema;
   readonly enum?: readonly string[];
   readonly [extension: `x-${string}`]: unknown;
@@ -32,51 +34,72 @@ export function definitionName({ group, version, kind }: TypedKind): string {
   return `io.k8s.api.${short}.${version}.${kind}`;
 }
 
+/** By "Type.field", "parent.field" or "field": a sentence. */
+export type Descriptions = Readonly<Record<string, string>>;
+
 /** @param prefix of references: "#/definitions/" in version 2 of OpenAPI, "#/components/schemas/" in version 3 */
-export function definitionsOf(kinds: readonly TypedKind[], prefix: string): Definitions {
+export function definitionsOf(kinds: readonly TypedKind[], prefix: string, descriptions: Descriptions): Definitions {
   const found = new Map<string, OpenApiSchema>();
-  const names = new Map<Schema, string>();
+  const names = new Map<Schema, string[]>();
   for (const kind of kinds) {
     const schema = schemaOfKind(kind.kind);
     const name = definitionName(kind);
     const gvk = [{ group: kind.group, version: kind.version, kind: kind.kind }];
-    const root = schema === undefined ? ANY_OBJECT : objectSchema(unwrap(schema), name, []);
-    found.set(name, { ...root, "x-kubernetes-group-version-kind": gvk });
+    const place = { path: [], kind: kind.kind, rules: rulesOfKind(kind.kind) };
+    const root = schema === undefined ? anyObject(descriptions) : objectSchema(unwrap(schema), name, place);
+    const description = descriptions[kind.kind];
+    found.set(name, {
+      ...(description !== undefined && { description }),
+      ...root,
+      "x-kubernetes-group-version-kind": gvk,
+    });
   }
   return found;
 
-  function objectSchema(schema: Schema, owner: string, path: readonly string[]): OpenApiSchema {
-    const shape = shapeOf(schema) ?? {};
-    const all = Object.entries(shape);
+  function objectSchema(schema: Schema, owner: string, place: Place): OpenApiSchema {
+    const all = Object.entries(shapeOf(schema) ?? {});
     const properties = Object.fromEntries(
-      all.map(([name, inner]) => [
-        name,
-        { ...schemaOf(inner, owner, [...path, name]), ...listExtensions([...path, name], inner) },
-      ]),
+      all.map(([name, inner]) => {
+        const at = { ...place, path: [...place.path, name], rules: rulesInside(place.rules, name) };
+        const description = describe(owner, place, name);
+        const own = { ...schemaOf(inner, owner, at), ...listExtensions(at.path, inner) };
+        return [name, description === undefined ? own : { ...own, description }];
+      }),
     );
+    const { path } = place;
     const required = all.flatMap(([name, inner]) =>
       isOptional(inner) || name === "apiVersion" || name === "kind" ? [] : [name],
     );
-    const status = path.length === 0 && !("status" in properties) ? { status: { type: "object" } } : {};
+    const { status: said } = descriptions;
+    const whatIs = { type: "object", ...(said !== undefined && { description: said }) };
+    const status = path.length === 0 && !("status" in properties) ? { status: whatIs } : {};
     return { type: "object", properties: { ...properties, ...status }, ...(required.length > 0 && { required }) };
   }
 
-  function schemaOf(given: Schema, owner: string, path: readonly string[]): OpenApiSchema {
-    const schema = unwrap(given);
-    if (shapeOf(schema) !== undefined) {
-      const known = names.get(schema);
-      const name = known ?? nameFor(path, owner);
-      if (known === undefined) {
-        names.set(schema, name);
-        found.set(name, { type: "object" }); // it may hold itself
-        found.set(name, objectSchema(schema, name, path));
-      }
-      return { $ref: `${prefix}${name}` };
-    }
-    return plainSchema(schema, owner, path);
+  /** What the field is for, and what of it is not supported. */
+  function describe(owner: string, { path, kind, rules }: Place, field: string): string | undefined {
+    const type = owner.slice(owner.lastIndexOf(".") + 1);
+    const keys = [`${type}.${field}`, `${path.at(-1)}.${field}`, `${kind}.${field}`, field];
+    const said = keys.map((key) => descriptions[key]).find((text) => text !== undefined);
+    const sentences = [said, verdictText(rules, field)].filter((text) => text !== undefined);
+    return sentences.length === 0 ? undefined : sentences.join(" ");
   }
 
-  function plainSchema(schema: Schema, owner: string, path: readonly string[]): OpenApiSchema {
+  function schemaOf(given: Schema, owner: string, place: Place): OpenApiSchema {
+    const schema = unwrap(given);
+    if (shapeOf(schema) === undefined) return plainSchema(schema, owner, place);
+    const wanted = kubernetesName(place.path);
+    const known = names.get(schema)?.find((one) => wanted === undefined || one.endsWith(`.${shortName(wanted)}`));
+    const name = known ?? nameFor(place.path, owner);
+    if (known === undefined) {
+      names.set(schema, [...(names.get(schema) ?? []), name]);
+      found.set(name, { type: "object" }); // it may hold itself
+      found.set(name, objectSchema(schema, name, place));
+    }
+    return { $ref: `${prefix}${name}` };
+  }
+
+  function plainSchema(schema: Schema, owner: string, place: Place): OpenApiSchema {
     const { def } = schema._zod;
     switch (def.type) {
       case "string":
@@ -87,24 +110,23 @@ export function definitionsOf(kinds: readonly TypedKind[], prefix: string): Defi
         return { type: "boolean" };
       case "array": {
         const items = elementOf(schema);
-        return { type: "array", items: items === undefined ? {} : schemaOf(items, owner, path) };
+        return { type: "array", items: items === undefined ? {} : schemaOf(items, owner, place) };
       }
       case "record": {
         const values = elementOf(schema);
-        return { type: "object", additionalProperties: values === undefined ? {} : schemaOf(values, owner, path) };
+        return { type: "object", additionalProperties: values === undefined ? {} : schemaOf(values, owner, place) };
       }
       case "enum":
       case "literal":
         return { type: "string", enum: valuesOf(def) };
       default:
-        return byName(path.at(-1) ?? "");
+        return byName(place.path.at(-1) ?? "");
     }
   }
 
   function nameFor(path: readonly string[], owner: string): string {
-    const parent = path.at(-2) ?? "";
     const field = path.at(-1) ?? "";
-    const wanted = TYPE_NAMES[`${parent}.${field}`] ?? TYPE_NAMES[field];
+    const wanted = kubernetesName(path);
     const base = owner.slice(0, owner.lastIndexOf(".") + 1);
     const name =
       wanted ?? `${owner.slice(owner.lastIndexOf(".") + 1)}${field.charAt(0).toUpperCase()}${field.slice(1)}`;
@@ -116,19 +138,36 @@ export function definitionsOf(kinds: readonly TypedKind[], prefix: string): Defi
   }
 }
 
-const ANY_OBJECT: OpenApiSchema = {
-  type: "object",
-  properties: {
-    apiVersion: { type: "string" },
-    kind: { type: "string" },
-    metadata: { type: "object" },
-    spec: { type: "object" },
-    status: { type: "object" },
-  },
-};
+/** Where in a kind a type is met. */
+interface Place {
+  readonly path: readonly string[];
+  readonly kind: string;
+  readonly rules: RulesAt;
+}
 
+function kubernetesName(path: readonly string[]): string | undefined {
+  const field = path.at(-1) ?? "";
+  return TYPE_NAMES[`${path.at(-2) ?? ""}.${field}`] ?? TYPE_NAMES[field];
+}
+
+function shortName(name: string): string {
+  return name.slice(name.lastIndexOf(".") + 1);
+}
+
+/** A kind that no manifest has: what is in it is not described. */
+function anyObject(descriptions: Descriptions): OpenApiSchema {
+  const field = (name: string, type: string): readonly [string, OpenApiSchema] => {
+    const description = descriptions[name];
+    return [name, { type, ...(description !== undefined && { description }) }];
+  };
+  const texts = ["apiVersion", "kind"].map((name) => field(name, "string"));
+  const objects = ["metadata", "spec", "status"].map((name) => field(name, "object"));
+  return { type: "object", properties: Object.fromEntries([...texts, ...objects]) };
+}
+
+/** It need not be written: it is optional, or has a default. */
 function isOptional(schema: Schema): boolean {
-  return (schema as z.core.$ZodType)._zod.optin === "optional";
+  return schema._zod.optin !== undefined;
 }
 
 function valuesOf(def: object): string[] {

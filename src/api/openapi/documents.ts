@@ -1,5 +1,12 @@
 /** The OpenAPI documents that kubectl explains, checks and merges by. Pure. */
-import { type Definitions, definitionName, definitionsOf, type OpenApiSchema, type TypedKind } from "./definitions.ts";
+import {
+  type Definitions,
+  type Descriptions,
+  definitionName,
+  definitionsOf,
+  type OpenApiSchema,
+  type TypedKind,
+} from "./definitions.ts";
 
 export interface DescribedKind extends TypedKind {
   readonly plural: string;
@@ -33,9 +40,10 @@ export function pathsOfKinds(kinds: readonly DescribedKind[]): PathOfKind[] {
 }
 
 /** Version 3: one document for each group and version. */
-export function documentV3(kinds: readonly DescribedKind[], gantryVersion: string): object {
+export function documentV3(kinds: readonly DescribedKind[], gantryVersion: string, descriptions: Descriptions): object {
   const prefix = "#/components/schemas/";
-  const schemas = Object.fromEntries(definitionsOf(kinds, prefix));
+  const definitions = [...definitionsOf(kinds, prefix, descriptions)];
+  const schemas = Object.fromEntries(definitions.map(([name, schema]) => [name, withOwnWords(schema)]));
   const paths = pathsOfKinds(kinds).map(({ path, kind }) => [path, operations(kind, prefix)] as const);
   return {
     openapi: "3.0.0",
@@ -43,6 +51,15 @@ export function documentV3(kinds: readonly DescribedKind[], gantryVersion: strin
     paths: Object.fromEntries(paths),
     components: { schemas },
   };
+}
+
+function withOwnWords(schema: OpenApiSchema): OpenApiSchema {
+  if (schema.properties === undefined) return schema;
+  const properties = Object.entries(schema.properties).map(([name, { $ref, ...field }]) => {
+    if ($ref === undefined) return [name, field] as const;
+    return [name, Object.keys(field).length === 0 ? { $ref } : { ...field, allOf: [{ $ref }] }] as const;
+  });
+  return { ...schema, properties: Object.fromEntries(properties) };
 }
 
 function operations(kind: DescribedKind, prefix: string): object {
@@ -65,8 +82,12 @@ export interface DocumentV2 {
 }
 
 /** Version 2: one for all, which older clients read. */
-export function documentV2(kinds: readonly DescribedKind[], gantryVersion: string): DocumentV2 {
-  const definitions = definitionsOf(kinds, "#/definitions/");
+export function documentV2(
+  kinds: readonly DescribedKind[],
+  gantryVersion: string,
+  descriptions: Descriptions,
+): DocumentV2 {
+  const definitions = definitionsOf(kinds, "#/definitions/", descriptions);
   return { title: "Gantry", version: gantryVersion, paths: pathsOfKinds(kinds), definitions };
 }
 

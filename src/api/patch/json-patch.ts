@@ -3,7 +3,7 @@ import { applyPatch, type Operation, Pointer } from "rfc6902";
 import { z } from "zod";
 import { GantryError } from "../../system/errors.ts";
 import { httpError } from "../status-error.ts";
-import { refuseDepth } from "./plain.ts";
+import { refuseExcess } from "./plain.ts";
 
 /** As many as the API server of Kubernetes takes. */
 const MOST_OPERATIONS = 10_000;
@@ -47,12 +47,12 @@ export function jsonPatch(value: unknown, patch: unknown): unknown {
       hint: "Nothing was changed. Look at the object as it is now.",
     });
   }
-  refuseDepth(result);
+  refuseExcess(result);
   return result;
 }
 
 function sizeOf(value: unknown): number {
-  refuseDepth(value);
+  refuseExcess(value);
   return JSON.stringify(value)?.length ?? 0;
 }
 

@@ -28,12 +28,29 @@ export function at(value: unknown, ...path: readonly string[]): unknown {
   return found;
 }
 
-/** What is nested deeper than any manifest is refused before anything walks through it. @throws GantryError usage */
-export function refuseDepth(value: unknown): void {
+/** More values than any manifest has: each of them is checked, and each that is wrong is told of. */
+export const VALUES_LIMIT = 100_000;
+
+/** @param count of values @throws GantryError usage */
+export function refuseMany(count: number): void {
+  if (count <= VALUES_LIMIT) return;
+  throw new GantryError("usage", `there are more than ${VALUES_LIMIT} values in it`, {
+    hint: "No manifest needs that: send less.",
+  });
+}
+
+/**
+ * What is nested deeper than any manifest, or has more in it, is refused before anything walks through it.
+ * @throws GantryError usage
+ */
+export function refuseExcess(value: unknown): void {
   let level: readonly unknown[] = [value];
+  let count = 0;
   for (let depth = 0; depth <= DEPTH_LIMIT; depth += 1) {
     level = level.flatMap((one) => (typeof one === "object" && one !== null ? Object.values(one) : []));
     if (level.length === 0) return;
+    count += level.length;
+    refuseMany(count);
   }
   throw new GantryError("usage", `fields are nested more than ${DEPTH_LIMIT} levels deep`, {
     hint: "No manifest needs that.",

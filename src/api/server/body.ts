@@ -2,7 +2,7 @@ import type { Readable } from "node:stream";
 import type { FastifyRequest } from "fastify";
 import { readDocuments } from "../../manifest/yaml/document.ts";
 import { GantryError, messageOf } from "../../system/errors.ts";
-import { refuseDepth } from "../patch/plain.ts";
+import { refuseExcess } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
 
 /** The API server of Kubernetes takes requests of up to 3 MiB. */
@@ -17,11 +17,16 @@ export interface BodyRules {
   readonly timeoutMs?: number;
 }
 
+/** Reads a request's body as UTF-8 text. @throws GantryError as readBytes; usage */
+export async function readBody(stream: Readable, contentType: string | undefined, rules: BodyRules): Promise<string> {
+  return textOf(await readBytes(stream, contentType, rules));
+}
+
 /**
- * Reads a request's body as UTF-8 text.
+ * Reads a request's body.
  * @throws GantryError usage with the reason UnsupportedMediaType (415), RequestEntityTooLarge (413), RequestTimeout (408)
  */
-export async function readBody(stream: Readable, contentType: string | undefined, rules: BodyRules): Promise<string> {
+async function readBytes(stream: Readable, contentType: string | undefined, rules: BodyRules): Promise<Buffer> {
   checkContentType(contentType, rules.contentTypes);
   const maxBytes = rules.maxBytes ?? MAX_BODY_BYTES;
   const timeoutMs = rules.timeoutMs ?? BODY_TIMEOUT_MS;
@@ -51,8 +56,12 @@ export async function readBody(stream: Readable, contentType: string | undefined
   } finally {
     clearTimeout(clock.timer);
   }
+  return Buffer.concat(chunks);
+}
+
+function textOf(bytes: Buffer): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(chunks));
+    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
   } catch (cause) {
     throw new GantryError("usage", "the body is not UTF-8 text", { cause, hint: "Is this a binary file?" });
   }
@@ -60,25 +69,56 @@ export async function readBody(stream: Readable, contentType: string | undefined
 
 /** @throws GantryError usage with the reason UnsupportedMediaType */
 export function checkContentType(contentType: string | undefined, allowed: readonly string[]): void {
-  const type = contentType?.split(";")[0]?.trim().toLowerCase();
-  if (type === undefined || type === "" || allowed.includes(type)) return;
+  const type = mediaTypeOf(contentType);
+  if (type === "" || allowed.includes(type)) return;
   const hint = `Send it with the header 'Content-Type: ${allowed[0] ?? "application/json"}'.`;
   throw httpError("UnsupportedMediaType", `can't take a body of the type '${type}'`, hint);
 }
 
-const JSON_TYPES = ["application/json"];
-
-/** The plain data of a body: of YAML where its type says so. @throws GantryError as readBody; usage */
-export async function readData(
-  request: FastifyRequest,
-  contentTypes: readonly string[] = JSON_TYPES,
-): Promise<unknown> {
-  const type = request.headers["content-type"];
-  const text = await readBody(request.raw, type, { contentTypes });
-  return type !== undefined && /yaml/i.test(type) ? parseYaml(text) : parseJson(text);
+/** Without its parameters; "" when none is given. */
+function mediaTypeOf(contentType: string | undefined): string {
+  return contentType?.split(";")[0]?.trim().toLowerCase() ?? "";
 }
 
-/** @throws GantryError usage, also for what is nested deeper than anything that makes sense here */
+/** What kubectl and other clients in Go send where they know the kind. */
+const PROTOBUF = "application/vnd.kubernetes.protobuf";
+/** In which an object may come. */
+export const OBJECT_TYPES = ["application/json", PROTOBUF] as const;
+
+/**
+ * The plain data of a body, in the form that its type says.
+ * @throws GantryError as readBytes; usage, for what can't be read, or an empty body
+ */
+export async function readData(
+  request: FastifyRequest,
+  contentTypes: readonly string[] = OBJECT_TYPES,
+  hint?: string,
+): Promise<unknown> {
+  const data = await readDataIfAny(request, contentTypes, hint);
+  if (data !== undefined) return data;
+  throw new GantryError("usage", "the body is empty", { hint: hint ?? "Send an object." });
+}
+
+/** The same; undefined for an empty body. */
+export async function readDataIfAny(
+  request: FastifyRequest,
+  contentTypes: readonly string[] = OBJECT_TYPES,
+  hint?: string,
+): Promise<unknown> {
+  const type = request.headers["content-type"];
+  const bytes = await readBytes(request.raw, type, { contentTypes });
+  if (bytes.length === 0) return undefined;
+  if (mediaTypeOf(type) === PROTOBUF) {
+    // Most daemons never see one: it takes memory only once one has come.
+    const { decodeBody } = await import("../protobuf/decode.ts");
+    return decodeBody(bytes);
+  }
+  const text = textOf(bytes);
+  if (text.trim() === "") return undefined;
+  return /yaml/i.test(type ?? "") ? parseYaml(text) : parseJson(text, hint);
+}
+
+/** @throws GantryError usage, also for what is nested deeper, or has more in it, than anything that makes sense here */
 export function parseJson(text: string, hint = "Send an object."): unknown {
   if (text.trim() === "") throw new GantryError("usage", "the body is empty", { hint });
   let value: unknown;
@@ -87,7 +127,7 @@ export function parseJson(text: string, hint = "Send an object."): unknown {
   } catch (cause) {
     throw new GantryError("usage", `the body is not JSON: ${messageOf(cause)}`, { hint, cause });
   }
-  refuseDepth(value);
+  refuseExcess(value);
   return value;
 }
 

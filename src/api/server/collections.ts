@@ -56,6 +56,7 @@ export function serveCollections(
     kind: "Event",
     namespaced: true,
     shortNames: ["ev"],
+    otherwise: "events can't be written or deleted: Gantry keeps the newest by itself",
     list: events.list,
     cache: events.cache,
     fields: {
@@ -116,10 +117,11 @@ function objectResources(backend: ApiBackend, capacity: number) {
   const newest = present.reduce((max, { metadata }) => Math.max(max, Number(metadata.resourceVersion)), 0);
   const last = new Map(present.map((object) => [object.metadata.uid, object]));
   const resources = SERVED_KINDS.map((served) => {
-    const { group, version, plural, kind, namespaced, shortNames, fields } = served;
+    const { group, version, plural, kind, namespaced, shortNames, otherwise, fields } = served;
     const cache = new WatchCache<ServedObject>(newest, capacity);
     const list = () => backend.objects().filter((object) => object.kind === kind);
-    return { served, resource: { group, version, plural, kind, namespaced, shortNames, fields, cache, list } };
+    const names = { group, version, plural, kind, namespaced, shortNames, otherwise };
+    return { served, resource: { ...names, fields, cache, list } };
   });
   const caches = new Map(resources.map(({ served, resource }) => [served.kind, resource.cache]));
   const stop = backend.watchObjects(({ type, object }) => {
@@ -170,7 +172,10 @@ function versionOf(pod: PodObject): number {
 function eventCache(backend: ApiBackend, capacity: number) {
   const versions = new Map<number, number>();
   const start = Date.now();
-  const asObject = (event: PodEvent): EventObject => eventObject(event, versions.get(event.id) ?? start);
+  const asObject = (event: PodEvent, objects: readonly ServedObject[]): EventObject => {
+    const uidOf = (key: string) => objects.find((object) => identityOf(object) === key)?.metadata.uid;
+    return eventObject(event, versions.get(event.id) ?? start, uidOf);
+  };
   const cache = new WatchCache<EventObject>(start, capacity);
   const stop = backend.watchEvents((event) => {
     const version = Math.max(cache.version + 1, Date.now());
@@ -179,10 +184,19 @@ function eventCache(backend: ApiBackend, capacity: number) {
     // Old entries only matter to clients that would have to list again anyway.
     const oldest = versions.size > capacity ? versions.keys().next().value : undefined;
     if (oldest !== undefined) versions.delete(oldest);
-    const object = asObject(event);
+    const object = asObject(event, backend.objects());
     // An event that happens again only counts up: whoever chose it before chooses it now.
     if (event.count > 1) cache.add("MODIFIED", object, version, object);
     else cache.add("ADDED", object, version, undefined);
   });
-  return { cache, stop, list: () => backend.events().map(asObject) };
+  const list = () => {
+    const objects = backend.objects();
+    return backend.events().map((event) => asObject(event, objects));
+  };
+  return { cache, stop, list };
+}
+
+/** "Deployment default/web" */
+function identityOf({ kind, metadata: { namespace, name } }: ServedObject): string {
+  return `${kind} ${namespace ?? "default"}/${name}`;
 }

@@ -2,6 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { KUBERNETES } from "../../system/version.ts";
 import type { ApiBackend } from "../contract.ts";
 import type { VersionInfo } from "../wire.ts";
+import { hasStatus } from "./kinds.ts";
 import { type ApiObject, groupVersion, type Resource, type ResourceNames } from "./resources.ts";
 import { route } from "./routing.ts";
 
@@ -43,6 +44,7 @@ const NAMED = [
   { group: "events.k8s.io", version: "v1" },
   { group: "metrics.k8s.io", version: "v1beta1" },
   { group: "node.k8s.io", version: "v1" },
+  { group: "policy", version: "v1" },
 ] as const;
 
 /** What is only asked, and is no collection. */
@@ -70,6 +72,8 @@ function versionInfo(gantryVersion: string): VersionInfo {
     major,
     minor,
     gitVersion,
+    // Of the build; a client that prints a cluster's shows them.
+    ...{ gitCommit: "", gitTreeState: "clean", buildDate: "", goVersion: "", compiler: "" },
     gantryVersion,
     platform: `linux/${process.arch === "x64" ? "amd64" : process.arch}`,
   };
@@ -118,7 +122,7 @@ function apiResources(description: ResourceDescription): object[] {
   const part = (name: string, partVerbs: readonly string[], partKind = kind, more = {}) => ({
     ...{ name: `${plural}/${name}`, singularName: "", namespaced, kind: partKind, verbs: partVerbs, ...more },
   });
-  const parts = access === "write" || access === "pod" ? [part("status", ["get"])] : [];
+  const parts = hasStatus(kind) ? [part("status", ["get"])] : [];
   if (scalable) parts.push(part("scale", ["get", "patch", "update"], "Scale", { group: "autoscaling", version: "v1" }));
   if (access !== "pod") return [whole, ...parts];
   return [
@@ -127,5 +131,7 @@ function apiResources(description: ResourceDescription): object[] {
     part("log", ["get"]),
     part("exec", ["create", "get"], "PodExecOptions"),
     part("attach", ["create", "get"], "PodAttachOptions"),
+    part("portforward", ["create", "get"], "PodPortForwardOptions"),
+    part("eviction", ["create"], "Eviction", { group: "policy", version: "v1" }),
   ];
 }

@@ -1,16 +1,20 @@
 import type { PodEvent } from "../../store/contract.ts";
 import { timestamp } from "../../system/timestamp.ts";
 import type { EventObject } from "../wire.ts";
-import type { Resource } from "./resources.ts";
+import { SERVED_KINDS } from "./kinds.ts";
+import { groupVersion, type Resource } from "./resources.ts";
 
 const COMPONENT = "gantry";
+
+/** Finds an object that an event is about, by "<kind> <namespace>/<name>". @returns its uid */
+export type UidOf = (key: string) => string | undefined;
 
 /**
  * A recorded event as a v1 Event. Pure.
  * @param version its resourceVersion
  */
-export function eventObject(event: PodEvent, version: number): EventObject {
-  const involvedObject = involved(event);
+export function eventObject(event: PodEvent, version: number, uidOf: UidOf): EventObject {
+  const involvedObject = involved(event, uidOf);
   return {
     apiVersion: "v1",
     kind: "Event",
@@ -36,21 +40,24 @@ export function eventObject(event: PodEvent, version: number): EventObject {
   };
 }
 
-/** `object` is "Pod/<namespace>/<name>", "Node/<name>" or "Manifest/<file>" (a file may have slashes). */
-function involved(event: PodEvent): EventObject["involvedObject"] {
-  const [kind = "", ...rest] = event.object.split("/");
-  const uid = event.podUid === undefined ? {} : { uid: event.podUid };
-  switch (kind) {
-    case "Pod": {
-      const [namespace = "default", ...name] = rest;
-      return { apiVersion: "v1", kind, namespace, name: name.join("/"), ...uid };
-    }
-    case "Node":
-      return { apiVersion: "v1", kind, name: rest.join("/") };
-    default:
-      return { apiVersion: "gantry.dev/v1", kind, name: rest.join("/") };
-  }
+/**
+ * `object` is "<kind>/<namespace>/<name>", "Node/<name>" or "Manifest/<file>" (a file may have slashes). Clients look
+ * for the events of an object by its uid; of a node that is its name, as kubelets write it.
+ */
+function involved({ object, podUid }: PodEvent, uidOf: UidOf): EventObject["involvedObject"] {
+  const [kind = "", ...rest] = object.split("/");
+  if (kind === "Node") return { apiVersion: "v1", kind, name: rest.join("/"), uid: rest.join("/") };
+  const apiVersion = kind === "Pod" ? "v1" : API_VERSIONS.get(kind);
+  if (apiVersion === undefined) return { apiVersion: "gantry.dev/v1", kind, name: rest.join("/") };
+  const [namespace = "default", ...parts] = rest;
+  const name = parts.join("/");
+  const uid = podUid ?? uidOf(`${kind} ${namespace}/${name}`);
+  return { apiVersion, kind, namespace, name, ...(uid !== undefined && { uid }) };
 }
+
+const API_VERSIONS: ReadonlyMap<string, string> = new Map(
+  SERVED_KINDS.filter(({ namespaced }) => namespaced).map((kind) => [kind.kind, groupVersion(kind)]),
+);
 
 /** The collection of v1 Events as one of events.k8s.io/v1: the same events, and other names of their fields. */
 export function inNewForm({ cache, list, ...names }: Resource<EventObject>): Resource<NewEventObject> {

@@ -19,7 +19,7 @@ export function formatOf(accept: string | undefined): Format {
   return "object";
 }
 
-const META = "meta.k8s.io/v1";
+export const META = "meta.k8s.io/v1";
 
 /** @param include how much of each object a row carries: Object, Metadata or None */
 export function tableOf<T extends ApiObject>(

@@ -1,7 +1,7 @@
 import { Duplex, Writable } from "node:stream";
 import type { WebSocket } from "ws";
 import type { Logger } from "../../system/log.ts";
-import { channelMessage } from "../channels.ts";
+import { CHANNEL, channelMessage } from "../channels.ts";
 import { type Connect, forward } from "./forward.ts";
 
 /** A client that does not answer the closing handshake is cut off after this. ms */
@@ -13,6 +13,7 @@ const MAX_PIECE_BYTES = 64 * 1024;
 /**
  * Port forwarding as v4.channel.k8s.io has it, one connection for each port that the request names: channel 2n carries
  * the data of the nth port, 2n+1 what went wrong with it, and each begins with the port (16 bits, little endian).
+ * Beyond what Kubernetes has, a client may end its data as v5.channel.k8s.io ends stdin: 255, then the channel.
  * Resolves when all ports are done or the client has left.
  */
 export async function serveForwardOnChannels(
@@ -33,9 +34,11 @@ export async function serveForwardOnChannels(
     return { data, done: forward(data, error, port, connect) };
   });
   socket.on("message", (message: Buffer) => {
-    const channel = message[0] ?? 255;
-    const to = channel % 2 === 0 ? all[channel / 2] : undefined;
-    if (to !== undefined) to.data.receive(message.subarray(1));
+    const channel = message[0] ?? CHANNEL.close;
+    const to = (of: number) => (of % 2 === 0 ? all[of / 2]?.data : undefined);
+    const data = to(channel);
+    if (channel === CHANNEL.close) to(message[1] ?? CHANNEL.close)?.receiveEnd();
+    else if (data !== undefined) data.receive(message.subarray(1));
     else log.debug({ channel }, "port-forward: a message on a channel that a client may not write to");
   });
   await Promise.race([closed, Promise.all(all.map(({ done }) => done))]);
@@ -70,7 +73,7 @@ class Flow {
   }
 }
 
-/** The data of one port. A client can't end it but by leaving. */
+/** The data of one port. */
 class ChannelData extends Duplex {
   readonly #socket: WebSocket;
   readonly #channel: number;
@@ -86,6 +89,11 @@ class ChannelData extends Duplex {
 
   receive(payload: Buffer): void {
     if (!this.destroyed && payload.length > 0 && !this.push(payload)) this.#flow.set(this, true);
+  }
+
+  /** The client sends nothing more. */
+  receiveEnd(): void {
+    if (!this.destroyed && !this.readableEnded) this.push(null);
   }
 
   override _read(): void {

@@ -14,26 +14,21 @@ export interface ServedKind {
   readonly namespaced: boolean;
   /** A manifest may have it. */
   readonly writable: boolean;
+  /** Of one that is not writable, or not in every way: why, and what to do instead. */
+  readonly otherwise: string | undefined;
   /** It has the subresource `scale`. */
   readonly scalable: boolean;
   readonly fields: FieldGetters<ServedObject>;
 }
 
 type Options = Partial<
-  Pick<ServedKind, "version" | "shortNames" | "namespaced" | "writable" | "scalable" | "fields">
+  Pick<ServedKind, "version" | "shortNames" | "namespaced" | "otherwise" | "scalable" | "fields">
 > & {
   readonly inAll?: boolean;
 };
 
 function served(group: string, plural: string, kind: string, options: Options = {}): ServedKind {
-  const {
-    version = "v1",
-    shortNames = [],
-    namespaced = true,
-    writable = true,
-    scalable = false,
-    fields = {},
-  } = options;
+  const { version = "v1", shortNames = [], namespaced = true, otherwise, scalable = false, fields = {} } = options;
   return {
     group,
     version,
@@ -41,7 +36,8 @@ function served(group: string, plural: string, kind: string, options: Options = 
     kind,
     shortNames,
     namespaced,
-    writable,
+    writable: otherwise === undefined,
+    otherwise,
     scalable,
     fields,
     categories: options.inAll === true ? ["all"] : [],
@@ -52,7 +48,16 @@ const field =
   (...path: readonly string[]) =>
   (object: ServedObject): string =>
     textAt(object, ...path).replace("<none>", "");
-const readOnly = { writable: false } as const;
+/** What is said to whoever would write what only follows from other things. */
+const NODE_IS_HOST =
+  "a Node can't be written: it is this host, and there is no other one to cordon, drain, label or taint it for";
+const NAMESPACE_FOLLOWS =
+  "a namespace can't be changed or deleted: it is there as long as something is in it; delete that (kubectl delete all,cm,secret,pvc --all -n NAME)";
+const ENDPOINTS_FOLLOW =
+  "who is behind a Service can't be written: it follows from its selector and from the pods that are ready; change those";
+const REVISION_FOLLOWS = "a ControllerRevision can't be written: its StatefulSet or DaemonSet keeps it";
+const VOLUME_FOLLOWS =
+  "a PersistentVolume can't be written: it is made for its PersistentVolumeClaim; change or delete that, and see 'gantry volume'";
 
 /** In the order in which `kubectl get all` shows them. */
 export const SERVED_KINDS: readonly ServedKind[] = [
@@ -63,24 +68,50 @@ export const SERVED_KINDS: readonly ServedKind[] = [
   served("", "configmaps", "ConfigMap", { shortNames: ["cm"] }),
   served("", "secrets", "Secret", { fields: { type: field("type") } }),
   served("", "persistentvolumeclaims", "PersistentVolumeClaim", { shortNames: ["pvc"] }),
+  served("", "persistentvolumes", "PersistentVolume", {
+    ...{ shortNames: ["pv"], namespaced: false, otherwise: VOLUME_FOLLOWS },
+  }),
+  served("", "endpoints", "Endpoints", { shortNames: ["ep"], otherwise: ENDPOINTS_FOLLOW }),
   served("", "namespaces", "Namespace", {
-    ...{ shortNames: ["ns"], namespaced: false, ...readOnly },
+    ...{ shortNames: ["ns"], namespaced: false, otherwise: NAMESPACE_FOLLOWS },
     fields: { "status.phase": field("status", "phase") },
   }),
   served("", "nodes", "Node", {
-    ...{ shortNames: ["no"], namespaced: false, ...readOnly },
+    ...{ shortNames: ["no"], namespaced: false, otherwise: NODE_IS_HOST },
     fields: { "spec.unschedulable": () => "false" },
   }),
   served("apps", "daemonsets", "DaemonSet", { shortNames: ["ds"], inAll: true }),
   served("apps", "deployments", "Deployment", { shortNames: ["deploy"], inAll: true, scalable: true }),
   served("apps", "replicasets", "ReplicaSet", { shortNames: ["rs"], inAll: true, scalable: true }),
   served("apps", "statefulsets", "StatefulSet", { shortNames: ["sts"], inAll: true, scalable: true }),
-  served("apps", "controllerrevisions", "ControllerRevision", readOnly),
+  served("apps", "controllerrevisions", "ControllerRevision", { otherwise: REVISION_FOLLOWS }),
   served("batch", "cronjobs", "CronJob", { shortNames: ["cj"], inAll: true }),
   served("batch", "jobs", "Job", {
     inAll: true,
     fields: { "status.successful": (job) => field("status", "succeeded")(job) || "0" },
   }),
-  served("discovery.k8s.io", "endpointslices", "EndpointSlice", readOnly),
+  served("discovery.k8s.io", "endpointslices", "EndpointSlice", { otherwise: ENDPOINTS_FOLLOW }),
+  // There are none of these, and to say so is what clients need: `kubectl drain` asks for evictions only where there is
+  // this group, and would delete pods else; `kubectl cluster-info dump` lists replication controllers.
+  served("policy", "poddisruptionbudgets", "PodDisruptionBudget", {
+    ...{
+      shortNames: ["pdb"],
+      otherwise: "a PodDisruptionBudget has no effect: there is only this node, and nobody drains it",
+    },
+  }),
+  served("", "replicationcontrollers", "ReplicationController", {
+    ...{ shortNames: ["rc"], otherwise: "a ReplicationController is not supported: write a Deployment" },
+  }),
   served("node.k8s.io", "runtimeclasses", "RuntimeClass", { namespaced: false }),
 ];
+
+/** What is only written down has nothing that could become of it. */
+const WITHOUT_STATUS: ReadonlySet<string> = new Set([
+  ...["ConfigMap", "ControllerRevision", "EndpointSlice", "Event", "NodeMetrics", "PodMetrics"],
+  ...["RuntimeClass", "Secret"],
+]);
+
+/** Whether it has the subresource `status`. */
+export function hasStatus(kind: string): boolean {
+  return !WITHOUT_STATUS.has(kind);
+}

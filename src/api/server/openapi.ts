@@ -8,6 +8,7 @@ import { httpError } from "../status-error.ts";
 import type { ResourceDescription } from "./discovery.ts";
 import { type Call, route } from "./routing.ts";
 
+const ANY_TYPE = { anyType: true } as const;
 const PROTOBUF = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
 
 export function serveOpenApi(app: FastifyInstance, resources: readonly ResourceDescription[]): void {
@@ -29,21 +30,27 @@ export function serveOpenApi(app: FastifyInstance, resources: readonly ResourceD
   const paths = [...groups.keys()].map(
     (name) => [name, { serverRelativeURL: `/openapi/v3/${name}?hash=${hash}` }] as const,
   );
-  route(app, "/openapi/v3", { GET: () => ({ paths: Object.fromEntries(paths) }) }, true);
-  for (const [name, inside] of groups) route(app, `/openapi/v3/${name}`, { GET: (call) => sendV3(call, inside) }, true);
-  route(app, "/openapi/v2", { GET: (call) => sendV2(call, kinds) }, true);
+  route(app, "/openapi/v3", { GET: () => ({ paths: Object.fromEntries(paths) }) }, ANY_TYPE);
+  for (const [name, inside] of groups)
+    route(app, `/openapi/v3/${name}`, { GET: (call) => sendV3(call, inside) }, ANY_TYPE);
+  route(app, "/openapi/v2", { GET: (call) => sendV2(call, kinds) }, ANY_TYPE);
 }
 
-function sendV3(call: Call, kinds: readonly DescribedKind[]): object {
+async function sendV3(call: Call, kinds: readonly DescribedKind[]): Promise<object> {
   const accept = call.request.headers.accept ?? "*/*";
   if (!/json|\*\/\*/.test(accept))
     throw httpError("NotAcceptable", `can't answer with '${accept}'`, "Ask for application/json.");
-  return documentV3(kinds, VERSION);
+  return documentV3(kinds, VERSION, await descriptions());
 }
 
-function sendV2(call: Call, kinds: readonly DescribedKind[]): unknown {
-  const document = documentV2(kinds, VERSION);
+async function sendV2(call: Call, kinds: readonly DescribedKind[]): Promise<unknown> {
+  const document = documentV2(kinds, VERSION, await descriptions());
   if (call.request.headers.accept?.includes("proto-openapi.spec.v2") !== true) return jsonOfV2(document);
   call.reply.type(PROTOBUF);
   return protobufOfV2(document);
+}
+
+/** Loaded when somebody asks for the first time: most daemons are never asked. */
+async function descriptions() {
+  return (await import("../openapi/descriptions.ts")).DESCRIPTIONS;
 }

@@ -22,14 +22,23 @@ const token = z.object({ v: z.string(), after: z.string() });
 /**
  * The piece that the query asks for, by namespace and name. What comes, goes or changes between two pieces is seen as
  * it is when its piece is asked for.
- * @param version where the collection stands @throws usage (no limit, no token), Expired
+ * @param version where the collection stands @param isKept whether one can still watch from a version
+ * @throws usage (no limit, no token), Expired
  */
-export function pageOf<T extends Named>(items: readonly T[], query: Query, version: string): Page<T> {
+export function pageOf<T extends Named>(
+  items: readonly T[],
+  query: Query,
+  version: string,
+  isKept: (version: string) => boolean,
+): Page<T> {
   const limit = query.integer("limit");
   const given = query.text("continue");
   const sorted =
     limit === undefined && given === undefined ? items : [...items].sort((a, b) => (keyOf(a) < keyOf(b) ? -1 : 1));
   const start = given === undefined ? undefined : parseToken(given);
+  // The pieces together are the list of the first one's version, to be watched from there.
+  if (start !== undefined && !isKept(start.v))
+    throw expired("the continue token is too old: too much has changed since the first piece of the list");
   const rest = start === undefined ? sorted : sorted.filter((item) => keyOf(item) > start.after);
   const resourceVersion = start?.v ?? version;
   if (limit === undefined || limit === 0 || rest.length <= limit) return { items: rest, metadata: { resourceVersion } };
@@ -55,7 +64,6 @@ function parseToken(text: string): z.output<typeof token> {
   } catch {
     // Said below.
   }
-  if (text.length > 1000) throw expired("the continue token is none of this server's");
   throw new GantryError("usage", `continue: '${text.slice(0, 100)}' is no token of this server`, {
     hint: "Take it from metadata.continue of the piece before, or list from the beginning.",
   });

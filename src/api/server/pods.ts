@@ -9,6 +9,7 @@ import { find, type Resource } from "./resources.ts";
 import { type Call, route } from "./routing.ts";
 import { chooseContainer } from "./session-request.ts";
 import type { Streams } from "./streaming.ts";
+import { UNSCALABLE } from "./subresources.ts";
 
 const POD = "/api/v1/namespaces/:namespace/pods/:name";
 
@@ -34,6 +35,18 @@ export function servePods(
     };
     route(app, `${POD}/${verb}`, { GET: refuse, POST: refuse });
   }
+  route(app, `${POD}/scale`, {}, { otherwise: UNSCALABLE["Pod"] });
+  route(app, `${POD}/eviction`, {
+    // What `kubectl drain` asks for. Deleted instead, a pod would be lost with its manifest.
+    POST: (call) => {
+      named(call);
+      throw httpError(
+        "MethodNotAllowed",
+        "there is no other node that would take it; 'kubectl delete pod' ends it for good",
+        "To stop everything before the host goes down, start the daemon with --stop-pods-on-exit.",
+      );
+    },
+  });
   // What `kubectl debug` asks for.
   app.route({
     method: ["GET", "PUT", "PATCH"],

@@ -9,13 +9,14 @@ const PATHS: Readonly<Record<string, Scrape>> = {
   "/metrics": "kubelet",
   "/metrics/cadvisor": "cadvisor",
   "/metrics/resource": "resource",
+  "/stats/summary": "summary",
 };
 
 /** Also below the node's proxy, where Prometheus looks by its usual configuration for Kubernetes. */
 export function servePrometheus(app: FastifyInstance, backend: ApiBackend): void {
   for (const [path, what] of Object.entries(PATHS)) {
     const handler = async ({ reply }: Call): Promise<string> => {
-      reply.type(CONTENT_TYPE);
+      reply.type(what === "summary" ? "application/json" : CONTENT_TYPE);
       return backend.scrape(what);
     };
     route(app, path, { GET: handler });

@@ -1,8 +1,8 @@
 /** DELETE of objects and collections. */
-import { GantryError } from "../../system/errors.ts";
+import { GantryError, isGantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import type { StatusObject } from "../wire.ts";
-import { parseJson, readBody } from "./body.ts";
+import { OBJECT_TYPES, readDataIfAny } from "./body.ts";
 import {
   type AnyResource,
   type ApiObject,
@@ -10,6 +10,7 @@ import {
   groupVersion,
   inFormat,
   maybeFind,
+  notFound,
   type Resource,
   selectionOf,
 } from "./resources.ts";
@@ -36,7 +37,12 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
       const live = resource.kind === "Pod" ? maybeFind(resource, namespace, name) : find(resource, namespace, name);
       refuseOtherObject(resource, name, live, options.body);
       if (options.dryRun) return live === undefined ? success({ name, kind: plural }) : inFormat(call, resource, live);
-      await remove(namespace ?? "", name, options.graceMs);
+      try {
+        await remove(namespace ?? "", name, options.graceMs);
+      } catch (error) {
+        if (live !== undefined || !isGantryError(error, "not-found")) throw error;
+        throw notFound(resource, name, error.message);
+      }
       const left = maybeFind(resource, namespace, name);
       if (resource.kind === "Pod" && left !== undefined && uidOf(left) === uidOf(live))
         return inFormat(call, resource, left);
@@ -66,11 +72,15 @@ export function removalsOf<T extends ApiObject>(resource: Resource<T>, remove: R
 
 /** From the query, or from the body (v1 DeleteOptions, which kubectl sends). The query wins. */
 async function deleteOptions(call: Call): Promise<DeleteOptions & { readonly body: Fields }> {
-  const { query, request } = call;
-  const text = await readBody(request.raw, request.headers["content-type"], { contentTypes: ["application/json"] });
-  const body = text.trim() === "" ? {} : fieldsOf(parseJson(text, "Send v1 DeleteOptions, or no body."));
+  const data = await readDataIfAny(call.request, OBJECT_TYPES, "Send v1 DeleteOptions, or no body.");
+  const body = data === undefined ? {} : fieldsOf(data);
   if (body === undefined)
-    throw new GantryError("usage", "the body is not a JSON object", { hint: "Send v1 DeleteOptions, or no body." });
+    throw new GantryError("usage", "the body is not an object", { hint: "Send v1 DeleteOptions, or no body." });
+  return optionsOf(call, body);
+}
+
+function optionsOf(call: Call, body: Fields): DeleteOptions & { readonly body: Fields } {
+  const { query } = call;
   const policy = query.text("propagationPolicy") ?? body["propagationPolicy"];
   if (policy === "Orphan" || body["orphanDependents"] === true || query.text("orphanDependents") === "true") {
     throw new GantryError(

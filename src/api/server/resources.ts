@@ -2,7 +2,7 @@ import type { FastifyInstance } from "fastify";
 import { GantryError } from "../../system/errors.ts";
 import { at } from "../patch/plain.ts";
 import { type FieldGetters, matchesFields, parseFieldSelector } from "./field-selector.ts";
-import { formatOf, metadataList, metadataOf, tableOf } from "./format.ts";
+import { type Format, formatOf, META, metadataList, metadataOf, tableOf } from "./format.ts";
 import { matchesLabels, parseLabelSelector } from "./label-selector.ts";
 import { pageOf } from "./page.ts";
 import type { Query } from "./query.ts";
@@ -33,6 +33,8 @@ export interface ResourceNames {
   readonly kind: string;
   readonly namespaced: boolean;
   readonly shortNames: readonly string[];
+  /** What is said to whoever would do with it what is not possible. */
+  readonly otherwise?: string | undefined;
 }
 
 /** A collection of the API. */
@@ -68,21 +70,23 @@ export function serveResource<T extends ApiObject>(
   const { create, replace, patch, remove, removeAll } = verbs;
   const all = { GET: collection, ...(removeAll !== undefined && { DELETE: removeAll }) };
   const inside = { ...all, ...(create !== undefined && { POST: create }) };
+  const { otherwise } = resource;
   if (namespaced) {
     route(app, `${base}/${plural}`, { GET: collection });
-    route(app, `${base}/namespaces/:namespace/${plural}`, inside);
-  } else route(app, `${base}/${plural}`, inside);
+    route(app, `${base}/namespaces/:namespace/${plural}`, inside, { otherwise });
+  } else route(app, `${base}/${plural}`, inside, { otherwise });
   const path = namespaced ? `${base}/namespaces/:namespace/${plural}/:name` : `${base}/${plural}/:name`;
   const get = (call: Call): unknown => {
     const object = find(resource, namespaced ? call.param("namespace") : undefined, call.param("name"));
     return inFormat(call, resource, object);
   };
-  route(app, path, {
+  const whole = {
     GET: get,
     ...(replace !== undefined && { PUT: replace }),
     ...(patch !== undefined && { PATCH: patch }),
     ...(remove !== undefined && { DELETE: remove }),
-  });
+  };
+  route(app, path, whole, { otherwise });
 }
 
 /** One object as the client wants to have it. */
@@ -115,10 +119,15 @@ export function basePath(names: Pick<ResourceNames, "group" | "version">): strin
 export function find<T extends ApiObject>(resource: Resource<T>, namespace: string | undefined, name: string): T {
   const found = maybeFind(resource, namespace, name);
   if (found !== undefined) return found;
-  const { kind, plural, group = "" } = resource;
-  throw new GantryError("not-found", `${group === "" ? plural : `${plural}.${group}`} "${name}" not found`, {
+  const there = `There are: ${someNames(resource.list())}.`;
+  throw notFound(resource, name, resource.kind === "Pod" ? "See 'gantry status' for what there is." : there);
+}
+
+/** In the words of the API server of Kubernetes. */
+export function notFound({ plural, group = "" }: ResourceNames, name: string, hint?: string): GantryError {
+  return new GantryError("not-found", `${group === "" ? plural : `${plural}.${group}`} "${name}" not found`, {
     details: { name, kind: plural, group },
-    hint: kind === "Pod" ? "See 'gantry status' for what there is." : `There are: ${someNames(resource.list())}.`,
+    ...(hint !== undefined && { hint }),
   });
 }
 
@@ -147,7 +156,7 @@ export function listOrWatch<T extends ApiObject>(call: Call, resource: Resource<
   }
   const version = String(resource.cache?.version ?? 0);
   refuseOtherVersion(query, version);
-  const { items, metadata } = pageOf(resource.list().filter(matches), query, version);
+  const { items, metadata } = pageOf(resource.list().filter(matches), query, version, (one) => isKept(resource, one));
   switch (formatOf(call.request.headers.accept)) {
     case "object":
       return { kind: `${resource.kind}List`, apiVersion: groupVersion(resource), metadata, items };
@@ -156,6 +165,10 @@ export function listOrWatch<T extends ApiObject>(call: Call, resource: Resource<
     case "table":
       return tableOf(resource.kind, items, metadata, includeOf(call), Date.now());
   }
+}
+
+function isKept<T extends ApiObject>({ cache }: Resource<T>, version: string): boolean {
+  return cache === undefined || cache.positionAfter(Number(version)) !== undefined;
 }
 
 /** Only what is now can be listed. @throws Expired, or usage */
@@ -190,9 +203,6 @@ function selector<T extends ApiObject>(query: Query, resource: Resource<T>, name
     matchesFields(fields, getters, object);
 }
 
-/** Node's timers can't wait longer than this. ms */
-const MAX_TIMER_MS = 2 ** 31 - 1;
-
 function watch<T extends ApiObject>(
   call: Call,
   resource: Resource<T>,
@@ -209,16 +219,16 @@ function watch<T extends ApiObject>(
   const version = query.text("resourceVersion") ?? "0";
   const fromList = query.flag("sendInitialEvents");
   const timeoutMs = query.secondsAsMs("timeoutSeconds");
-  const everything = version === "0" || fromList;
+  // Who wants no list at the beginning, and knows none, wants to hear what happens from now on.
+  const everything = fromList || (version === "0" && query.text("sendInitialEvents") === undefined);
   if (!/^\d{1,16}$/.test(version)) {
     throw new GantryError("usage", `resourceVersion: '${version}' is not a version`, {
       hint: "Take it from the metadata of a list.",
     });
   }
-  const position = everything ? cache.end : cache.positionAfter(Number(version));
+  const position = everything || version === "0" ? cache.end : cache.positionAfter(Number(version));
   if (position === undefined) throw expired(`too old resource version: ${version} (now at ${cache.version})`);
   const initial = everything ? resource.list().slice() : undefined;
-  const bookmark = fromList && query.flag("allowWatchBookmarks") ? endOfList(resource, cache.version) : undefined;
   const format = formatOf(call.request.headers.accept);
   const include = includeOf(call);
   const lines = {
@@ -230,18 +240,33 @@ function watch<T extends ApiObject>(
       return tableOf(resource.kind, [object], metadata, include, Date.now());
     },
   };
-  streams.send(call, "application/json", (signal, cutOff) => {
-    const until =
-      timeoutMs === undefined
-        ? signal
-        : AbortSignal.any([signal, AbortSignal.timeout(Math.min(timeoutMs, MAX_TIMER_MS))]);
-    return watchStream(cache, { initial, bookmark, position, matches, ...lines }, until, cutOff);
-  });
+  const bookmarks = query.flag("allowWatchBookmarks")
+    ? {
+        ticker: streams.minutes,
+        endOfInitial: fromList,
+        line: (at: number, end: boolean) => watchLine("BOOKMARK", bookmarkOf(resource, format, at, end)),
+      }
+    : undefined;
+  const request = { initial, position, matches, bookmarks, timeoutMs, ...lines };
+  streams.send(call, "application/json", (signal, cutOff) =>
+    watchStream(cache, request, streams.clock, signal, cutOff),
+  );
 }
 
-/** Tells a client that asked for it that the list is complete (KEP-3157). */
-function endOfList(resource: ResourceNames, version: number): Buffer {
-  const annotations = { "k8s.io/initial-events-end": "true" };
-  const metadata = { resourceVersion: String(version), annotations };
-  return watchLine("BOOKMARK", { kind: resource.kind, apiVersion: groupVersion(resource), metadata });
+/**
+ * An object with nothing but a version: all that has happened up to it has been sent.
+ * @param endOfInitial the list at the beginning is complete (KEP-3157)
+ */
+function bookmarkOf(resource: ResourceNames, format: Format, version: number, endOfInitial: boolean): object {
+  const annotations = endOfInitial ? { annotations: { "k8s.io/initial-events-end": "true" } } : {};
+  const metadata = { resourceVersion: String(version), creationTimestamp: null, ...annotations };
+  const names = { kind: resource.kind, apiVersion: groupVersion(resource) };
+  switch (format) {
+    case "object":
+      return { ...names, metadata };
+    case "metadata":
+      return { kind: "PartialObjectMetadata", apiVersion: META, metadata };
+    case "table":
+      return tableOf(resource.kind, [], metadata, "None", 0);
+  }
 }

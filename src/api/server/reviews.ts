@@ -56,5 +56,5 @@ function created(call: Call, answer: object): object {
 async function bodyOf(call: Call) {
   const fields = fieldsOf(await readData(call.request));
   if (fields !== undefined) return fields;
-  throw new GantryError("usage", "the body is not a JSON object", { hint: "Send a SelfSubjectAccessReview." });
+  throw new GantryError("usage", "the body is not an object", { hint: "Send a SelfSubjectAccessReview." });
 }

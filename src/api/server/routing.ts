@@ -23,11 +23,15 @@ const METHODS = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"] as const;
 
 export type Handlers = Partial<Readonly<Record<Method, Handler>>>;
 
-/**
- * Registers the handlers of a path; every other method gets 405 with the header Allow.
- * @param anyType they answer in other formats than JSON, too
- */
-export function route(app: FastifyInstance, path: string, handlers: Handlers, anyType = false): void {
+export interface RouteOptions {
+  /** They answer in other formats than JSON, too. */
+  readonly anyType?: boolean;
+  /** Why other methods are not possible, and what to do instead: for people. */
+  readonly otherwise?: string | undefined;
+}
+
+/** Registers the handlers of a path; every other method gets 405 with the header Allow. */
+export function route(app: FastifyInstance, path: string, handlers: Handlers, options: RouteOptions = {}): void {
   const allowed: string[] = Object.keys(handlers);
   // One route for all methods: each by itself would cost the daemon memory and time at its start.
   app.route({
@@ -39,9 +43,10 @@ export function route(app: FastifyInstance, path: string, handlers: Handlers, an
       if (handler === undefined) {
         reply.header("allow", allowed.join(", "));
         const hint = allowed.length === 0 ? undefined : `Possible here: ${allowed.join(", ")}.`;
-        throw httpError("MethodNotAllowed", `${request.method} is not possible at ${path}`, hint);
+        const said = options.otherwise ?? `${request.method} is not possible at ${request.url.split("?", 1)[0]}`;
+        throw httpError("MethodNotAllowed", said, hint);
       }
-      if (!anyType) checkAccept(request.headers.accept);
+      if (options.anyType !== true) checkAccept(request.headers.accept);
       const answer = await handler(callOf(request, reply));
       // Already under way: fastify must not answer a second time.
       return reply.sent ? reply : reply.send(answer);

@@ -6,7 +6,7 @@ import { PATCH_TYPES, patched } from "../patch/patch.ts";
 import { at, type Fields, fieldsOf, withField } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
 import { readData } from "./body.ts";
-import type { ServedKind } from "./kinds.ts";
+import { hasStatus, type ServedKind } from "./kinds.ts";
 import { basePath, find, inFormat, type Resource } from "./resources.ts";
 import { type Call, route } from "./routing.ts";
 import { selectorText } from "./table/column.ts";
@@ -23,7 +23,9 @@ export function serveSubresources(
   const path = `${base}/${kind.namespaced ? "namespaces/:namespace/" : ""}${kind.plural}/:name`;
   const live = (call: Call): ServedObject =>
     find(resource, kind.namespaced ? call.param("namespace") : undefined, call.param("name"));
-  serveStatus(app, path, kind.kind, (call) => inFormat(call, resource, live(call)));
+  if (hasStatus(kind.kind)) serveStatus(app, path, kind.kind, (call) => inFormat(call, resource, live(call)));
+  const unscalable = UNSCALABLE[kind.kind];
+  if (unscalable !== undefined) route(app, `${path}/scale`, {}, { otherwise: unscalable });
   if (!kind.scalable || writes === undefined) return;
   const change = async (call: Call, wanted: (scale: Fields) => unknown): Promise<Fields> => {
     const scaled = await writes.change(call, (object) => {
@@ -57,6 +59,14 @@ export function serveSubresources(
     },
   });
 }
+
+/** What people try to scale all the same. */
+export const UNSCALABLE: Readonly<Record<string, string>> = {
+  Pod: "a Pod can't be scaled: make it the template of a Deployment",
+  Job: "a Job can't be scaled: how many of its pods run at once is its spec.parallelism",
+  CronJob: "a CronJob can't be scaled: it starts Jobs by the clock; set spec.parallelism of its jobTemplate",
+  DaemonSet: "a DaemonSet can't be scaled: it has one pod on each node, and there is this one",
+};
 
 /** A status is told by what happens: nobody else can set it. */
 export function serveStatus(app: FastifyInstance, path: string, kind: string, get: (call: Call) => unknown): void {

@@ -1,18 +1,31 @@
+import type { Clock } from "../../system/clock.ts";
 import { httpError, statusOfError } from "../status-error.ts";
+import type { Ticker } from "./ticker.ts";
 import type { Change, WatchCache } from "./watch-cache.ts";
 
 export interface WatchRequest<T> {
   /** What to send first as ADDED; undefined to go on at `position`. */
   readonly initial: readonly T[] | undefined;
-  /** Sent after `initial` when the client asked for it (sendInitialEvents). */
-  readonly bookmark: Buffer | undefined;
   readonly position: number;
+  /** The client wants to be told now and then which version it has seen all of: it can go on from there. */
+  readonly bookmarks: Bookmarks | undefined;
+  /** After so long it ends. ms */
+  readonly timeoutMs: number | undefined;
   matches(object: T): boolean;
   /** Names the form that `render` gives; default: the object as it is. Lines of one form are made once. */
   readonly form?: string;
   render?(object: T): unknown;
 }
 
+export interface Bookmarks {
+  readonly ticker: Ticker;
+  /** Tell that everything in `initial` has come (sendInitialEvents). */
+  readonly endOfInitial: boolean;
+  line(version: number, endOfInitial: boolean): Buffer;
+}
+
+/** Node's timers can't wait longer than this. ms */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 const NEWLINE = "\n";
 
 export function watchLine(type: string, object: unknown): Buffer {
@@ -40,15 +53,28 @@ function addedLine(object: unknown): Buffer {
 export async function* watchStream<T>(
   cache: WatchCache<T>,
   request: WatchRequest<T>,
+  clock: Clock,
   signal: AbortSignal,
   fellBehind: () => void,
 ): AsyncGenerator<Buffer, void, undefined> {
+  const { bookmarks, timeoutMs } = request;
   let position = request.position;
   let wake: (() => void) | undefined;
+  let bookmarkDue = false;
+  let timedOut = false;
   const unsubscribe = cache.subscribe(() => {
     if (position < cache.start) fellBehind();
     wake?.();
   });
+  const endTicks = bookmarks?.ticker.subscribe(() => {
+    bookmarkDue = true;
+    wake?.();
+  });
+  const atEnd = (): void => {
+    timedOut = true;
+    wake?.();
+  };
+  const timer = timeoutMs === undefined ? undefined : clock.setTimeout(atEnd, Math.min(timeoutMs, MAX_TIMER_MS));
   const onAbort = (): void => wake?.();
   signal.addEventListener("abort", onAbort);
   try {
@@ -57,25 +83,31 @@ export async function* watchStream<T>(
       if (request.matches(object))
         yield request.render === undefined ? addedLine(object) : watchLine("ADDED", request.render(object));
     }
-    if (request.bookmark !== undefined) yield request.bookmark;
+    if (bookmarks?.endOfInitial) yield bookmarks.line(cache.version, true);
     while (!signal.aborted) {
       if (position < cache.start) {
         yield watchLine("ERROR", statusOfError(expired("the watch was too slow and has missed changes")));
         return;
       }
       const change = cache.at(position);
-      if (change === undefined) {
+      if (change !== undefined) {
+        position += 1;
+        const line = lineOf(change, request);
+        if (line !== undefined) yield line;
+      } else if (bookmarkDue || timedOut) {
+        bookmarkDue = false;
+        if (bookmarks !== undefined) yield bookmarks.line(cache.version, false);
+        if (timedOut) return;
+      } else {
         await new Promise<void>((resolve) => {
           wake = resolve;
         });
-        continue;
       }
-      position += 1;
-      const line = lineOf(change, request);
-      if (line !== undefined) yield line;
     }
   } finally {
+    clock.clearTimeout(timer);
     unsubscribe();
+    endTicks?.();
     signal.removeEventListener("abort", onAbort);
   }
 }

@@ -5,11 +5,11 @@ import { fieldName } from "../../manifest/issue.ts";
 import { GantryError } from "../../system/errors.ts";
 import { at, type Fields, fieldsOf } from "../patch/plain.ts";
 import { httpError } from "../status-error.ts";
-import { readData, YAML_TYPES } from "./body.ts";
+import { OBJECT_TYPES, readData, YAML_TYPES } from "./body.ts";
 import { type AnyResource, type ApiObject, groupVersion } from "./resources.ts";
 import type { Call } from "./routing.ts";
 
-const BODY_TYPES = ["application/json", ...YAML_TYPES];
+const BODY_TYPES = [...OBJECT_TYPES, ...YAML_TYPES];
 
 const NAME_CHARACTERS = "bcdfghjklmnpqrstvwxz2456789";
 

@@ -8,7 +8,7 @@ import { PATCH_TYPES, patched } from "../patch/patch.ts";
 import { at, type Fields, fieldsOf, same, withField } from "../patch/plain.ts";
 import { LAST_APPLIED, withoutServerFields } from "./bare.ts";
 import { readData } from "./body.ts";
-import { type AnyResource, type ApiObject, maybeFind, type Resource } from "./resources.ts";
+import { type AnyResource, type ApiObject, maybeFind, notFound, type Resource } from "./resources.ts";
 import type { Call } from "./routing.ts";
 import {
   accepted,
@@ -42,9 +42,10 @@ export function writesOf<T extends ApiObject>(backend: ApiBackend, resource: Res
   const write = async (call: Call, name: string, live: T | undefined, wanted: Fields, owners: FieldOwners) => {
     const namespace = namespaceOf(call);
     const dryRun = isDryRun(call);
-    const { value, warnings } = accepted(call, withoutServerFields(settled(resource, wanted, namespace, name)));
+    const asked = live === undefined ? wanted : unplaced(wanted, live);
+    const { value, warnings } = accepted(call, withoutServerFields(settled(resource, asked, namespace, name)));
     for (const warning of warnings) warn(call, warning);
-    const before = live === undefined ? undefined : folded(withoutServerFields(plainOf(live)));
+    const before = live === undefined ? undefined : folded(withoutServerFields(unplaced(plainOf(live), live)));
     const request = { kind: resource.kind, namespace, name, before, owners, dryRun };
     const after = live === undefined ? value : folded(value);
     const unchanged = live !== undefined && same(before, after) && same(owners, ownersOf(live));
@@ -52,10 +53,7 @@ export function writesOf<T extends ApiObject>(backend: ApiBackend, resource: Res
     if (live === undefined) call.reply.code(201);
     if (!dryRun && live === undefined) await appeared(resource, namespace, name);
     const now = dryRun ? undefined : maybeFind(resource, namespace, name);
-    // A pod that is made anew goes on being served as it was until its successor takes its place.
-    return now !== undefined && (resource.kind !== "Pod" || live === undefined)
-      ? now
-      : shown(live, object, owners, name);
+    return now ?? shown(live, object, owners, name);
   };
 
   const change = async (call: Call, how: (live: T) => Fields, ownersFor = keepOwners): Promise<unknown> => {
@@ -135,9 +133,7 @@ function applyTo(call: Call, live: ApiObject | undefined, applied: Fields) {
 function requireLive<T extends ApiObject>(resource: Resource<T>, namespace: string | undefined, name: string): T {
   const live = maybeFind(resource, namespace, name);
   if (live !== undefined) return live;
-  throw new GantryError("not-found", `${resource.plural} "${name}" not found`, {
-    details: { name, kind: resource.plural, group: resource.group ?? "" },
-  });
+  throw notFound(resource, name);
 }
 
 /** A pod takes a moment from its file to its first status. */
@@ -223,6 +219,17 @@ function lastAppliedOf(object: unknown): string | undefined {
 
 function plainOf(object: ApiObject): Fields {
   return fieldsOf(object) ?? {};
+}
+
+/** Where the server has put it: the node of a pod, the volume of a claim. */
+const PLACES: Readonly<Record<string, string>> = { Pod: "nodeName", PersistentVolumeClaim: "volumeName" };
+
+/** Without its place, unless the client says another one. */
+function unplaced(object: Fields, live: ApiObject): Fields {
+  const place = PLACES[live.kind] ?? "";
+  const spec = fieldsOf(object["spec"]);
+  if (spec?.[place] === undefined || spec[place] !== at(live, "spec", place)) return object;
+  return { ...object, spec: withField(spec, place, undefined) };
 }
 
 /** stringData of a Secret is only written, and is data afterwards. */

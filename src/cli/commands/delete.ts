@@ -60,9 +60,7 @@ async function run(call: Call): Promise<number> {
   const timeoutMs = flags.durationMs("timeout") ?? DEFAULT_TIMEOUT_MS;
   const way = wayOf(call);
   const client = await context.client();
-  const objects = call.args.flatMap(
-    (arg) => parseObjectRef(arg, context.namespace, [...OBJECT_KINDS, CLAIM_KIND]) ?? [],
-  );
+  const objects = call.args.flatMap((arg) => parseObjectRef(arg, context, [...OBJECT_KINDS, CLAIM_KIND]) ?? []);
   if (objects.length > 0) return deleteObjects(call, client, objects);
   const there = (await client.listPods()).items;
   const refs = await refsOf(call, way, there);
@@ -163,7 +161,7 @@ function wayOf({ args, flags, context }: Call): Way {
 async function refsOf({ args, flags, context }: Call, way: Way, there: readonly PodObject[]): Promise<PodRef[]> {
   switch (way) {
     case "names":
-      return unique(args.map((name) => parsePodRef(name, context.namespace)));
+      return unique(args.map((name) => parsePodRef(name, context)));
     case "files": {
       const { podsIn } = await import("../manifests.ts");
       return unique(await podsIn(flags.texts("filename")));
@@ -171,7 +169,9 @@ async function refsOf({ args, flags, context }: Call, way: Way, there: readonly 
     case "all": {
       const every = sortPods(there).map(refOf);
       if (flags.on("allNamespaces")) return every;
-      const inside = every.filter(({ namespace }) => namespace === (context.namespace ?? DEFAULT_NAMESPACE));
+      const inside = every.filter(
+        ({ namespace }) => namespace === (context.namespace ?? context.defaultNamespace ?? DEFAULT_NAMESPACE),
+      );
       const outside = every.length - inside.length;
       if (outside > 0 && context.namespace === undefined) {
         context.out.note(`${count(outside, "pod")} of other namespaces stay: -A deletes those too.`);

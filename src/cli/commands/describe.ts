@@ -30,7 +30,7 @@ export const describe: CommandSpec = {
 async function run({ args, context }: Call): Promise<undefined> {
   const { out } = context;
   const client = await context.client();
-  const refs = args.map((arg) => parseObjectRef(arg, context.namespace));
+  const refs = args.map((arg) => parseObjectRef(arg, context));
   if (refs.some((ref) => ref !== undefined)) {
     if (refs.some((ref) => ref === undefined)) {
       throw new GantryError("usage", "pods and other objects can't be described together", {

@@ -38,7 +38,7 @@ async function run(call: Call): Promise<undefined> {
   const types = typesOf(flags.text("types"));
   const wanted = (event: EventObject): boolean => types === undefined || types.has(event.type);
   const [name] = args;
-  const ref = name === undefined ? undefined : parsePodRef(name, context.namespace);
+  const ref = name === undefined ? undefined : parsePodRef(name, context);
   const scope: WatchOptions =
     ref !== undefined
       ? { namespace: ref.namespace, fieldSelector: `involvedObject.kind=Pod,involvedObject.name=${ref.name}` }
@@ -97,7 +97,7 @@ function rowOf(event: EventObject, { out, now }: Context): Row {
 function objectOf({ involvedObject: { kind, namespace, name } }: EventObject): string {
   // The message names the whole path.
   if (kind === "Manifest") return `manifest/${name.slice(name.lastIndexOf("/") + 1)}`;
-  const prefix = kind === "Pod" && namespace !== undefined && namespace !== "default" ? `${namespace}/` : "";
+  const prefix = namespace !== undefined && namespace !== "default" ? `${namespace}/` : "";
   return `${kind.toLowerCase()}/${prefix}${name}`;
 }
 

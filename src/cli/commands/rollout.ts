@@ -74,7 +74,7 @@ export const rollout: CommandSpec = {
 };
 
 function refOf({ args, context }: Call, kinds: readonly string[] = ROLLING): ObjectRef {
-  return requireObjectRef(args[0] ?? "", context.namespace, kinds);
+  return requireObjectRef(args[0] ?? "", context, kinds);
 }
 
 interface Progress {

@@ -19,7 +19,7 @@ export const scale: CommandSpec = {
 };
 
 async function run({ args, flags, context }: Call): Promise<undefined> {
-  const ref = requireObjectRef(args[0] ?? "", context.namespace, ["Deployment", "StatefulSet", "ReplicaSet"]);
+  const ref = requireObjectRef(args[0] ?? "", context, ["Deployment", "StatefulSet", "ReplicaSet"]);
   const replicas = flags.integer("replicas", 0);
   if (replicas === undefined) {
     throw new GantryError("usage", "say how many", { hint: `gantry scale ${args[0]} --replicas 3` });

@@ -1,5 +1,6 @@
 import type { ApiClient, ObjectList, WatchOptions } from "../../api/client.ts";
 import type { PodObject, ProblemReport } from "../../api/contract.ts";
+import { listedNamespace } from "../namespaces.ts";
 import { podHeader, podRow } from "../output/pod-table.ts";
 import { problemSection } from "../output/problems.ts";
 import { renderRow, widthsOf } from "../output/table.ts";
@@ -17,10 +18,11 @@ export async function watchStatus(
 ): Promise<number> {
   const { context, args } = call;
   const { out } = context;
+  const listed = listedNamespace(call);
   const structured = out.format === "json" || out.format === "yaml";
   // Namespaces may come and go while it runs, so the column is there unless it can't be needed.
   const table = {
-    namespaces: args.length === 0 && context.namespace === undefined,
+    namespaces: args.length === 0 && listed === undefined,
     wide: out.format === "wide",
     colors: out.colors,
   };
@@ -47,7 +49,7 @@ export async function watchStatus(
   if (!structured && list.items.length > 0) out.line(renderRow(header, widths));
   for (const pod of list.items) await show(pod, widths);
   if (!structured) {
-    if (list.items.length === 0) await noteNoPods(context, client);
+    if (list.items.length === 0) await noteNoPods(call, client);
     // Not among the rows: those go on for as long as this runs.
     for (const line of problemSection(report, out.errorColors)) out.note(line);
   }
@@ -57,7 +59,7 @@ export async function watchStatus(
       namespace: only.metadata.namespace ?? "default",
       fieldSelector: `metadata.name=${only.metadata.name}`,
     }),
-    ...(only === undefined && context.namespace !== undefined && { namespace: context.namespace }),
+    ...(only === undefined && listed !== undefined && { namespace: listed }),
     resourceVersion: list.metadata.resourceVersion,
   };
   let headed = list.items.length > 0;

@@ -1,8 +1,8 @@
 import type { ApiClient } from "../../api/client.ts";
 import type { PodObject, ProblemReport, ServedObject } from "../../api/contract.ts";
 import { GantryError, isGantryError } from "../../system/errors.ts";
-import type { Context } from "../context.ts";
 import { EXIT } from "../exit.ts";
+import { isReady } from "../goal.ts";
 import { ALL_NAMESPACES, listedNamespace } from "../namespaces.ts";
 import { listObjects } from "../objects.ts";
 import { isShown, objectTable } from "../output/object-table.ts";
@@ -77,19 +77,15 @@ async function listOf(client: ApiClient, { args, context }: Call, namespace: str
 }
 
 /** The table, and below it what is wrong. */
-async function printStatus(
-  { args, context }: Call,
-  client: ApiClient,
-  pods: readonly PodObject[],
-  report: ProblemReport,
-) {
+async function printStatus(call: Call, client: ApiClient, pods: readonly PodObject[], report: ProblemReport) {
+  const { args, context } = call;
   const { out } = context;
-  if (pods.length === 0) await noteNoPods(context, client);
+  if (pods.length === 0) await noteNoPods(call, client);
   else out.write(podTable(pods, out, context.now()));
   const reasons = out.format === "wide" ? acceleratorReasons(pods) : [];
   const one = pods.length === 1 && args.length > 0;
   const conditions = one ? [] : await nodePressure(client);
-  const objects = one ? [] : await shownObjects(client, context);
+  const objects = one ? [] : await shownObjects(client, listedNamespace(call));
   const sections = [
     objects.length === 0 ? [] : objectTable(objects, out.colors, context.now()).trimEnd().split("\n"),
     reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
@@ -112,7 +108,7 @@ async function nodePressure(client: ApiClient): Promise<string[]> {
 }
 
 /** Deployments and their like; a daemon that does not know them yet has none. */
-async function shownObjects(client: ApiClient, { namespace }: Context): Promise<ServedObject[]> {
+async function shownObjects(client: ApiClient, namespace: string | undefined): Promise<ServedObject[]> {
   try {
     return (await listObjects(client, namespace)).filter(isShown);
   } catch (error) {
@@ -122,12 +118,13 @@ async function shownObjects(client: ApiClient, { namespace }: Context): Promise<
 }
 
 /** Says that there are none, and what to do about it. */
-export async function noteNoPods(context: Context, client: ApiClient): Promise<void> {
+export async function noteNoPods(call: Call, client: ApiClient): Promise<void> {
+  const [{ context }, namespace] = [call, listedNamespace(call)];
   const { manifests } = await client.daemonInfo();
   context.out.note(
-    context.namespace === undefined
+    namespace === undefined
       ? `No pods. Put a manifest into ${manifests.join(" or ")}, or run 'gantry apply -f FILE'.`
-      : `No pods in namespace '${context.namespace}'.`,
+      : `No pods in namespace '${namespace}'.`,
   );
 }
 
@@ -137,9 +134,8 @@ export function isWell(pods: readonly PodObject[], report: ProblemReport): boole
   return !broken && report.held.length === 0 && pods.every(isReadyOrDone);
 }
 
-function isReadyOrDone({ status }: PodObject): boolean {
-  if (status.phase === "Succeeded") return true;
-  return status.conditions.some((condition) => condition.type === "Ready" && condition.status === "True");
+function isReadyOrDone(pod: PodObject): boolean {
+  return pod.status.phase === "Succeeded" || isReady(pod);
 }
 
 function problemsOf(report: ProblemReport, pods: readonly PodObject[]): ProblemReport {

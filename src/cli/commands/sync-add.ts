@@ -14,8 +14,8 @@ export const addSource: CommandSpec = {
     { flags: "--name <name>", description: "what it is called here; default: the last part of the URL" },
     ...SETTINGS,
   ],
-  ownHost: true,
   outputs: ["json", "yaml"],
+  ownHost: true,
   examples: [
     { line: "gantry sync add https://example.com/team/pods.git --name pods --branch main", does: "follow a branch" },
     {

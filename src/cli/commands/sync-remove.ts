@@ -6,8 +6,8 @@ export const removeSource: CommandSpec = {
   summary: "Stop following a repository; its pods go",
   description: "A source of config.yaml is taken out there.",
   arguments: [{ syntax: "<name>", description: "a source", complete: "source" }],
-  ownHost: true,
   outputs: [],
+  ownHost: true,
   examples: [{ line: "gantry sync remove pods", does: "its pods are stopped and removed, in their grace" }],
   run,
 };

@@ -63,7 +63,7 @@ async function topPods(call: Call, name: string | undefined): Promise<undefined>
   const listed = listedNamespace(call);
   const sort = flags.choice("sortBy", SORTS);
   const client = await context.client();
-  const ref = name === undefined ? undefined : parsePodRef(name, context.namespace);
+  const ref = name === undefined ? undefined : parsePodRef(name, context);
   const namespace = ref?.namespace ?? listed;
   const scope = {
     ...(namespace === undefined ? {} : { namespace }),

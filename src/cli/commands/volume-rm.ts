@@ -20,7 +20,7 @@ async function run({ args, flags, context }: Call): Promise<number> {
   const client = await context.client();
   for (const text of args) {
     try {
-      const { namespace, name } = parsePodRef(text, context.namespace);
+      const { namespace, name } = parsePodRef(text, context);
       const { phase } = await findVolume(context, text);
       if (phase === "Pending") {
         context.out.note(`volume/${namespace}/${name} was not made yet: there is nothing to remove`);

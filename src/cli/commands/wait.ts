@@ -34,10 +34,8 @@ export const wait: CommandSpec = {
 async function run({ args, flags, context }: Call): Promise<undefined> {
   const goal = flags.choice("for", GOALS) ?? "ready";
   const timeoutMs = flags.durationMs("timeout") ?? DEFAULT_TIMEOUT_MS;
-  const objects = args.flatMap((arg) => parseObjectRef(arg, context.namespace) ?? []);
-  const refs = args
-    .filter((arg) => parseObjectRef(arg, context.namespace) === undefined)
-    .map((arg) => parsePodRef(arg, context.namespace));
+  const objects = args.flatMap((arg) => parseObjectRef(arg, context) ?? []);
+  const refs = args.filter((arg) => parseObjectRef(arg, context) === undefined).map((arg) => parsePodRef(arg, context));
   const client = await context.client();
   const done: Record<Goal, string> = { ready: "is ready", succeeded: "has succeeded", deleted: "is deleted" };
   const onMet = (ref: PodRef): void => context.out.line(`pod/${ref.name} ${done[goal]}`);

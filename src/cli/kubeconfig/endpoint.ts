@@ -3,6 +3,7 @@ import { dirname, resolve } from "node:path";
 import type { Endpoint, RemoteEndpoint } from "../../api/client/endpoint.ts";
 import { GantryError, messageOf } from "../../system/errors.ts";
 import { nearestName } from "../../system/nearest.ts";
+import { isNamespaceName } from "../parse/pod-name.ts";
 import { type Kubeconfig, kubeconfigFiles, readKubeconfig } from "./read.ts";
 
 /** Which daemon a command is to talk to, as it was asked for. */
@@ -22,10 +23,7 @@ export interface RemoteWish {
  */
 export async function remoteEndpoint(wish: RemoteWish, env: NodeJS.ProcessEnv): Promise<Endpoint> {
   if (wish.host?.startsWith("unix://")) return { socketPath: wish.host.slice("unix://".length) };
-  const server = wish.host === undefined ? undefined : serverUrl(wish.host);
-  const files = wish.kubeconfig === undefined ? kubeconfigFiles(env) : [wish.kubeconfig];
-  const config = await readKubeconfig(files);
-  const name = chooseContext(config, wish.context, server, files);
+  const { config, files, server, name } = await askedContext(wish, env);
   const context = config.contexts.get(name);
   const held = context && config.clusters.get(context.cluster);
   if (context === undefined || held === undefined) {
@@ -47,6 +45,24 @@ export async function remoteEndpoint(wish: RemoteWish, env: NodeJS.ProcessEnv): 
     ...(await credentials(config, context.user, from)),
     from,
   };
+}
+
+/** The namespace of the context that is asked for. @throws as remoteEndpoint does; usage for what can't be a namespace */
+export async function remoteNamespace(wish: RemoteWish, env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  if (wish.host?.startsWith("unix://")) return undefined;
+  const { config, name, files } = await askedContext(wish, env);
+  const namespace = config.contexts.get(name)?.namespace || undefined;
+  if (namespace === undefined || isNamespaceName(namespace)) return namespace;
+  throw new GantryError("usage", `${files.join(", ")}, context ${name}: '${namespace}' is not a name of a namespace`, {
+    hint: `Mend it (kubectl config set-context ${name} --namespace=default), or say -n.`,
+  });
+}
+
+async function askedContext(wish: RemoteWish, env: NodeJS.ProcessEnv) {
+  const server = wish.host === undefined ? undefined : serverUrl(wish.host);
+  const files = wish.kubeconfig === undefined ? kubeconfigFiles(env) : [wish.kubeconfig];
+  const config = await readKubeconfig(files);
+  return { config, files, server, name: chooseContext(config, wish.context, server, files) };
 }
 
 /** @throws GantryError usage unless it is https://HOST[:PORT] */

@@ -23,7 +23,7 @@ const user = z.looseObject({
   exec: z.unknown().optional(),
   "auth-provider": z.unknown().optional(),
 });
-const context = z.looseObject({ cluster: z.string(), user: z.string() });
+const context = z.looseObject({ cluster: z.string(), user: z.string(), namespace: z.string().nullish() });
 /** What is in them is looked at one by one: a broken entry of somebody else is none of our business. */
 const schema = z.looseObject({
   clusters: z.array(z.looseObject({ name: z.string(), cluster: z.unknown() })).nullish(),
@@ -34,13 +34,14 @@ const schema = z.looseObject({
 
 export type Cluster = z.infer<typeof cluster>;
 export type User = z.infer<typeof user>;
+export type Context = z.infer<typeof context>;
 
 /** One file, or several as one; the first that has a name decides. */
 export interface Kubeconfig {
   /** With the file that each is from: paths in it are relative to that. */
   readonly clusters: ReadonlyMap<string, { readonly file: string; readonly cluster: Cluster }>;
   readonly users: ReadonlyMap<string, { readonly file: string; readonly user: User }>;
-  readonly contexts: ReadonlyMap<string, { readonly cluster: string; readonly user: string }>;
+  readonly contexts: ReadonlyMap<string, Context>;
   readonly current: string | undefined;
 }
 
@@ -57,7 +58,7 @@ export function kubeconfigFiles(env: NodeJS.ProcessEnv): string[] {
 export async function readKubeconfig(files: readonly string[]): Promise<Kubeconfig> {
   const clusters = new Map<string, { file: string; cluster: Cluster }>();
   const users = new Map<string, { file: string; user: User }>();
-  const contexts = new Map<string, { cluster: string; user: string }>();
+  const contexts = new Map<string, Context>();
   let current: string | undefined;
   let found = 0;
   for (const file of files) {

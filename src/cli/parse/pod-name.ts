@@ -9,6 +9,14 @@ export interface PodRef {
   readonly namespaceGiven: boolean;
 }
 
+/** Where a name without a namespace is looked for. */
+export interface Namespaces {
+  /** What -n said. */
+  readonly namespace: string | undefined;
+  /** What the context of a kubeconfig says, which anything that is typed wins over. */
+  readonly defaultNamespace?: string | undefined;
+}
+
 const KINDS = new Set(["pod", "pods", "po"]);
 // RFC 1123: pod names are subdomains, namespaces labels.
 const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$/;
@@ -16,10 +24,12 @@ const SUBDOMAIN = /^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])
 /**
  * Reads a pod argument: NAME, NAMESPACE/NAME or pod/NAME.
  *
- * @param namespace what -n said
+ * @param where what -n said, and what else there is to know
  * @throws GantryError `usage`
  */
-export function parsePodRef(text: string, namespace: string | undefined): PodRef {
+export function parsePodRef(text: string, where: string | undefined | Namespaces): PodRef {
+  const { namespace, defaultNamespace } =
+    typeof where === "object" ? where : { namespace: where, defaultNamespace: undefined };
   const [first = "", second, ...rest] = text.split("/");
   const bad = (why: string): GantryError =>
     new GantryError("usage", `'${text}' is not a pod: ${why}`, { hint: "Write NAME, NAMESPACE/NAME or pod/NAME." });
@@ -38,7 +48,7 @@ export function parsePodRef(text: string, namespace: string | undefined): PodRef
     throw bad(`'${inName}' is not a namespace`);
   }
   const given = inName ?? namespace;
-  return { namespace: given ?? DEFAULT_NAMESPACE, name, namespaceGiven: given !== undefined };
+  return { namespace: given ?? defaultNamespace ?? DEFAULT_NAMESPACE, name, namespaceGiven: given !== undefined };
 }
 
 /** True for an RFC 1123 label. */

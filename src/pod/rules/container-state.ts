@@ -53,6 +53,7 @@ export function containerStates(input: ContainerStateInput): ContainerState[] {
       restartCount: facts?.restartCount ?? 0,
       ...readinessOf(slot.kind, run, checks),
       checkedAt: checks?.changedAt,
+      ...(run.type === "live" && run.outdated ? { outdated: true } : {}),
       state,
       lastTermination: last === undefined ? undefined : terminationOf(last),
     };

@@ -264,6 +264,14 @@ export function createMemoryDriver(options: MemoryDriverOptions): MemoryDriver {
       return { timestamp: clock.now(), cpuUsageNs: 0, memoryBytes: 1_048_576, processes: 1 };
     },
 
+    async networkStats(sandboxId) {
+      await enter("networkStats", [sandboxId]);
+      const sandbox = world.sandboxes.get(sandboxId);
+      const none = { bytes: 0, packets: 0, errors: 0, dropped: 0 };
+      const isUp = sandbox?.state === "ready" && !sandbox.config.hostNetwork;
+      return isUp ? [{ name: "eth0", received: none, sent: none }] : [];
+    },
+
     diskUsage: async () => ({ volumes: new Map(), containers: new Map() }),
 
     async list(wanted = () => true) {

@@ -18,6 +18,7 @@ import type { SandboxRecord } from "./records.ts";
 import { emptyScratch, openScratch } from "./scratch.ts";
 import { startShare } from "./share.ts";
 import { restoreState } from "./template/capture.ts";
+import { PRIVATE_MEMORY } from "./template/stage.ts";
 import type { Template, TemplateFacts } from "./template/templates.ts";
 import { untilAgentAnswers } from "./up.ts";
 
@@ -170,9 +171,6 @@ async function memoryOf(
 }
 
 const privateMemory = (ctx: Context, id: string): string => join(ctx.dirs.templates, `${PRIVATE_MEMORY}${id}`);
-
-/** What those files are called for as long as they have a name. */
-export const PRIVATE_MEMORY = ".memory-";
 
 /** Arguments of every VM of a plan, whatever directory it is in. */
 export function vmArguments(ctx: Pick<Context, "dirs">, plan: VmPlan): Omit<VmArguments, "directory" | "incoming"> {

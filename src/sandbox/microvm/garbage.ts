@@ -4,7 +4,6 @@ import { cgroupsIn, killCgroup, removeCgroup } from "../cgroup/cgroup.ts";
 import { namesIn, removeTree } from "../namespace/files.ts";
 import { mountsBelow, unmountBelow } from "../namespace/mounts.ts";
 import { sandboxIds } from "../sandbox-ids.ts";
-import { PRIVATE_MEMORY } from "./boot-vm.ts";
 import type { Context } from "./context.ts";
 import { cgroupOf, STANDBY, sandboxFiles, VM_CGROUP, vmCgroup } from "./dirs.ts";
 import { reclaimVmIds, releaseVmIdsOf } from "./jail/ids.ts";
@@ -39,7 +38,6 @@ export async function collectGarbage(ctx: Context, signal: AbortSignal): Promise
     done.push(`QEMU of ${directory}`);
   }
   for (const name of await namesIn(dirs.templates)) {
-    if (name.startsWith(PRIVATE_MEMORY)) await removeTree(join(dirs.templates, name));
     if (!isAbandoned(dirs.templates, name)) continue;
     await killQemus(join(dirs.templates, name));
     await removeTree(join(dirs.templates, name));

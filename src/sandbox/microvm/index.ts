@@ -8,7 +8,7 @@ import type { Clock } from "../../system/clock.ts";
 import { GantryError, messageOf } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
-import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
+import { processesIn, removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import { detectCgroups } from "../cgroup/host.ts";
 import { readStats as readCgroup } from "../cgroup/stats.ts";
 import type { SandboxDriver } from "../driver.ts";
@@ -17,6 +17,7 @@ import { makeDirectory, namesIn } from "../namespace/files.ts";
 import { createGate, keyedLock } from "../namespace/locks.ts";
 import { privateBases, releaseBases } from "../namespace/pins.ts";
 import { bootId } from "../namespace/proc.ts";
+import { interfacesIn } from "../network-stats.ts";
 import { sandboxNotRunning } from "../port-errors.ts";
 import type { Decision } from "./accelerator/decide.ts";
 import { acceleratorFile, detectAccelerator } from "./accelerator/detect.ts";
@@ -34,6 +35,7 @@ import { execInContainer } from "./exec.ts";
 import { collectGarbage } from "./garbage.ts";
 import { listSandboxes } from "./list.ts";
 import { createMachines } from "./machines.ts";
+import { TAP } from "./network/tap.ts";
 import { type PlanPorts, planFor, planVm, type VmDefaults } from "./plan.ts";
 import { connectInGuest } from "./port-forward.ts";
 import { findQemu } from "./qemu/find.ts";
@@ -279,6 +281,15 @@ export function createMicrovmDriver(options: MicrovmDriverOptions): SandboxDrive
       const record = await sandboxRecord(sandboxId);
       if (!record || !isRunning(ctx, record)) throw new GantryError("not-found", `sandbox ${sandboxId} is not running`);
       return readCgroup(ctx.cgroups, cgroupOf(dirs, record), clock.now());
+    },
+
+    async networkStats(sandboxId) {
+      assertValidIds(sandboxId);
+      const record = await sandboxRecord(sandboxId);
+      if (!record || !isRunning(ctx, record)) return [];
+      // The tap is the machine's end of the pod's interface: the same packets once more, the other way round.
+      const inside = processesIn(ctx.cgroups, cgroupOf(dirs, record));
+      return interfacesIn(sandboxFiles(dirs, sandboxId).net, inside, new RegExp(`^(?!${TAP}$)`));
     },
 
     async diskUsage(sandboxId, unit) {

@@ -22,11 +22,18 @@ export async function readStats(ctx: Context, sandboxId: string, id: string): Pr
   const all = running ? parseStats(await guest.request({ type: "stats", body: null }, limit)) : [];
   const own = all.find((each) => each.container === id);
   if (own === undefined) throw new GantryError("not-found", `container ${id} is not running`);
+  const { "usage-bytes": usage, "rss-bytes": rss, "cache-bytes": cache, periods } = own;
   return {
     timestamp: ctx.clock.now(),
     cpuUsageNs: own["cpu-ns"],
     memoryBytes: own["memory-bytes"],
+    ...(usage !== undefined && { memoryUsageBytes: usage }),
+    ...(rss !== undefined && { memoryRssBytes: rss }),
+    ...(cache !== undefined && { memoryCacheBytes: cache }),
     processes: own.processes,
+    ...(periods > 0 && {
+      throttling: { periods, throttledPeriods: own["throttled-periods"], throttledNs: own["throttled-ns"] },
+    }),
   };
 }
 

@@ -25,17 +25,17 @@ export async function stopContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const number = signalNumber(stop.stopSignal ?? "SIGTERM");
+  // Whatever is to be done first is part of the grace.
+  const graceEndsAt = ctx.clock.now() + stop.graceMs;
   const sandbox = await ctx.records.sandbox(sandboxFiles(ctx.dirs, sandboxId).record).catch(() => undefined);
   if (!sandbox || !isRunning(ctx, sandbox)) return;
   const container = await observeContainer(ctx, sandbox, id);
   if (container === undefined || isOver(container)) return;
   const polite = number === SIGKILL ? 0 : stop.graceMs;
   if (container.state === "running" && polite > 0) {
-    const began = performance.now();
     const limit = Math.min(polite, ANSWER_TIMEOUT_MS);
     await ask(ctx, sandboxId, { type: "signal", body: { container: id, signal: number } }, limit, signal);
-    const left = polite - (performance.now() - began);
-    if (await waitUntilDead(ctx, sandbox, id, Math.max(0, left), signal)) return;
+    if (await waitUntilDead(ctx, sandbox, id, graceEndsAt - ctx.clock.now(), signal)) return;
   }
   const heard = await ask(ctx, sandboxId, { type: "kill", body: { container: id } }, ANSWER_TIMEOUT_MS, signal);
   if (heard && (await waitUntilDead(ctx, sandbox, id, KILL_TIMEOUT_MS, signal))) return;

@@ -5,11 +5,12 @@ import { diskUsage } from "../../system/disk-usage.ts";
 import { GantryError } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
 import type { Paths } from "../../system/paths.ts";
-import { removeEmptyCgroup } from "../cgroup/cgroup.ts";
+import { processesIn, removeEmptyCgroup } from "../cgroup/cgroup.ts";
 import { detectCgroups } from "../cgroup/host.ts";
 import { readStats } from "../cgroup/stats.ts";
 import type { SandboxDriver } from "../driver.ts";
 import { assertValidIds } from "../ids.ts";
+import { interfacesIn } from "../network-stats.ts";
 import { attachToContainer } from "./attach.ts";
 import { beginContainers, createContainer, noSuchContainer, startContainer } from "./container.ts";
 import type { Context } from "./context.ts";
@@ -198,6 +199,14 @@ export function createNamespaceDriver(options: NamespaceDriverOptions): SandboxD
       const record = await sandboxRecord(sandboxId);
       if (record?.phase !== "ready") throw new GantryError("not-found", `sandbox ${sandboxId} is not running`);
       return readStats(ctx.cgroups, podCgroup(dirs, record.config.pod.uid), clock.now());
+    },
+
+    async networkStats(sandboxId) {
+      assertValidIds(sandboxId);
+      const record = await sandboxRecord(sandboxId);
+      if (record?.phase !== "ready" || record.config.hostNetwork) return [];
+      const inside = processesIn(ctx.cgroups, podCgroup(dirs, record.config.pod.uid));
+      return interfacesIn(sandboxFiles(dirs, sandboxId).net, inside, /./);
     },
 
     async diskUsage(sandboxId, unit) {

@@ -24,6 +24,7 @@ export async function stopContainer(
   signal: AbortSignal,
 ): Promise<void> {
   const number = signalNumber(stop.stopSignal ?? "SIGTERM");
+  const graceEndsAt = ctx.clock.now() + stop.graceMs;
   const sandbox = await ctx.records.sandbox(sandboxFiles(ctx.dirs, sandboxId).record).catch(() => undefined);
   if (!sandbox || sandbox.bootId !== ctx.bootId) return;
   const cgroup = `${podCgroup(ctx.dirs, sandbox.config.pod.uid)}/${id}`;
@@ -32,7 +33,7 @@ export async function stopContainer(
     thaw(ctx.cgroups, cgroup);
     sendSignal(container.pid, number);
     const polite = number === SIGKILL ? 0 : stop.graceMs;
-    if (polite > 0) await waitUntilDead(ctx, exits, sandbox, id, polite, signal);
+    if (polite > 0) await waitUntilDead(ctx, exits, sandbox, id, graceEndsAt - ctx.clock.now(), signal);
   }
   if (container === undefined) return;
   // Also after a polite end: with a shared pid namespace its children live on.

@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 import { WebSocket } from "ws";
 import { dataFrame } from "../../../src/api/spdy/frames.ts";
 import { GantryError } from "../../../src/system/errors.ts";
-import { FakeSession, type Served, serve, until } from "../fake-backend.ts";
+import { FakeSession, heldBack, type Served, serve, until } from "../fake-backend.ts";
 import { type SpdyClient, upgrade } from "./client.ts";
 
 let served: Served;
@@ -83,14 +83,7 @@ describe("exec over SPDY", () => {
         if (!session.stdout.write(Buffer.alloc(1024 * 1024))) await once(session.stdout, "drain");
       }
     })().catch(() => {});
-    let last = -1;
-    await until(async () => {
-      const stalled = written === last;
-      last = written;
-      await new Promise((resolve) => setTimeout(resolve, 100));
-      return stalled;
-    }, "the command to be held back");
-    expect(written).toBeLessThan(32);
+    expect(await heldBack(() => written)).toBeLessThan(32);
     client.destroy();
     await until(() => session.killed, "its end");
   });

@@ -12,6 +12,9 @@ import { Observer } from "./observer.ts";
 import { manifest } from "./shorthand.ts";
 import type { PodView } from "./view.ts";
 
+/** Between two tries of a command: each is a process, and what they wait for needs the processor, too. */
+const COMMAND_PAUSE_MS = 200;
+
 /** Where cases take place; the observer is another one after a restart of the daemon. */
 export interface Stage {
   readonly host: TestHost;
@@ -106,14 +109,16 @@ export class Play {
     return this.#stage.observer.until(this.#case.namespace, name, judge, this.#deadlineMs);
   }
 
-  #eventually(what: string, judge: () => Promise<string | undefined>): Promise<void> {
+  #eventually(what: string, judge: () => Promise<string | undefined>, everyMs = 20): Promise<void> {
     let last = "";
     const probe = async (): Promise<boolean> => {
       const complaint = await judge();
       if (complaint !== undefined) last = complaint;
       return complaint === undefined;
     };
-    return eventually(probe, { what, deadlineMs: this.#deadlineMs, explain: () => last }).then(() => undefined);
+    return eventually(probe, { what, everyMs, deadlineMs: this.#deadlineMs, explain: () => last }).then(
+      () => undefined,
+    );
   }
 
   async #step(step: Step): Promise<void> {
@@ -148,6 +153,7 @@ export class Play {
     if ("log" in step) {
       for (const [whose, stdout] of Object.entries(step.log)) {
         const [pod = "", container] = whose.split("/");
+        await this.#until(pod, (view) => (hasRun(view, container) ? undefined : "it has printed nothing yet"));
         await this.#command({ args: ["logs", pod, ...(container === undefined ? [] : ["-c", container])], stdout });
       }
       return;
@@ -255,7 +261,7 @@ export class Play {
       if (complaint !== undefined || json === undefined) return complaint && `${complaint}\n${result.stderr}`;
       return mismatch(JSON.parse(result.stdout), json);
     };
-    if (run.once !== true) return this.#eventually(`gantry ${run.args.join(" ")}`, judge);
+    if (run.once !== true) return this.#eventually(`gantry ${run.args.join(" ")}`, judge, COMMAND_PAUSE_MS);
     fail(await judge());
   }
 
@@ -279,6 +285,14 @@ function clockSocketOf(host: TestHost): string {
 /** @param steps how the clock of the daemon before had been put on */
 export async function startClocked(host: TestHost, steps: readonly ClockStep[]): Promise<void> {
   await host.startDaemon({ env: { CLOCK_SOCKET: clockSocketOf(host), CLOCK_STEPS: JSON.stringify(steps) } });
+}
+
+/** Whether a container, any or the one of that name, can have printed something. */
+function hasRun(pod: PodView | undefined, container: string | undefined): boolean {
+  return Object.entries(pod?.containers ?? {}).some(
+    ([name, { state, restarts }]) =>
+      (container === undefined || name === container) && (state !== "waiting" || restarts > 0),
+  );
 }
 
 function fail(complaint: string | undefined): void {

@@ -3,6 +3,8 @@ import { messageOf } from "../../../src/system/errors.ts";
 export interface EventuallyOptions {
   /** Default 60,000 ms: far more than anything takes, so that a slow machine fails no test. */
   readonly deadlineMs?: number;
+  /** Default 20 ms: how long to wait before it is looked at again. More for what costs more, as a process does. */
+  readonly everyMs?: number;
   /** What is waited for, for the error. */
   readonly what?: string;
   /** Added to the error when the deadline passes: the state of things then. */
@@ -10,7 +12,7 @@ export interface EventuallyOptions {
 }
 
 /**
- * Calls `probe` every 20 ms until it gives back something other than undefined or false; what it throws means "not
+ * Calls `probe` again and again until it gives back something other than undefined or false; what it throws means "not
  * yet", too.
  * @throws Error with the last failure once the deadline has passed
  */
@@ -18,7 +20,7 @@ export async function eventually<T>(
   probe: () => T | undefined | false | Promise<T | undefined | false>,
   options: EventuallyOptions = {},
 ): Promise<T> {
-  const { deadlineMs = 60_000, what = "the condition" } = options;
+  const { deadlineMs = 60_000, everyMs = 20, what = "the condition" } = options;
   const deadline = Date.now() + deadlineMs;
   let last = "never true";
   for (;;) {
@@ -33,7 +35,7 @@ export async function eventually<T>(
       const state = options.explain === undefined ? "" : `\n${await options.explain()}`;
       throw new Error(`${what} did not come about in ${deadlineMs} ms: ${last}${state}`);
     }
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    await new Promise((resolve) => setTimeout(resolve, everyMs));
   }
 }
 

@@ -30,10 +30,12 @@ export const PodView = z.object({
     name: z.string(),
     namespace: z.string(),
     uid: z.string(),
+    generation: z.number().optional(),
     deletionTimestamp: z.string().optional(),
   }),
   spec: z.object({ terminationGracePeriodSeconds: z.number().optional() }).loose(),
   status: z.object({
+    observedGeneration: z.number().optional(),
     phase: z.string(),
     reason: z.string().optional(),
     message: z.string().optional(),
@@ -60,6 +62,8 @@ export function parsePodList(json: string): PodView[] {
   return z.object({ items: z.array(PodView) }).parse(JSON.parse(json)).items;
 }
 
+/** Of what is wanted now, as `gantry wait` takes it. */
 export function isReady(pod: PodView): boolean {
+  if ((pod.status.observedGeneration ?? 0) < (pod.metadata.generation ?? 0)) return false;
   return pod.status.conditions.some(({ type, status }) => type === "Ready" && status === "True");
 }

@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync } from "node:fs";
 import { SAMPLE_IMAGE } from "../../../src/image/sample.ts";
+import { eventually } from "./eventually.ts";
 
 type Json = Readonly<Record<string, unknown>>;
 
@@ -35,6 +36,17 @@ export function pidsOf(root: string, name: string): number[] {
     .map(Number)
     .filter((pid) => belongs(pid, root, name))
     .sort((a, b) => a - b);
+}
+
+/** The same, once there are any: Ready is what its container was started for; the program in it may follow a moment later. */
+export function appearedPids(root: string, name: string): Promise<number[]> {
+  return eventually(
+    () => {
+      const pids = pidsOf(root, name);
+      return pids.length > 0 && pids;
+    },
+    { what: `the processes of ${name}` },
+  );
 }
 
 function belongs(pid: number, root: string, name: string): boolean {

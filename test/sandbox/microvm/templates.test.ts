@@ -104,5 +104,7 @@ test("what this or another living process builds is not abandoned", async () => 
   expect(isAbandoned(directory, name)).toBe(true);
   expect(isAbandoned(directory, ".new-1-abc")).toBe(false);
   expect(isAbandoned(directory, ".new-4194305-abc")).toBe(true);
+  expect(isAbandoned(directory, ".memory-1-0123456789ab-0")).toBe(false);
+  expect(isAbandoned(directory, ".memory-4194305-0123456789ab-0")).toBe(true);
   expect(isAbandoned(directory, "0123456789abcdef")).toBe(false);
 });

@@ -166,10 +166,7 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   PersistentVolumeClaim: [
     nameColumn,
     text("Status", "status", "phase"),
-    {
-      name: "Volume",
-      cell: (object) => (at(object, "status", "phase") === "Bound" ? textAt(object, "metadata", "name") : ""),
-    },
+    { name: "Volume", cell: (object) => orEmpty(at(object, "spec", "volumeName")) },
     { name: "Capacity", cell: (object) => orEmpty(at(object, "status", "capacity", "storage")) },
     { name: "Access Modes", cell: (object) => listAt(object, "status", "accessModes").map(shortMode).join(",") },
     { name: "StorageClass", cell: (object) => orEmpty(at(object, "spec", "storageClassName")) },
@@ -177,6 +174,24 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
     ageColumn,
     wide({ name: "VolumeMode", cell: (object) => orEmpty(at(object, "spec", "volumeMode") ?? "Filesystem") }),
   ],
+  PersistentVolume: [
+    nameColumn,
+    { name: "Capacity", cell: (object) => orEmpty(at(object, "spec", "capacity", "storage")) },
+    { name: "Access Modes", cell: (object) => listAt(object, "spec", "accessModes").map(shortMode).join(",") },
+    { name: "Reclaim Policy", cell: (object) => orEmpty(at(object, "spec", "persistentVolumeReclaimPolicy")) },
+    { name: "Status", cell: (object) => orEmpty(at(object, "status", "phase")) },
+    {
+      name: "Claim",
+      cell: (object) =>
+        `${textAt(object, "spec", "claimRef", "namespace")}/${textAt(object, "spec", "claimRef", "name")}`,
+    },
+    { name: "StorageClass", cell: (object) => orEmpty(at(object, "spec", "storageClassName")) },
+    { name: "VolumeAttributesClass", cell: () => "<unset>" },
+    { name: "Reason", cell: (object) => orEmpty(at(object, "status", "reason")) },
+    ageColumn,
+    wide({ name: "VolumeMode", cell: (object) => orEmpty(at(object, "spec", "volumeMode")) }),
+  ],
+  Endpoints: [nameColumn, { name: "Endpoints", cell: endpoints }, ageColumn],
   RuntimeClass: [nameColumn, text("Handler", "handler"), ageColumn],
   Namespace: [nameColumn, text("Status", "status", "phase"), ageColumn],
   Node: [
@@ -240,6 +255,16 @@ function labelsText(labels: unknown): string {
 function joined(parts: readonly string[], most: number, empty: string): string {
   if (parts.length === 0) return empty;
   return parts.length <= most ? parts.join(",") : `${parts.slice(0, most).join(",")} + ${parts.length - most} more...`;
+}
+
+/** The first three, as formatEndpoints has it. */
+function endpoints(object: unknown): string {
+  const all = listAt(object, "subsets").flatMap((subset) => {
+    const ports = listAt(subset, "ports");
+    const ips = listAt(subset, "addresses").map((address) => textAt(address, "ip"));
+    return ports.length === 0 ? ips : ports.flatMap((port) => ips.map((ip) => `${ip}:${textAt(port, "port")}`));
+  });
+  return joined(all, 3, NONE);
 }
 
 function jobStatus(job: unknown): string {

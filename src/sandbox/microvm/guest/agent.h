@@ -118,7 +118,13 @@ void cgroup_kill(const char *id);
 bool cgroup_remove(const char *id); /* false: not empty yet */
 bool cgroup_populated(const char *id);
 bool cgroup_oom(const char *id);
-bool cgroup_stats(const char *id, uint64_t *cpu_ns, uint64_t *memory, uint64_t *processes);
+struct cgroup_stats {
+	uint64_t cpu_ns, processes;
+	/* bytes: all, without the cache that can go at once, what is no copy of a file, copies of files */
+	uint64_t usage, working_set, rss, cache;
+	uint64_t periods, throttled_periods, throttled_ns;
+};
+bool cgroup_stats(const char *id, struct cgroup_stats *stats);
 
 /* log.c */
 struct stream { int fd; bool is_stderr, ready, ended; size_t bytes; char data[16384]; };

@@ -134,13 +134,22 @@ bool cgroup_oom(const char *id)
 	return number(id, "memory.events", "oom_kill", &value) && value != 0;
 }
 
-bool cgroup_stats(const char *id, uint64_t *cpu_ns, uint64_t *memory, uint64_t *processes)
+bool cgroup_stats(const char *id, struct cgroup_stats *stats)
 {
 	uint64_t us, inactive = 0;
-	if (!number(id, "cpu.stat", "usage_usec", &us) || !number(id, "memory.current", NULL, memory) ||
-	    !number(id, "pids.current", NULL, processes)) return false;
+	memset(stats, 0, sizeof *stats);
+	if (!number(id, "cpu.stat", "usage_usec", &us) || !number(id, "memory.current", NULL, &stats->usage) ||
+	    !number(id, "pids.current", NULL, &stats->processes)) return false;
+	stats->cpu_ns = us * 1000;
 	/* The working set, as cAdvisor counts it: cache that can go at once is not in use. */
-	if (number(id, "memory.stat", "inactive_file", &inactive) && inactive < *memory) *memory -= inactive;
-	*cpu_ns = us * 1000;
+	stats->working_set = stats->usage;
+	if (number(id, "memory.stat", "inactive_file", &inactive) && inactive < stats->usage)
+		stats->working_set -= inactive;
+	/* What the kernel does not tell stays 0. */
+	(void)number(id, "memory.stat", "anon", &stats->rss);
+	(void)number(id, "memory.stat", "file", &stats->cache);
+	(void)number(id, "cpu.stat", "nr_periods", &stats->periods);
+	(void)number(id, "cpu.stat", "nr_throttled", &stats->throttled_periods);
+	if (number(id, "cpu.stat", "throttled_usec", &us)) stats->throttled_ns = us * 1000;
 	return true;
 }

@@ -290,17 +290,28 @@ void container_list(uint32_t id)
 	out_send(OK, id);
 }
 
+static void out_number(const char *key, uint64_t value)
+{
+	out_field(key, "%llu", (unsigned long long)value);
+}
+
 void container_stats(uint32_t id)
 {
-	uint64_t cpu, memory, processes;
+	struct cgroup_stats stats;
 	out_begin();
 	for (size_t i = 0; i < MAX_CONTAINERS; i++) {
 		const struct container *c = &containers[i];
-		if (c->id[0] == 0 || c->state != RUNNING || !cgroup_stats(c->id, &cpu, &memory, &processes)) continue;
+		if (c->id[0] == 0 || c->state != RUNNING || !cgroup_stats(c->id, &stats)) continue;
 		out_field("container", "%s", c->id);
-		out_field("cpu-ns", "%llu", (unsigned long long)cpu);
-		out_field("memory-bytes", "%llu", (unsigned long long)memory);
-		out_field("processes", "%llu", (unsigned long long)processes);
+		out_number("cpu-ns", stats.cpu_ns);
+		out_number("memory-bytes", stats.working_set);
+		out_number("processes", stats.processes);
+		out_number("usage-bytes", stats.usage);
+		out_number("rss-bytes", stats.rss);
+		out_number("cache-bytes", stats.cache);
+		out_number("periods", stats.periods);
+		out_number("throttled-periods", stats.throttled_periods);
+		out_number("throttled-ns", stats.throttled_ns);
 	}
 	out_send(OK, id);
 }

@@ -54,7 +54,8 @@
  *   REMOVE      container=  ; kills it first; answered when it is gone. Unknown is fine.
  *   LIST        → for each: container= state=creating|created|running|exited pid= created-ns= started-ns= finished-ns=
  *               exit-code= (128+n for a signal) oom= log-port= message=(termination message, ≤ 4096 bytes)
- *   STATS       → for each running: container= cpu-ns= memory-bytes= processes=
+ *   STATS       → for each running: container= cpu-ns= memory-bytes= (the working set) processes= usage-bytes=
+ *                 rss-bytes= cache-bytes= periods= throttled-periods= throttled-ns=
  *   USAGE       → for each scratch volume and each writable layer: volume= or container=, bytes= inodes=
  *   LOG         container= log-port=N  ; later lines go to port N; answered when all earlier ones are written
  *   EXEC        container= argv=… env=… cwd= uid= gid= group=… caps= no-new-privs= seccomp= tty= stdin= columns= rows=

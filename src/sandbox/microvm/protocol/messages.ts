@@ -126,6 +126,13 @@ export const guestStats = z.object({
   "cpu-ns": count,
   "memory-bytes": count,
   processes: count,
+  // An agent of an earlier version tells no more than that.
+  "usage-bytes": count.optional(),
+  "rss-bytes": count.optional(),
+  "cache-bytes": count.optional(),
+  periods: count.default(0),
+  "throttled-periods": count.default(0),
+  "throttled-ns": count.default(0),
 });
 export type GuestStats = z.infer<typeof guestStats>;
 

@@ -6,8 +6,10 @@ import { identify } from "../../namespace/proc.ts";
 /** Directories that this process is building something in: the garbage collector leaves them alone. */
 const open = new Set<string>();
 
-/** The name tells which process it is of. */
+/** The names tell which process something is of: others may use the same templates. */
 const PREFIX = `.new-${process.pid}-`;
+/** What the memory of a VM that shares it is called, for as long as it has a name. */
+export const PRIVATE_MEMORY = `.memory-${process.pid}-`;
 
 export interface Stage extends AsyncDisposable {
   readonly path: string;
@@ -29,7 +31,7 @@ export async function openStage(templates: string): Promise<Stage> {
 
 /** Left by a process that was killed while it built something: by another, or one before us that had our number. */
 export function isAbandoned(templates: string, name: string): boolean {
-  const builder = /^\.new-(\d+)-/.exec(name)?.[1];
+  const builder = /^\.(?:new|memory)-(\d+)-/.exec(name)?.[1];
   if (builder === undefined || open.has(join(templates, name))) return false;
   return Number(builder) === process.pid || identify(Number(builder)) === undefined;
 }

@@ -257,7 +257,8 @@ test("stats are numbers of known size or nothing", () => {
       processes: "1",
       ...Object.fromEntries([pair.split("=")]),
     });
-  expect(parseStats(stats("cpu-ns=5"))).toMatchObject([{ "cpu-ns": 5 }]);
+  expect(parseStats(stats("cpu-ns=5"))).toMatchObject([{ "cpu-ns": 5, periods: 0 }]);
+  expect(parseStats(stats("rss-bytes=7"))).toMatchObject([{ "rss-bytes": 7 }]);
   for (const bad of [
     "cpu-ns=NaN",
     "memory-bytes=1e9",
@@ -265,6 +266,8 @@ test("stats are numbers of known size or nothing", () => {
     `cpu-ns=${"9".repeat(17)}`,
     "container=../a",
     "cpu-ns=",
+    "usage-bytes=-1",
+    "throttled-ns=1.5",
   ]) {
     expect(() => parseStats(stats(bad)), bad).toThrow();
   }
