@@ -53,7 +53,7 @@ export function noticeOf(result: SyncResult, node: string): Notice {
 
 /** What git prints of a URL may hold a token. */
 function withoutPassword(text: string): string {
-  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^/@\s]+@/gi, "$1");
+  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^/\s]+@/gi, "$1");
 }
 
 /** GitHub's form, which most receivers know how to check: "sha256=" and the HMAC of the body in hex. */

@@ -15,16 +15,17 @@ export interface RequestInfo {
 }
 
 /**
- * What the router would read otherwise than it is read here: it takes `http://host/path` for `/path`, and ends a path
- * at '#'. What one may do must never be decided of another path than the one that is served.
+ * What the router would read otherwise than it is read here: it takes `http://host/path` for `/path`, ends a path at
+ * '#', and finds an empty parameter in `namespaces//secrets`. What one may do must never be decided of another path than
+ * the one that is served.
  */
-const OTHER_FORM = /^[^/]|#/;
+const OTHER_FORM = /^[^/]|#|^[^?]*\/\//;
 
 /** Reads method and URL of a request. Pure. @throws GantryError usage, for what is no path */
 export function requestInfo(method: string, url: string): RequestInfo {
   if (OTHER_FORM.test(url))
     throw new GantryError("usage", "the request has no path of this API", {
-      hint: "Send a path that begins with '/' and has no '#'.",
+      hint: "Send a path that begins with '/', and has no '#' and no '//'.",
     });
   const [path = "", query = ""] = url.split("?", 2);
   const parts = path

@@ -44,7 +44,9 @@ export function parseRepositoryUrl(text: string): RepositoryUrl | string {
     case "git":
       if (!HOST.test(parsed.hostname)) return `${JSON.stringify(parsed.hostname)} is no host`;
       if (parsed.password !== "") return "an ssh URL has no password: use a deploy key (sshKey)";
-      if (parsed.username.startsWith("-")) return "the user must not begin with '-'";
+      // Git takes the percent signs out before it passes the parts on to ssh.
+      if (decoded(parsed.username)?.startsWith("-") === true) return "the user must not begin with '-'";
+      if (FORBIDDEN.test(decoded(text) ?? "")) return "must have no spaces and no control characters";
       return { url: text, transport, user: undefined, password: undefined };
     default:
       return `${transport}:// is not followed: use https, ssh or file`;
@@ -71,7 +73,8 @@ function decoded(text: string): string | undefined {
 
 /** Any text, such as an error of Git's, without what looks like the user part of a URL. */
 export function withoutSecrets(text: string): string {
-  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^/\s@']*@/gi, (_all, scheme: string) =>
+  // Up to the last '@' before a slash: whoever wrote a password as it is may have one in it.
+  return text.replaceAll(/([a-z][a-z0-9+.-]*:\/\/)[^/\s]*@/gi, (_all, scheme: string) =>
     scheme.toLowerCase() === "ssh://" ? _all : scheme,
   );
 }

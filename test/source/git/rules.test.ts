@@ -48,6 +48,8 @@ test.each([
   "host:-a",
   "ftp://example.com/a",
   "file://host/a",
+  "ssh://%2doProxyCommand=x@host/a",
+  "ssh://git@host/a%0ab",
   "https://exa mple.com/a",
   "https://example.com/a\nb",
   "a.git",
@@ -64,6 +66,7 @@ test("secrets of URLs are not shown, and don't go to Git with the URL", () => {
   expect(withoutSecrets("fatal: unable to access 'https://me:secret@example.com/a/': no")).toBe(
     "fatal: unable to access 'https://example.com/a/': no",
   );
+  expect(withoutSecrets("'https://me:p@ss'word@example.com/a@b'")).toBe("'https://example.com/a@b'");
   expect(withoutSecrets("ssh://git@example.com/a")).toBe("ssh://git@example.com/a");
 });
 
