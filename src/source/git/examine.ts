@@ -47,10 +47,10 @@ export async function examine(
   const signer =
     spec.verify === undefined ? undefined : await verifyRevision(repository.git, spec.verify, found, signal);
   const next = await reader.read(revision.oid, folder, signal);
-  if (!allowEmpty && !spec.allowEmpty) guardEmpty(next, before, revision, options);
   const broken = next.problems.filter(({ severity }) => severity === "error");
   if (spec.policy === "all-or-nothing" && broken.length > 0) throw invalid(revision, broken);
   const brokenFiles = new Set(broken.flatMap(({ place }) => gitPlace(place.file)?.path ?? []));
+  if (!allowEmpty && !spec.allowEmpty) guardEmpty(next, before, brokenFiles, revision, options);
   const kept = keptBeside(next, before, { prune: spec.prune, brokenFiles });
   const keptFiles = await reader.readKept(kept, signal);
   const content = withKept(next, kept, keptFiles);
@@ -62,11 +62,19 @@ export async function examine(
 }
 
 /** A repository that was emptied, or a path that leads nowhere any more, is more often a mistake than a wish. */
-function guardEmpty(next: Content, before: Content, revision: Revision, { spec, folder }: ExamineOptions): void {
-  if (next.objects.length > 0 || next.problems.some(({ severity }) => severity === "error")) return;
-  const where = folder === "" ? "" : ` in the folder ${folder}`;
+function guardEmpty(
+  next: Content,
+  before: Content,
+  brokenFiles: ReadonlySet<string>,
+  revision: Revision,
+  { spec, folder }: ExamineOptions,
+): void {
   const count = before.objects.length;
-  const what = `revision ${revisionText(revision)} has no manifests${where}`;
+  // One broken file must not open the door: only what it had is kept.
+  const stays = [...before.origins.values()].some(({ path }) => brokenFiles.has(path));
+  if (next.objects.length > 0 || (brokenFiles.size > 0 && (stays || count === 0))) return;
+  const where = folder === "" ? "" : ` in the folder ${folder}`;
+  const what = `revision ${revisionText(revision)} has no ${brokenFiles.size > 0 ? "good " : ""}manifests${where}`;
   if (count === 0) throw new GantryError("conflict", what, { hint: "Correct path of the source, or push manifests." });
   throw new GantryError(
     "conflict",

@@ -92,6 +92,11 @@ export type Decision =
   /** Only somebody who asks for it gets it tried again. */
   | { readonly type: "blocked"; readonly message: string };
 
+/** Who signed a revision when it came into force; undefined where nobody asked. */
+export function signerOf({ history }: SourceFacts, oid: string | undefined): string | undefined {
+  return history.find(({ revision, outcome }) => revision.oid === oid && outcome !== "Refused")?.signer;
+}
+
 /** @param insist somebody asked for it by hand */
 export function decide(facts: SourceFacts, revision: Revision, folder: string, insist: boolean): Decision {
   const { active, blocked } = facts;

@@ -9,7 +9,7 @@ import { type Revision, revisionText } from "./commit.ts";
 import { atWaveContent, type Content, keptBeside, NO_CONTENT, waveOf, wavesOf, withKept } from "./content.ts";
 import type { GitPorts } from "./contract.ts";
 import type { Candidate } from "./examine.ts";
-import { applied, type InForce, neededObjects, wentBack } from "./facts.ts";
+import { type Applied, applied, type InForce, neededObjects, wentBack } from "./facts.ts";
 import { excusedPods, type SourcePod } from "./health.ts";
 import type { Journal } from "./journal.ts";
 import type { RevisionReader } from "./read-revision.ts";
@@ -107,21 +107,20 @@ export class ContentInForce {
     const waves = wavesOf(content);
     const [first] = waves;
     const shown = this.#shown();
-    const after = applied(
-      journal.facts,
-      {
-        revision,
-        folder,
-        kept,
-        signer,
-        wave: waves.length > 1 ? first : undefined,
-        deadlineMs: spec.deadlineSeconds === undefined ? ports.deadlineMs : spec.deadlineSeconds * 1000,
-        excused: excusedPods(this.pods()),
-      },
-      journal.now(),
-    );
-    await repository.keep(neededObjects(after), signal);
+    const what: Applied = {
+      revision,
+      folder,
+      kept,
+      signer,
+      wave: waves.length > 1 ? first : undefined,
+      deadlineMs: spec.deadlineSeconds === undefined ? ports.deadlineMs : spec.deadlineSeconds * 1000,
+      excused: excusedPods(this.pods()),
+    };
+    const now = journal.now();
+    await repository.keep(neededObjects(applied(journal.facts, what, now)), signal);
     this.#before = { ...this.#content, objects: shown.objects };
+    // Of the facts as they are now: meanwhile somebody may have suspended the source, or a fetch may have ended.
+    const after = applied(journal.facts, what, now);
     journal.save(after);
     reader.remember(files);
     this.#content = content;
@@ -145,9 +144,10 @@ export class ContentInForce {
     const there = await this.#load(to);
     const stays = keptBeside(there, this.#content, { prune: spec.prune, brokenFiles: new Set() });
     const content = withKept(there, stays, await reader.readKept(stays, signal));
-    const after = wentBack(journal.facts, { ...to, kept: [...to.kept, ...stays] }, why, message, journal.now());
-    await repository.keep(neededObjects(after), signal);
-    journal.save(after);
+    const now = journal.now();
+    const changed = () => wentBack(journal.facts, { ...to, kept: [...to.kept, ...stays] }, why, message, now);
+    await repository.keep(neededObjects(changed()), signal);
+    journal.save(changed());
     this.#content = content;
     this.#before = NO_CONTENT;
     await ports.look();

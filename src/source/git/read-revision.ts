@@ -5,7 +5,15 @@ import type { Kept } from "./facts.ts";
 import type { Repository } from "./repository.ts";
 import type { GitSourceSpec } from "./schema.ts";
 import { treeWithSubmodules } from "./submodules.ts";
-import { followLinks, selectManifests, type TreeComplaint, type TreeEntry, type TreeFile } from "./tree.ts";
+import {
+  followLinks,
+  LINK,
+  LONGEST_LINK,
+  selectManifests,
+  type TreeComplaint,
+  type TreeEntry,
+  type TreeFile,
+} from "./tree.ts";
 
 /**
  * The objects of one file, encrypted or in clear; never throws. `closed`: it could not be decrypted, so what it asks for
@@ -51,7 +59,9 @@ export class RevisionReader {
   ): Promise<Content & { readonly files: readonly ParsedFile[] }> {
     const all = await this.#tree(oid, folder, signal);
     const { files, links, complaints } = selectManifests(all, folder);
-    const texts = links.length === 0 ? new Map() : await this.#repository.blobs(links.map(sized), signal);
+    // A link may lead to one that is elsewhere.
+    const read = links.length === 0 ? [] : all.filter(({ mode, size = 0 }) => mode === LINK && size <= LONGEST_LINK);
+    const texts = read.length === 0 ? new Map() : await this.#repository.blobs(read.map(sized), signal);
     const linked = followLinks(links, all, folder, (link) => texts.get(link.oid)?.toString() ?? "");
     const parsed = await this.#parse([...files, ...linked.files], signal);
     const problems = [...complaints, ...linked.complaints].map((one) => this.#problem(one));

@@ -21,13 +21,15 @@ const INCOMING_BESIDE = "refs/gantry/beside/";
 const EVERYTHING = "refs/gantry/all/";
 /** Objects that must outlive a collection of garbage: revisions and files in force, and those of the history. */
 const KEPT = "refs/gantry/kept/";
+/** Of the list of a revision's files. A few trees that name each other make up millions. */
+const MOST_TREE_BYTES = 64 * 2 ** 20;
 /** Blobs are read in portions of this many bytes. */
 const PORTION_BYTES = 32 * 2 ** 20;
 
 export interface Fetched {
   readonly revision: Revision;
-  /** The tag object that names it, where there is one: it may carry the signature. */
-  readonly tagObject: string | undefined;
+  /** The tag object that a tag led to, where there is one: it may carry the signature. `name` is what it says itself. */
+  readonly tagObject: { readonly oid: string; readonly name: string } | undefined;
 }
 
 export class Repository {
@@ -141,7 +143,7 @@ export class Repository {
       });
     return {
       revision: parseCommit(commit.oid, commit.bytes.toString("utf8"), tag),
-      tagObject: object?.type === "tag" ? object.oid : undefined,
+      tagObject: tag !== undefined && object?.type === "tag" ? tagOf(object) : undefined,
     };
   }
 
@@ -152,12 +154,15 @@ export class Repository {
 
   /** Every entry of a revision, with sizes. */
   async tree(oid: string, signal: AbortSignal): Promise<TreeEntry[]> {
-    const { stdout } = await this.#git(["ls-tree", "-r", "-z", "-l", "--full-tree", oid], {
-      signal,
-      binary: true,
-      maxOutputBytes: 256 * 2 ** 20,
-    });
-    return parseTree(stdout);
+    try {
+      const options = { signal, binary: true, maxOutputBytes: MOST_TREE_BYTES } as const;
+      return parseTree((await this.#git(["ls-tree", "-r", "-z", "-l", "--full-tree", oid], options)).stdout);
+    } catch (error) {
+      if (!isGantryError(error, "command-failed") || !error.message.includes(` ${MOST_TREE_BYTES} `)) throw error;
+      throw new GantryError("source-failed", `commit ${oid.slice(0, 12)} has more files than can be looked at`, {
+        hint: "Keep manifests in a repository of their own.",
+      });
+    }
   }
 
   /** What .gitmodules of a revision says, as `git config -z --get-regexp` prints it; "" where there is none. */
@@ -229,12 +234,22 @@ async function accessTo(spec: GitSourceSpec, signal: AbortSignal): Promise<[Remo
 
 const FETCH = ["--quiet", "--force", "--no-write-fetch-head", "--no-recurse-submodules", "--no-auto-maintenance"];
 
-/** Locks of a Git that was killed; only ever called while none is at work there. */
+/** What a tag object says that it is called (git-mktag(1)). */
+function tagOf({ oid, bytes }: GitObject): { readonly oid: string; readonly name: string } {
+  const [head = ""] = bytes.toString("utf8").split("\n\n", 1);
+  return { oid, name: /^tag (.*)$/m.exec(head)?.[1] ?? "" };
+}
+
+/** Locks of a Git that was killed, and packs that it had begun; only ever called while none is at work there. */
 async function removeLocks(dir: string): Promise<void> {
   const here = (await readdir(dir)).filter((name) => name.endsWith(".lock"));
   const below = existsSync(join(dir, "refs"))
     ? (await readdir(join(dir, "refs"), { recursive: true })).filter((name) => name.endsWith(".lock"))
     : [];
-  const paths = [...here, ...below.map((name) => join("refs", name))];
+  const packs = join("objects", "pack");
+  const begun = existsSync(join(dir, packs))
+    ? (await readdir(join(dir, packs))).filter((name) => name.startsWith("tmp_"))
+    : [];
+  const paths = [...here, ...below.map((name) => join("refs", name)), ...begun.map((name) => join(packs, name))];
   await Promise.all(paths.map((name) => rm(join(dir, name), { force: true })));
 }

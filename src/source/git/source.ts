@@ -5,7 +5,7 @@
 import { rm } from "node:fs/promises";
 import { join } from "node:path";
 import type { Problem } from "../../manifest/index.ts";
-import { GantryError, isGantryError } from "../../system/errors.ts";
+import { GantryError, isGantryError, toGantryError } from "../../system/errors.ts";
 import { KeyedMutex } from "../../system/keyed-mutex.ts";
 import type { Source, SourceState } from "../contract.ts";
 import { compareContents, type ObjectDifference } from "./changes.ts";
@@ -13,7 +13,7 @@ import { type Revision, revisionText } from "./commit.ts";
 import type { GitPorts } from "./contract.ts";
 import { Drift, type SeenPod } from "./drift.ts";
 import { type Candidate, type ExamineOptions, examine, isRefusal } from "./examine.ts";
-import { decide, refused, rollbackTarget } from "./facts.ts";
+import { decide, refused, rollbackTarget, signerOf } from "./facts.ts";
 import { Fetching } from "./fetching.ts";
 import { ContentInForce } from "./in-force.ts";
 import { Journal } from "./journal.ts";
@@ -131,11 +131,7 @@ export class GitSource implements Source {
    * @throws GantryError source-failed, source-untrusted, invalid-manifest, conflict (it is suspended, or was rolled back)
    */
   async sync(wish: SyncWish = {}): Promise<boolean> {
-    if (isSuspended(this.spec, this.#journal.facts)) {
-      throw new GantryError("conflict", `the source ${this.spec.name} is suspended`, {
-        hint: `Let it go on first: gantry sync resume ${this.spec.name}`,
-      });
-    }
+    this.#assertFollowed();
     this.#syncing++;
     try {
       const found = await this.#fetch();
@@ -145,6 +141,14 @@ export class GitSource implements Source {
       this.#fetching.plan(this.#poked ? 0 : undefined);
       if (this.#syncing === 0) this.#poked = false;
     }
+  }
+
+  /** @throws GantryError conflict */
+  #assertFollowed(): void {
+    if (!isSuspended(this.spec, this.#journal.facts)) return;
+    throw new GantryError("conflict", `the source ${this.spec.name} is suspended`, {
+      hint: `Let it go on first: gantry sync resume ${this.spec.name}`,
+    });
   }
 
   /** The remote may have something new. However often this is called, there is one fetch at a time. */
@@ -184,6 +188,10 @@ export class GitSource implements Source {
       const target = rollbackTarget(this.#journal.facts, wanted);
       if (typeof target === "string") {
         throw new GantryError("conflict", target, { hint: `See what there is: gantry sync status ${this.spec.name}` });
+      }
+      if (this.spec.verify !== undefined && signerOf(this.#journal.facts, target.oid) === undefined) {
+        const what = `revision ${revisionText(target)} came into force before signatures were asked for`;
+        throw new GantryError("source-untrusted", what, { hint: "Sign it, and push it as a new commit." });
       }
       const message = `rolled back by hand to ${revisionText(target)}`;
       await this.#inForce.goBack({ revision: target, folder: this.#folder, kept: [] }, "by-hand", message);
@@ -248,7 +256,10 @@ export class GitSource implements Source {
       }
       case "consider": {
         const begun = performance.now();
-        await this.#apply(revision, await this.#examineOrRefuse(found, wish));
+        const candidate = await this.#examineOrRefuse(found, wish);
+        // Somebody may have said so while it was fetched and read.
+        this.#assertFollowed();
+        await this.#applyOrRefuse(revision, candidate);
         this.#journal.logTime("came into force", revision, begun);
         return true;
       }
@@ -282,9 +293,18 @@ export class GitSource implements Source {
     }
   }
 
+  async #applyOrRefuse(revision: Revision, candidate: Candidate): Promise<void> {
+    try {
+      await this.#apply(revision, candidate);
+    } catch (error) {
+      if (this.#journal.facts.active?.revision.oid !== revision.oid) this.#tellRefusal(revision, error);
+      throw error;
+    }
+  }
+
   /** Whatever keeps it from coming into force, its own fault or not (a key that can't be read, a full disk), is told. */
   #tellRefusal(revision: Revision, error: unknown): void {
-    if (isGantryError(error) && !this.#stopping.signal.aborted) this.#refuseRevision(revision, error);
+    if (!this.#stopping.signal.aborted) this.#refuseRevision(revision, toGantryError(error));
   }
 
   #examine(found: Fetched, wish: SyncWish): Promise<Candidate> {

@@ -1,7 +1,7 @@
 /** A source as people see it, in the words of Argo CD and Flux. Pure. */
 
 import type { Revision } from "./commit.ts";
-import type { HistoryEntry, SourceFacts } from "./facts.ts";
+import { type HistoryEntry, type SourceFacts, signerOf } from "./facts.ts";
 import { type Health, healthOf, type SourcePod } from "./health.ts";
 import { type GitSourceSpec, refText } from "./schema.ts";
 import { folderIn, withoutSecrets } from "./url.ts";
@@ -60,8 +60,7 @@ export function statusOf(
     health: health === "Healthy" && (trying !== undefined || active === undefined) ? "Progressing" : health,
     revision: active?.revision,
     since: active?.since,
-    signer: history.find(({ revision, outcome }) => revision.oid === active?.revision.oid && outcome !== "Refused")
-      ?.signer,
+    signer: signerOf(facts, active?.revision.oid),
     remote: seen,
     fetchedAt: facts.fetchedAt,
     message: message ?? blocked?.message ?? troubleOf(pods),

@@ -43,7 +43,9 @@ export interface Selection {
   readonly complaints: readonly TreeComplaint[];
 }
 
-const LINK = "120000";
+export const LINK = "120000";
+/** As in the kernel (PATH_MAX); a longer one leads nowhere on any host. Bytes. */
+export const LONGEST_LINK = 4096;
 export const SUBMODULE = "160000";
 
 const RENDER = "Gantry runs plain YAML: render it in CI (kustomize build, helm template) and commit the result.";
@@ -65,6 +67,8 @@ export function selectManifests(entries: readonly TreeEntry[], folder: string): 
     const name = below.slice(below.lastIndexOf("/") + 1);
     const made = RENDERED[name];
     if (made !== undefined) complaints.push({ path: entry.path, severity: "error", message: made, hint: RENDER });
+    else if (entry.mode === LINK && (entry.size ?? 0) > LONGEST_LINK)
+      complaints.push({ path: entry.path, severity: "error", message: "is a symbolic link that is too long" });
     else if (entry.mode === LINK) links.push(entry);
     else if (entry.mode === SUBMODULE)
       complaints.push({
@@ -87,6 +91,9 @@ function relative(path: string, folder: string): string | undefined {
 }
 
 const MOST_STEPS = 10;
+/** Links to folders, and files by way of them: a few links may name the same files over and over. */
+const MOST_FOLDERS = 100;
+const MOST_LINKED = 10_000;
 
 /**
  * What links lead to, in a repository: files that are not read anyhow. A link that leads out of the repository, or
@@ -100,11 +107,14 @@ export function followLinks(
   folder: string,
   targetOf: (link: TreeEntry) => string,
 ): Pick<Selection, "files" | "complaints"> {
+  if (links.length === 0) return { files: [], complaints: [] };
   const byPath = new Map(all.map((entry) => [entry.path, entry]));
+  const folders = foldersOf(all);
+  let followed = 0;
   const files: TreeFile[] = [];
   const complaints: TreeComplaint[] = [];
   for (const link of links) {
-    const end = resolveLink(link, byPath, targetOf);
+    const end = resolveLink(link, byPath, folders, targetOf);
     if (typeof end === "string") {
       const wanted = isManifestName(posix.basename(link.path)) || end.includes("leaves");
       if (wanted) complaints.push({ path: link.path, severity: "error", message: end });
@@ -119,6 +129,11 @@ export function followLinks(
       continue;
     }
     if (inside(end.path)) continue;
+    followed += 1;
+    if (followed > MOST_FOLDERS || files.length > MOST_LINKED) {
+      complaints.push({ path: link.path, severity: "error", message: "is one symbolic link too many to folders" });
+      break;
+    }
     // A folder beside the one that is followed: its manifests count as if they stood here.
     const below = selectManifests(all, end.path);
     const here = (path: string): string => `${link.path}${path.slice(end.path.length)}`;
@@ -128,10 +143,23 @@ export function followLinks(
   return { files, complaints };
 }
 
+function foldersOf(all: readonly TreeEntry[]): ReadonlySet<string> {
+  const folders = new Set<string>();
+  for (const { path } of all) {
+    for (let end = path.lastIndexOf("/"); end > 0; end = path.lastIndexOf("/", end - 1)) {
+      const folder = path.slice(0, end);
+      if (folders.has(folder)) break; // and with it all above
+      folders.add(folder);
+    }
+  }
+  return folders;
+}
+
 /** @returns the path that a link ends at, or what is wrong with it */
 function resolveLink(
   link: TreeEntry,
   byPath: ReadonlyMap<string, TreeEntry>,
+  folders: ReadonlySet<string>,
   targetOf: (link: TreeEntry) => string,
 ): { readonly path: string } | string {
   let at = link;
@@ -145,9 +173,7 @@ function resolveLink(
       return `is a symbolic link that leaves the repository (to ${shown})`;
     const next = byPath.get(path);
     if (next?.mode !== LINK) {
-      const exists =
-        next !== undefined || [...byPath.keys()].some((key) => key.startsWith(path === "." ? "" : `${path}/`));
-      if (!exists) return `is a symbolic link to nothing (${shown})`;
+      if (next === undefined && path !== "." && !folders.has(path)) return `is a symbolic link to nothing (${shown})`;
       return { path: path === "." ? "" : path };
     }
     at = next;

@@ -32,7 +32,11 @@ export async function verifyRevision(git: RunGit, rule: Rule, fetched: Fetched, 
     };
     const commit = await verify("commit", revision.oid);
     if (commit.type === "good") return commit.signer;
-    const tag = tagObject === undefined ? undefined : await verify("tag", tagObject);
+    const tag =
+      tagObject === undefined || tagObject.name === revision.tag
+        ? tagObject && (await verify("tag", tagObject.oid))
+        : // Whoever may push could otherwise give the signed tag of an old version the name of a new one.
+          ({ type: "bad", why: `was made as the tag ${plain(tagObject.name)}` } as const);
     if (tag?.type === "good") return tag.signer;
     const [worse, what] = tag === undefined || tag.type === "unsigned" ? [commit, "the commit"] : [tag, "the tag"];
     throw new GantryError(

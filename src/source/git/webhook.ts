@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { createServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { errnoOf, GantryError, messageOf } from "../../system/errors.ts";
 import type { Logger } from "../../system/log.ts";
-import { isSigned } from "./hook-signature.ts";
+import { claimsSignature, isSigned } from "./hook-signature.ts";
 import type { GitSources } from "./sources.ts";
 
 export interface WebhookOptions {
@@ -65,6 +65,7 @@ async function answer(request: IncomingMessage, response: ServerResponse, option
   const name = /^\/hooks\/git\/([a-z0-9-]{1,63})\/?(\?.*)?$/.exec(request.url ?? "")?.[1];
   if (name === undefined) return send(response, 404, "not found");
   if (request.method !== "POST") return send(response, 405, "POST is expected");
+  if (!claimsSignature(request.headers)) return send(response, 401, "the signature is not right");
   const declared = Number(request.headers["content-length"] ?? 0);
   const body = declared > MAX_BODY_BYTES ? undefined : await readBody(request);
   if (body === undefined) return send(response, 413, "the body is too large");

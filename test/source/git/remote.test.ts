@@ -359,6 +359,33 @@ test("signatures: unsigned, by a stranger, by an ssh key that is allowed, by GPG
     verify: { gpg: [publicKey] },
   });
   expect((await refusal(light.sync())).code).toBe("source-untrusted");
+
+  // The signed tag of an old version under the name of a new one.
+  origin.git("update-ref", "refs/tags/v3.0.0", "refs/tags/v1.0.0");
+  const { source: renamed } = await lab.source({
+    name: "renamed",
+    url: origin.path,
+    semver: "^3",
+    verify: { gpg: [publicKey] },
+  });
+  expect((await refusal(renamed.sync())).message).toContain("the tag was made as the tag v1.0.0");
+
+  // What came into force unsigned stays, and status tells; a key that can't be read is told as well.
+  const late = { name: "late", url: origin.path };
+  const { source: before } = await lab.source(late);
+  await before.sync();
+  origin.write("web.yaml", pod("web", { image: "web:unsigned2" })).commit();
+  await before.sync();
+  await before.stop();
+  const { source: after, read } = await lab.source({ ...late, verify: { gpg: [publicKey] } });
+  expect((await refusal(after.sync())).code).toBe("source-untrusted");
+  expect(imageOf(await read(), "web")).toBe("web:unsigned2");
+  expect(after.status(false)).toMatchObject({ sync: "Failed", message: expect.stringContaining("is not signed") });
+  expect((await refusal(after.rollback(undefined))).message).toContain("before signatures were asked for");
+  await after.stop();
+  const { source: keyless } = await lab.source({ ...late, verify: { gpg: [join(lab.path, "none.asc")] } });
+  expect((await refusal(keyless.sync())).code).toBe("invalid-config");
+  expect(keyless.status(false)).toMatchObject({ sync: "Failed", message: expect.stringContaining("none.asc") });
 });
 
 test("signatures that are asked for later: what is in force stays, and is not passed off as good", async () => {

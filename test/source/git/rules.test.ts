@@ -13,7 +13,7 @@ import {
   wentBack,
 } from "../../../src/source/git/facts.ts";
 import { judge, waveIsDone } from "../../../src/source/git/health.ts";
-import { isSigned } from "../../../src/source/git/hook-signature.ts";
+import { claimsSignature, isSigned } from "../../../src/source/git/hook-signature.ts";
 import { nextFetchMs } from "../../../src/source/git/pace.ts";
 import { highestTag, parseRemoteRefs } from "../../../src/source/git/pick.ts";
 import { gitSourceSchema } from "../../../src/source/git/schema.ts";
@@ -209,6 +209,11 @@ test("webhooks of GitHub, GitLab, Gitea and Forgejo", () => {
     isSigned({ "x-gitea-signature": hmac }, Buffer.from("other"), "secret"),
     isSigned({ "x-gitlab-token": "secret", "x-gitea-signature": "0" }, body, "secret"),
   ]).toEqual([true, true, true, true, false, false, false, false, false]);
+  // What claims nothing is not even read.
+  expect([claimsSignature({ "x-gitlab-token": "" }), claimsSignature({ "content-type": "a/b" })]).toEqual([
+    true,
+    false,
+  ]);
 });
 
 test("what Git says of signatures", () => {

@@ -1,6 +1,7 @@
 import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
+import { followLinks, type TreeEntry } from "../../../src/source/git/tree.ts";
 import { identities, imageOf, Lab, pod, podFact, refusal, still } from "./lab.ts";
 
 let lab: Lab;
@@ -139,6 +140,18 @@ test("an emptied repository takes nothing away, unless that is meant", async () 
   expect(identities(state())).toEqual([]);
 });
 
+test("file by file: a broken file does not let an emptied repository take everything away", async () => {
+  const origin = lab.repository();
+  origin.write("web.yaml", pod("web")).write("db.yaml", pod("db")).commit();
+  const { source, state } = await lab.source({ url: origin.path, policy: "per-file" });
+  await source.sync();
+  origin.remove("web.yaml").remove("db.yaml").write("new.yaml", "kind: Pod\nspec: [\n").commit();
+  expect((await refusal(source.sync())).message).toContain("the 2 objects in force stay");
+  origin.write("web.yaml", "kind: Pod\nspec: [\n").commit();
+  await source.sync();
+  expect(identities(state())).toEqual(["Pod default/web"]);
+});
+
 test("what must not be pruned stays, over restarts too", async () => {
   const origin = lab.repository();
   origin
@@ -205,11 +218,46 @@ test("a lock that a killed git left is no hindrance", async () => {
   await source.stop();
   for (const name of ["shallow.lock", "packed-refs.lock", "refs/gantry/incoming.lock"])
     writeFileSync(join(lab.path, "copies", "pods", name), "");
+  const begun = join(lab.path, "copies", "pods", "objects", "pack", "tmp_pack_x");
+  writeFileSync(begun, "");
   origin.write("web.yaml", pod("web", { image: "web:2" })).commit();
   const again = await lab.source({ url: origin.path });
   await again.source.sync();
   expect(imageOf(again.state(), "web")).toBe("web:2");
+  expect(existsSync(begun)).toBe(false);
 });
+
+test("links by way of links, and links that are none", async () => {
+  const origin = lab.repository();
+  origin
+    .write("shared/real.yaml", pod("db"))
+    .write("shared/other.yaml", pod("other"))
+    .link("shared/db.yaml", "real.yaml")
+    .link("app/db.yaml", "../shared/db.yaml")
+    .commit();
+  const { source, state } = await lab.source({ url: origin.path, path: "app" });
+  await source.sync();
+  expect(identities(state())).toEqual(["Pod default/db"]);
+  const long = origin.write("long", "x/".repeat(4000)).git("hash-object", "-w", "long");
+  origin.git("update-index", "--add", "--cacheinfo", `120000,${long},app/long.yaml`);
+  origin.git("commit", "--quiet", "-m", "Long");
+  expect((await refusal(source.sync())).message).toContain("is a symbolic link that is too long");
+});
+
+test("links that name the same folder over and over end somewhere", () => {
+  const all = [
+    ...Array.from({ length: 200 }, (_, index) => entry(`app/${index}`, "120000")),
+    ...Array.from({ length: 500 }, (_, index) => entry(`shared/${index}.yaml`)),
+  ];
+  const links = all.filter(({ mode }) => mode === "120000");
+  const { files, complaints } = followLinks(links, all, "app", () => "../shared");
+  expect(files.length).toBeLessThan(11_000);
+  expect(complaints).toMatchObject([{ severity: "error", message: expect.stringContaining("too many") }]);
+});
+
+function entry(path: string, mode = "100644"): TreeEntry {
+  return { mode, type: "blob", oid: "0", size: 9, path };
+}
 
 test("links, names, line ends, large files: a repository can't reach beyond itself", async () => {
   const origin = lab.repository();
@@ -383,6 +431,41 @@ test("suspended: nothing new comes; diff tells what would, without values of Sec
   source.suspend(false);
   await source.sync();
   expect(imageOf(state(), "web")).toBe("web:2");
+});
+
+test("suspended while a revision is on its way: it does not come, and is not forgotten", async () => {
+  const origin = lab.repository();
+  origin.write("web.yaml", pod("web", { image: "web:1" })).commit();
+  const wish = { onCheck: () => {}, onPods: () => {} };
+  const { source, state } = await lab.source(
+    { url: origin.path },
+    {
+      check: () => {
+        wish.onCheck();
+        return [];
+      },
+      pods: () => {
+        wish.onPods();
+        return [];
+      },
+    },
+  );
+  await source.sync();
+  wish.onCheck = () => source.suspend(true);
+  origin.write("web.yaml", pod("web", { image: "web:2" })).commit();
+  expect((await refusal(source.sync())).message).toContain("is suspended");
+  expect(imageOf(state(), "web")).toBe("web:1");
+  expect(source.status(false)).toMatchObject({ sync: "Suspended", message: undefined });
+  wish.onCheck = () => {};
+  source.suspend(false);
+  // So late that it comes into force all the same.
+  wish.onPods = () => {
+    wish.onPods = () => {};
+    source.suspend(true);
+  };
+  await source.sync();
+  expect(imageOf(state(), "web")).toBe("web:2");
+  expect(source.status(false).sync).toBe("Suspended");
 });
 
 test("what clashes with other sources is refused", async () => {
