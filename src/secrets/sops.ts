@@ -20,6 +20,7 @@ import {
 } from "yaml";
 import { z } from "zod";
 import { YAML_OPTIONS } from "../manifest/yaml/document.ts";
+import { patternOf } from "./pattern.ts";
 import { Undecryptable } from "./problem.ts";
 import { macText } from "./sops-text.ts";
 
@@ -162,20 +163,30 @@ function ruleOf(metadata: Metadata): (path: readonly string[], value: string | u
     // Which comment stands above is not looked at: the MAC finds whatever was changed by hand.
     return (_path, value) => value !== undefined && VALUE.test(value);
   }
-  const regex = (source: string | undefined): RegExp | undefined => {
+  const regex = (source: string | undefined): ((name: string) => boolean) | undefined => {
     if (source === undefined || source === "") return undefined;
+    const fail = (why: string): never => {
+      throw new Undecryptable(`its sops block has a regular expression that ${why}`, REWRITE);
+    };
     try {
       // Go's way to say that case does not count.
-      return source.startsWith("(?i)") ? new RegExp(source.slice(4), "i") : new RegExp(source);
+      const matches = source.startsWith("(?i)") ? patternOf(source.slice(4), "i") : patternOf(source, "");
+      return (name) => {
+        try {
+          return matches(name);
+        } catch {
+          return fail("takes too long");
+        }
+      };
     } catch {
-      throw new Undecryptable("its sops block has a regular expression that can't be read", REWRITE);
+      return fail("can't be read");
     }
   };
   const { unencrypted_suffix: plainEnd = "", encrypted_suffix: secretEnd = "" } = metadata;
   const [plain, secret] = [regex(metadata.unencrypted_regex), regex(metadata.encrypted_regex)];
   return (path) => {
-    if (secret !== undefined) return path.some((name) => secret.test(name));
-    if (plain !== undefined && path.some((name) => plain.test(name))) return false;
+    if (secret !== undefined) return path.some(secret);
+    if (plain !== undefined && path.some(plain)) return false;
     if (secretEnd !== "") return path.some((name) => name.endsWith(secretEnd));
     return plainEnd === "" || !path.some((name) => name.endsWith(plainEnd));
   };

@@ -47,6 +47,8 @@ describe("SOPS", () => {
     expect(lines.slice(0, 7)).toEqual(FLUX.text.split("\n").slice(0, 7));
     expect(lines[7]).toMatch(/^ {2}key: "[^"]+"$/);
     expect(lines.slice(8).join("")).toBe("");
+    const other = FLUX.text.replace("^(data|stringData)$", "^(da.+|string[Dd]ata)$");
+    expect((await clear(other, FLUX.key)).split("\n").slice(0, 8)).toEqual(lines.slice(0, 8));
     expect(await clear(EVERYTHING.text, EVERYTHING.key)).toMatch(/^secrets:\n {4}SOME SECRET: "[^"]+"\n/);
     expect(await clear(OLDER.text, OLDER.key)).toContain('\nstringData:\n  key: "value"\n');
   });
@@ -70,6 +72,18 @@ describe("SOPS", () => {
     ["no MAC", FLUX.text.replace(/ {2}mac: .*\n/, ""), FLUX.key, /sops block is damaged/],
     ["another key", FLUX.text, EVERYTHING.key, /for other keys than this host's \| Encrypt it for age106dn94/],
     ["no key", FLUX.text, undefined, /this host has no key \| Name the key file in secrets\.age\.keys/],
+    [
+      "an expression without end",
+      FLUX.text.replace("kind:", `${"a".repeat(60)}!: x\nkind:`).replace("^(data|stringData)$", "^(a+)+$"),
+      FLUX.key,
+      /regular expression that takes too long/,
+    ],
+    [
+      "no expression",
+      FLUX.text.replace("^(data|stringData)$", "(((a"),
+      FLUX.key,
+      /regular expression that can't be read/,
+    ],
     ["PGP alone", FLUX.text.replace(/ {2}age:\n(.*\n)*? {2}last/, "  last"), FLUX.key, /no PGP and no cloud keys/],
   ])("%s is refused", async (_name, text, key, message) => {
     expect(await failure(text, ...(key === undefined ? [] : [key]))).toMatch(message);
