@@ -43,6 +43,11 @@ export interface SourceDiff {
 /** After so many revisions the copy is tidied up. */
 const GARBAGE_AFTER = 20;
 
+/** What a source is called among those of the reconciler. */
+export function sourceName(name: string): string {
+  return `git ${name}`;
+}
+
 export class GitSource implements Source {
   readonly name: string;
   readonly spec: GitSourceSpec;
@@ -66,7 +71,7 @@ export class GitSource implements Source {
   #isVerified = false;
 
   constructor(spec: GitSourceSpec, ports: GitPorts) {
-    this.name = `git ${spec.name}`;
+    this.name = sourceName(spec.name);
     this.spec = spec;
     this.#ports = ports;
     this.#folder = folderIn(spec.path) ?? "";

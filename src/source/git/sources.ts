@@ -9,8 +9,8 @@ import type { Revision } from "./commit.ts";
 import type { GitPorts } from "./contract.ts";
 import type { SeenPod } from "./drift.ts";
 import type { GitSourceSpec } from "./schema.ts";
-import { GitSource, type SourceDiff, type SyncWish } from "./source.ts";
-import { readSpecFiles } from "./spec-files.ts";
+import { GitSource, type SourceDiff, type SyncWish, sourceName } from "./source.ts";
+import { readSpecFiles, type SpecFiles } from "./spec-files.ts";
 import type { SourceStatus } from "./status.ts";
 
 export interface GitSourcesOptions extends GitPorts {
@@ -26,6 +26,7 @@ export interface GitSourcesOptions extends GitPorts {
 export class GitSources {
   readonly #options: GitSourcesOptions;
   readonly #sources = new Map<string, GitSource>();
+  readonly #held = new Map<string, Source>();
   #broken: readonly string[] = [];
   #reloading: Promise<void> = Promise.resolve();
 
@@ -128,7 +129,7 @@ export class GitSources {
     for (const message of this.#broken) log.warn({ message }, "a source can't be followed");
     const wanted = new Map([...specs, ...configured].map((spec) => [spec.name, spec]));
     // What a broken file says is not known: its source goes on as it is.
-    const unclear = new Set(broken.map(({ name }) => name));
+    const unclear = this.#unclear(broken);
     for (const [name, source] of [...this.#sources]) {
       const spec = wanted.get(name);
       if (spec === undefined ? unclear.has(name) : isDeepStrictEqual(spec, source.spec)) continue;
@@ -139,7 +140,34 @@ export class GitSources {
       } else await this.#replace(source, spec);
     }
     for (const [name, spec] of wanted) if (!this.#sources.has(name)) await this.#add(spec);
+    await this.#hold(unclear);
     await this.#tidy(new Set([...wanted.keys(), ...unclear]));
+  }
+
+  /** Sources of which nobody can tell whether, and how, they are to be followed. */
+  #unclear(broken: SpecFiles["broken"]): ReadonlySet<string> {
+    const names = broken.map(({ name }) => name);
+    if (!names.includes("")) return new Set(names);
+    const known = [...this.#sources.keys(), ...this.#options.store.list().map(({ key }) => key)];
+    return new Set(known.filter((name) => !this.#isConfigured(name)));
+  }
+
+  /** Those that are not followed since the start of the daemon: of their pods, too, nothing is known. */
+  async #hold(unclear: ReadonlySet<string>): Promise<void> {
+    const { attach, detach, store } = this.#options;
+    const known = new Set(store.list().map(({ key }) => key));
+    for (const [name, source] of [...this.#held]) {
+      if (unclear.has(name)) continue;
+      this.#held.delete(name);
+      // One that is followed now has taken its place.
+      if (!this.#sources.has(name)) await detach(source);
+    }
+    for (const name of unclear) {
+      if (this.#sources.has(name) || this.#held.has(name) || !known.has(name)) continue;
+      const source = heldSource(name);
+      this.#held.set(name, source);
+      await attach(source);
+    }
   }
 
   async #add(spec: GitSourceSpec): Promise<void> {
@@ -169,4 +197,15 @@ export class GitSources {
         log.warn({ reason: messageOf(error) }, "copies of former sources can't be removed");
     }
   }
+}
+
+/** In place of a source whose file can't be read. */
+function heldSource(name: string): Source {
+  const held = `sources.d/${name}.yaml can't be read; nothing is removed until it can be`;
+  return {
+    name: sourceName(name),
+    start: async () => {},
+    read: async () => ({ objects: [], problems: [], held }),
+    stop: async () => {},
+  };
 }

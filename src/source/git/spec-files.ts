@@ -13,7 +13,7 @@ export function specFolder(etc: string): string {
 
 export interface SpecFiles {
   readonly specs: readonly GitSourceSpec[];
-  /** Files that can't be read: what they are called, and why. */
+  /** Files that can't be read: what they are called, and why. "" is the folder itself. */
   readonly broken: readonly { readonly name: string; readonly message: string }[];
 }
 

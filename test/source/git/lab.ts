@@ -33,6 +33,23 @@ export class Lab {
     const hooks = { onLook: () => {} };
     let state: SourceState = { objects: [], problems: [], held: undefined };
     const source: GitSource = new GitSource(spec, {
+      ...this.ports(),
+      look: async () => {
+        state = await source.read();
+        hooks.onLook();
+      },
+      pods: () => pods,
+      ...ports,
+    });
+    this.#sources.push(source);
+    await source.start(() => {});
+    state = await source.read();
+    return { source, pods, hooks, state: () => state, read: () => source.read() };
+  }
+
+  /** A daemon without pods. */
+  ports(): GitPorts {
+    return {
       dir: join(this.path, "copies"),
       store: this.store,
       clock: still(),
@@ -41,19 +58,11 @@ export class Lab {
       event: (event) => this.events.push(event),
       parse: (file, bytes) => parseBytes(file, bytes, []),
       check: () => [],
-      look: async () => {
-        state = await source.read();
-        hooks.onLook();
-      },
-      pods: () => pods,
+      look: async () => {},
+      pods: () => [],
       deadlineMs: 300_000,
       settleMs: 0,
-      ...ports,
-    });
-    this.#sources.push(source);
-    await source.start(() => {});
-    state = await source.read();
-    return { source, pods, hooks, state: () => state, read: () => source.read() };
+    };
   }
 
   async close(): Promise<void> {
