@@ -7,7 +7,14 @@ import { tmpdir } from "node:os";
 import { basename, join, posix } from "node:path";
 import { DEFAULT_SIZE_LIMIT, oversized, type Problem } from "../manifest/index.ts";
 import { parseBatch } from "../source/git/objects.ts";
-import { followLinks, parseTree, type Selection, selectManifests, type TreeEntry } from "../source/git/tree.ts";
+import {
+  followLinks,
+  linksToRead,
+  parseTree,
+  type Selection,
+  selectManifests,
+  type TreeEntry,
+} from "../source/git/tree.ts";
 import { fileProblem } from "../source/read-file.ts";
 import { GantryError } from "../system/errors.ts";
 import { type LocalRepository, localGit } from "./local-git.ts";
@@ -32,7 +39,7 @@ export async function readRevision(repo: LocalRepository, name: string, path: st
   const all = parseTree((await localGit(repo, ["ls-tree", "-r", "-z", "-l", "--full-tree", commit])).stdout);
   if (!all.some((entry) => inside === "" || `${entry.path}/`.startsWith(`${inside}/`))) return undefined;
   const { files, links, complaints } = selectionOf(all, inside);
-  const texts = await readBlobs(repo, links);
+  const texts = await readBlobs(repo, linksToRead(links, all));
   const linked = followLinks(links, all, inside, ({ oid }) => texts.get(oid)?.toString() ?? "");
   const wanted = [...files, ...linked.files];
   const small = wanted.filter(({ size }) => size <= DEFAULT_SIZE_LIMIT);

@@ -196,6 +196,7 @@ describe("exec on the wire", () => {
     [`${path}?stdout=true`, ["v4.channel.k8s.io"], 400],
     [`${path}?command=ls`, ["v4.channel.k8s.io"], 400],
     [`${path}?command=ls&stdout=perhaps`, ["v4.channel.k8s.io"], 400],
+    [`${path.replace(/exec$/, "portforward")}?ports=${Array(128).fill(80)}`, ["v4.channel.k8s.io"], 400],
     ["/api/v1/pods", ["v4.channel.k8s.io"], 404],
     ["/api/v1/namespaces/%zz/pods/x/exec?command=ls&stdout=1", ["v4.channel.k8s.io"], 400],
   ])("%s %j is refused with a Status", async (url, protocols, status) => {

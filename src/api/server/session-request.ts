@@ -134,8 +134,12 @@ function target(url: string): { readonly namespace: string; readonly name: strin
   }
 }
 
+/** Each has two channels, and 255 is the one that ends others. */
+const MOST_PORTS = 127;
+
 function readPorts(query: Query): number[] {
   const texts = query.all("ports").flatMap((each) => each.split(","));
+  if (texts.length > MOST_PORTS) throw new GantryError("usage", `more than ${MOST_PORTS} ports are given at once`);
   return texts.map((text) => readPort(text));
 }
 

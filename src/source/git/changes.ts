@@ -45,7 +45,8 @@ function compareObjects(before: ManifestObject, after: ManifestObject): FieldDif
   compareValues(before, after, "", found);
   if (before.kind !== "Secret") return found;
   return found.map((one) => {
-    if (!/^(data|stringData)\b/.test(one.field)) return one;
+    // What kubectl noted of the last apply is the whole object.
+    if (!/^(data|stringData)\b|last-applied-configuration/.test(one.field)) return one;
     const hide = (text: string | undefined): string | undefined => (text === undefined ? undefined : HIDDEN);
     return { ...one, before: hide(one.before), after: hide(one.after) };
   });

@@ -7,8 +7,7 @@ import type { GitSourceSpec } from "./schema.ts";
 import { treeWithSubmodules } from "./submodules.ts";
 import {
   followLinks,
-  LINK,
-  LONGEST_LINK,
+  linksToRead,
   selectManifests,
   type TreeComplaint,
   type TreeEntry,
@@ -59,8 +58,7 @@ export class RevisionReader {
   ): Promise<Content & { readonly files: readonly ParsedFile[] }> {
     const all = await this.#tree(oid, folder, signal);
     const { files, links, complaints } = selectManifests(all, folder);
-    // A link may lead to one that is elsewhere.
-    const read = links.length === 0 ? [] : all.filter(({ mode, size = 0 }) => mode === LINK && size <= LONGEST_LINK);
+    const read = linksToRead(links, all);
     const texts = read.length === 0 ? new Map() : await this.#repository.blobs(read.map(sized), signal);
     const linked = followLinks(links, all, folder, (link) => texts.get(link.oid)?.toString() ?? "");
     const parsed = await this.#parse([...files, ...linked.files], signal);

@@ -43,9 +43,11 @@ export interface Selection {
   readonly complaints: readonly TreeComplaint[];
 }
 
-export const LINK = "120000";
+const LINK = "120000";
 /** As in the kernel (PATH_MAX); a longer one leads nowhere on any host. Bytes. */
-export const LONGEST_LINK = 4096;
+const LONGEST_LINK = 4096;
+/** No work tree could have it, and every message would name it. */
+const LONGEST_PATH = 4096;
 export const SUBMODULE = "160000";
 
 const RENDER = "Gantry runs plain YAML: render it in CI (kustomize build, helm template) and commit the result.";
@@ -66,7 +68,13 @@ export function selectManifests(entries: readonly TreeEntry[], folder: string): 
     if (below === undefined || below.split("/").some((part) => part.startsWith("."))) continue;
     const name = below.slice(below.lastIndexOf("/") + 1);
     const made = RENDERED[name];
-    if (made !== undefined) complaints.push({ path: entry.path, severity: "error", message: made, hint: RENDER });
+    if (entry.path.length > LONGEST_PATH)
+      complaints.push({
+        path: `${entry.path.slice(0, 100)}…`,
+        severity: "error",
+        message: "has a path that is too long",
+      });
+    else if (made !== undefined) complaints.push({ path: entry.path, severity: "error", message: made, hint: RENDER });
     else if (entry.mode === LINK && (entry.size ?? 0) > LONGEST_LINK)
       complaints.push({ path: entry.path, severity: "error", message: "is a symbolic link that is too long" });
     else if (entry.mode === LINK) links.push(entry);
@@ -88,6 +96,11 @@ export function selectManifests(entries: readonly TreeEntry[], folder: string): 
 function relative(path: string, folder: string): string | undefined {
   if (folder === "") return path;
   return path.startsWith(`${folder}/`) ? path.slice(folder.length + 1) : undefined;
+}
+
+/** Whose texts following these links may ask for: one may lead to another that is elsewhere. */
+export function linksToRead(links: readonly TreeEntry[], all: readonly TreeEntry[]): readonly TreeEntry[] {
+  return links.length === 0 ? [] : all.filter(({ mode, size = 0 }) => mode === LINK && size <= LONGEST_LINK);
 }
 
 const MOST_STEPS = 10;

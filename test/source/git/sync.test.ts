@@ -1,7 +1,7 @@
 import { existsSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
-import { followLinks, type TreeEntry } from "../../../src/source/git/tree.ts";
+import { followLinks, selectManifests, type TreeEntry } from "../../../src/source/git/tree.ts";
 import { identities, imageOf, Lab, pod, podFact, refusal, still } from "./lab.ts";
 
 let lab: Lab;
@@ -253,6 +253,9 @@ test("links that name the same folder over and over end somewhere", () => {
   const { files, complaints } = followLinks(links, all, "app", () => "../shared");
   expect(files.length).toBeLessThan(11_000);
   expect(complaints).toMatchObject([{ severity: "error", message: expect.stringContaining("too many") }]);
+  const deep = selectManifests([entry(`${"d/".repeat(3000)}a.yaml`)], "");
+  expect(deep.files).toEqual([]);
+  expect(deep.complaints).toMatchObject([{ path: expect.stringMatching(/^.{1,101}$/), severity: "error" }]);
 });
 
 function entry(path: string, mode = "100644"): TreeEntry {
@@ -404,7 +407,9 @@ test("waves: higher ones wait until lower ones are ready, and what goes goes las
 test("suspended: nothing new comes; diff tells what would, without values of Secrets", async () => {
   const origin = lab.repository();
   const secret = (value: string) =>
-    `apiVersion: v1\nkind: Secret\nmetadata:\n  name: key\nstringData:\n  token: ${value}\n`;
+    `apiVersion: v1\nkind: Secret\nmetadata:\n  name: key\n  annotations:\n` +
+    `    kubectl.kubernetes.io/last-applied-configuration: '{"stringData":{"token":"${value}"}}'\n` +
+    `stringData:\n  token: ${value}\n`;
   origin
     .write("web.yaml", pod("web", { image: "web:1" }))
     .write("key.yaml", secret("hush1"))
