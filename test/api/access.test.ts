@@ -110,6 +110,26 @@ describe("view", () => {
     expect(served.backend.calls).toEqual([]);
   });
 
+  test("it may not read all kinds, and is told that no list of rules is the whole truth", async () => {
+    const ask = async (kind: string, spec: object) => {
+      const path = `/apis/authorization.k8s.io/v1/${kind.toLowerCase()}s`;
+      const body = JSON.stringify({ apiVersion: "authorization.k8s.io/v1", kind, spec });
+      const headers = { "content-type": "application/json" };
+      return (await served.ask(path, view, { method: "POST", body, headers })).json();
+    };
+    for (const [resource, allowed] of [
+      ["pods", true],
+      ["secrets", false],
+      ["*", false],
+    ] as const) {
+      const spec = { resourceAttributes: { verb: "get", group: resource === "*" ? "*" : "", resource } };
+      expect(await ask("SelfSubjectAccessReview", spec)).toMatchObject({ status: { allowed } });
+    }
+    expect(await ask("SelfSubjectRulesReview", { namespace: "default" })).toMatchObject({
+      status: { incomplete: true, evaluationError: expect.stringContaining("Secrets") },
+    });
+  });
+
   test.each([
     ["/api/v1/secrets#x", 400],
     ["/api/v1/namespaces/default/secrets/key#", 400],

@@ -26,7 +26,8 @@ export function mayDo(role: Role, info: Pick<RequestInfo, "verb" | "group" | "re
   if (role === "admin") return true;
   const { verb, group = "", resource = "", subresource = "" } = info;
   if (ASKING.has(group)) return verb === "create" && resource.startsWith("self");
-  if (group === "" && resource === "secrets") return false;
+  // Whoever asks for all kinds asks for Secrets, too.
+  if ((group === "" || group === "*") && (resource === "secrets" || resource === "*")) return false;
   // What Prometheus reads there is no way into anything.
   if (resource === "nodes" && /^proxy\/(metrics|stats\/summary)/.test(subresource)) return READING.has(verb);
   return READING.has(verb) && !ENTERING.has(subresource.split("/")[0] ?? "");

@@ -30,11 +30,14 @@ export function serveReviews(app: FastifyInstance): void {
   route(app, `${authorization}/selfsubjectrulesreviews`, {
     POST: async (call) => {
       const body = await bodyOf(call);
-      const verbs = identityOf(call.request.raw).role === "admin" ? ["*"] : READING;
+      const isAdmin = identityOf(call.request.raw).role === "admin";
+      const verbs = isAdmin ? ["*"] : READING;
       const status = {
         resourceRules: [{ verbs, apiGroups: ["*"], resources: ["*"] }],
         nonResourceRules: [{ verbs, nonResourceURLs: ["*"] }],
-        incomplete: false,
+        // No rule can say "all but".
+        incomplete: !isAdmin,
+        ...(!isAdmin && { evaluationError: "but for Secrets, which can't be read, and nothing can be run" }),
       };
       return created(call, { ...body, status });
     },

@@ -1,5 +1,7 @@
 /** A revision, from the copy of the repository to objects and problems. */
+import { setImmediate as turnOfOthers } from "node:timers/promises";
 import { DEFAULT_SIZE_LIMIT, oversized, type ParseResult, type Problem } from "../../manifest/index.ts";
+import { GantryError } from "../../system/errors.ts";
 import { type Content, contentOf, type ParsedFile } from "./content.ts";
 import type { Kept } from "./facts.ts";
 import type { Repository } from "./repository.ts";
@@ -91,9 +93,18 @@ export class RevisionReader {
 
   async #parse(files: readonly TreeFile[], signal: AbortSignal): Promise<ParsedFile[]> {
     const unknown = files.filter((file) => !this.#parsed.has(keyOf(file)) && file.size <= DEFAULT_SIZE_LIMIT);
+    if (unknown.reduce((sum, { size }) => sum + size, 0) > MOST_BYTES)
+      throw new GantryError("source-failed", `the manifests are larger than ${MOST_BYTES / 2 ** 20} MiB together`, {
+        hint: "Set path of the source to the folder of this host's manifests.",
+      });
     const blobs = unknown.length === 0 ? new Map() : await this.#repository.blobs(unknown, signal);
     const parsed: ParsedFile[] = [];
+    let begun = performance.now();
     for (const file of files) {
+      if (performance.now() - begun > LONGEST_TURN_MS) {
+        await turnOfOthers();
+        begun = performance.now();
+      }
       const known = this.#parsed.get(keyOf(file));
       if (known !== undefined) parsed.push(known);
       else parsed.push(await this.#parseOne(file, blobs.get(file.oid)));
@@ -118,6 +129,11 @@ export class RevisionReader {
     return { severity, place, field: "", message, hint, object: undefined };
   }
 }
+
+/** New in one revision, all files together: they and what is made of them are in memory at once. */
+const MOST_BYTES = 64 * 2 ** 20;
+/** So long the whole daemon may wait for files to be parsed. ms */
+const LONGEST_TURN_MS = 20;
 
 const LFS = "version https://git-lfs.github.com/spec/";
 

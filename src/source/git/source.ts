@@ -331,6 +331,7 @@ export class GitSource implements Source {
     journal.save(refused(journal.facts, revision, error.message, journal.now()));
     this.#refuse(Array.isArray(problems) ? problems : []);
     if (before?.revision.oid === revision.oid && before.message === error.message) return;
+    this.#countRevision();
     journal.tell("Warning", "RevisionRefused", `${error.message}. What is in force stays`);
     journal.outcome(revision, "Refused", error.message);
   }
@@ -344,6 +345,11 @@ export class GitSource implements Source {
     await this.#inForce.apply(revision, candidate);
     this.#isVerified = true;
     await this.#probation.look();
+    this.#countRevision();
+  }
+
+  /** What is refused takes room, too. */
+  #countRevision(): void {
     if (++this.#revisions % GARBAGE_AFTER === 0) this.#tidyUp();
   }
 
