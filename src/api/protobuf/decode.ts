@@ -4,7 +4,7 @@
  */
 import protobuf, { type Reader } from "protobufjs/minimal.js";
 import { GantryError, isGantryError, messageOf as textOf } from "../../system/errors.ts";
-import { refuseMany } from "../patch/plain.ts";
+import { refuseExcess, refuseMany } from "../patch/plain.ts";
 import { type Field, type Message, messageOf, nameOfKind } from "./messages.ts";
 import { isSpecial, specialValue } from "./special.ts";
 
@@ -195,7 +195,7 @@ function one(reader: Reader, wire: number, { type }: Field, place: Place): unkno
   return isSpecial(type) ? specialValue(type, value) : value;
 }
 
-/** JSON inside of a message: `bytes raw = 1`. */
+/** JSON inside of a message: `bytes raw = 1`. @throws GantryError usage, when it is nested without end */
 function jsonIn(bytes: Uint8Array): unknown {
   const reader = protobuf.Reader.create(bytes);
   let text = "";
@@ -204,7 +204,9 @@ function jsonIn(bytes: Uint8Array): unknown {
     if (tag === ((1 << 3) | DELIMITED)) text = utf8.decode(reader.bytes());
     else skip(reader, tag & 7);
   }
-  return text === "" ? null : JSON.parse(text);
+  const value: unknown = text === "" ? null : JSON.parse(text);
+  refuseExcess(value);
+  return value;
 }
 
 /** As JSON, exact up to 2^53. */

@@ -165,6 +165,13 @@ describe("what is no such object", () => {
     );
   });
 
+  test("JSON in it that is nested without end", () => {
+    let fieldsV1: unknown = {};
+    for (let depth = 0; depth < 1000; depth++) fieldsV1 = { "f:a": fieldsV1 };
+    const body = encodeBody({ apiVersion: "v1", kind: "ConfigMap", metadata: { managedFields: [{ fieldsV1 }] } });
+    expect(() => decodeBody(body)).toThrowError(expect.objectContaining({ code: "usage" }));
+  });
+
   test("whatever is cut off or changed is read or refused in words", () => {
     const body = encodeBody(POD);
     const read = (bytes: Buffer): void => {
