@@ -81,7 +81,7 @@ interface Sync {
 }
 
 function syncOf(spec: GitSourceSpec, facts: SourceFacts, pods: readonly SourcePod[]): Sync {
-  const { active, failure, blocked, rollout } = facts;
+  const { active, seen, failure, blocked, rollout } = facts;
   if (isSuspended(spec, facts)) return { sync: "Suspended", hint: `gantry sync resume ${spec.name}` };
   if (failure !== undefined) return { sync: "Failed", message: failure.message, hint: failure.hint };
   if (blocked?.why === "refused") return { sync: "Failed", message: blocked.message };
@@ -91,7 +91,9 @@ function syncOf(spec: GitSourceSpec, facts: SourceFacts, pods: readonly SourcePo
   }
   if (active === undefined) return { sync: "OutOfSync", message: "nothing was fetched yet" };
   if (rollout !== undefined) return { sync: "OutOfSync", message: `wave ${rollout.wave} is in force` };
-  return { sync: pods.every(({ synced }) => synced) ? "Synced" : "OutOfSync" };
+  // What was fetched comes into force by and by; after a diff with the next sync.
+  const isNewest = seen === undefined || seen.oid === active.revision.oid;
+  return { sync: isNewest && pods.every(({ synced }) => synced) ? "Synced" : "OutOfSync" };
 }
 
 /** The first pod that is not well, and why. */

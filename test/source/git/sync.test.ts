@@ -434,6 +434,7 @@ test("suspended: nothing new comes; diff tells what would, without values of Sec
   expect(JSON.stringify(differences)).not.toMatch(/hush|aHVza/);
   expect(imageOf(state(), "web")).toBe("web:1");
   source.suspend(false);
+  expect(source.status(false).sync).toBe("OutOfSync");
   await source.sync();
   expect(imageOf(state(), "web")).toBe("web:2");
 });
