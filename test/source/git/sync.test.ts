@@ -146,7 +146,7 @@ test("file by file: a broken file does not let an emptied repository take everyt
   const { source, state } = await lab.source({ url: origin.path, policy: "per-file" });
   await source.sync();
   origin.remove("web.yaml").remove("db.yaml").write("new.yaml", "kind: Pod\nspec: [\n").commit();
-  expect((await refusal(source.sync())).message).toContain("the 2 objects in force stay");
+  expect((await refusal(source.sync())).message).toContain("any more, and 2 objects are in force");
   origin.write("web.yaml", "kind: Pod\nspec: [\n").commit();
   await source.sync();
   expect(identities(state())).toEqual(["Pod default/web"]);
