@@ -75,6 +75,7 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
           volumes: claims.volumes,
           pods: objects.list,
           node: describedNode,
+          namespacesOfOthers: () => reconciler.controllers.objects().map(({ object }) => object.metadata.namespace),
           facts,
         }),
       ],

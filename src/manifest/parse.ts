@@ -112,14 +112,14 @@ function writtenOf({ kind }: ManifestObject, value: unknown): { written?: unknow
 
 /**
  * One object of plain data, as the API server would take it: validated, with defaults. The object is
- * undefined when any issue is an error, and when it is of a kind without effect.
+ * undefined when any issue is an error.
  */
 export function check(value: unknown): {
   readonly object: ManifestObject | undefined;
   readonly issues: readonly Issue[];
 } {
   const kind = kindOf(value);
-  if (kind.type === "wrong" || kind.type === "without-effect") return { object: undefined, issues: [kind.issue] };
+  if (kind.type === "wrong") return { object: undefined, issues: [kind.issue] };
   if (kind.type === "list") {
     return {
       object: undefined,
@@ -136,7 +136,7 @@ export function check(value: unknown): {
   // What is wrong anyhow need not be said to be unsupported, too.
   const said = new Set(wrong.map(({ path }) => fieldName(path)));
   const unsupported = supportIssues(parsed.data.kind, clean).filter(({ path }) => !said.has(fieldName(path)));
-  const all = [...wrong, ...unsupported, ...issues];
+  const all = [...(kind.issue === undefined ? [] : [kind.issue]), ...wrong, ...unsupported, ...issues];
   const object = all.some((issue) => issue.severity === "error") ? undefined : finished(parsed.data);
   return { object, issues: all };
 }
