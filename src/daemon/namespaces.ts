@@ -43,7 +43,7 @@ export function refuseFullNamespace(name: string, all: readonly (ServedObject | 
   const more = inside.length > NAMED ? ` and ${inside.length - NAMED} more` : "";
   throw new GantryError(
     "conflict",
-    `namespace ${name} is not empty: it has ${inside.slice(0, NAMED).join(", ")}${more}. Their files are not deleted with it: delete them first, then the namespace`,
+    `namespace ${name} is not empty: it has ${inside.slice(0, NAMED).join(", ")}${more}. Their files are not deleted with it: delete them first, then the namespace (kubectl delete -f FILE --ignore-not-found, once more, does it)`,
     { hint: `See what is in it: kubectl get all,cm,secret,pvc,sa,role,rolebinding -n ${name}` },
   );
 }

@@ -20,11 +20,26 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
   PersistentVolume: "The volume that was made for a claim.",
   Endpoints: "Who is behind a Service, as older clients read it.",
   EndpointSlice: "Who is behind a Service.",
-  Namespace: "A room for names: it is there as soon as something is in it.",
+  Namespace:
+    "A room for names: it is there as soon as something is in it. One that is written is there without that, and keeps labels.",
   Node: "This host.",
   Event: "Something that happened.",
   ControllerRevision: "An earlier template of a StatefulSet or DaemonSet.",
-  PodDisruptionBudget: "Not supported here, as there is only this node: there are none.",
+  PodDisruptionBudget: "Kept for your clusters. Without effect here: there is only this node, and nobody drains it.",
+  HorizontalPodAutoscaler:
+    "Kept for your clusters. Without effect here: the number of pods is the replicas of their Deployment or StatefulSet.",
+  ServiceAccount: "Kept for your clusters. Without effect here: pods here talk to no API server.",
+  Role: "Kept for your clusters. Without effect here: pods here talk to no API server.",
+  RoleBinding: "Kept for your clusters. Without effect here: pods here talk to no API server.",
+  ClusterRole: "Kept for your clusters. Without effect here: pods here talk to no API server.",
+  ClusterRoleBinding: "Kept for your clusters. Without effect here: pods here talk to no API server.",
+  PriorityClass: "Kept for your clusters. Without effect here: there is only this node.",
+  StorageClass: "Kept for your clusters. Without effect here: all volumes are files of this host.",
+  IngressClass: "Kept for your clusters. Without effect here: nothing here acts on an Ingress.",
+  Ingress: "Not supported here: there are none.",
+  NetworkPolicy: "Not supported here, as every pod of this host reaches every other: there are none.",
+  LimitRange: "Not supported here: there are none.",
+  ResourceQuota: "Not supported here: there are none.",
   ReplicationController: "Not supported here: there are none.",
 
   // Objects
