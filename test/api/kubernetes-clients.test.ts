@@ -134,7 +134,7 @@ describe.skipIf(!existsSync("/usr/bin/kubectl"))("kubectl", () => {
   test.each([
     [["configmap", "Not_A_Name"], 'failed to create configmap: metadata.name: "Not_A_Name" must consist of'],
     [["-f", "FILE", "--validate=false"], 'The ConfigMap "Not_A_Name" is invalid: metadata.name: "Not_A_Name" must'],
-    [["namespace", "Not_A_Name"], "The request is invalid: metadata.name: is not the name of a namespace"],
+    [["namespace", "Not_A_Name"], 'The Namespace "Not_A_Name" is invalid: metadata.name: "Not_A_Name" must'],
   ])("says why %j is invalid, once", async (args, message) => {
     const file = join(home, "invalid.json");
     await writeFile(file, JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "Not_A_Name" } }));
