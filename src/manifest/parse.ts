@@ -1,7 +1,7 @@
 /** Text of a manifest file to validated objects and problems. Never throws. */
 import type { LoadedObject, ManifestObject, ParseResult, Place, Problem } from "./contract.ts";
 import { isOfCluster } from "./foreign-kinds.ts";
-import { type FieldPath, fieldName, type Issue } from "./issue.ts";
+import { type FieldPath, fieldName, type Issue, TOLD_ISSUES } from "./issue.ts";
 import { kindOf } from "./kinds.ts";
 import { placesOf } from "./places.ts";
 import { byPosition } from "./problem.ts";
@@ -87,7 +87,7 @@ function readObject(
 ): void {
   const name = objectName(value);
   const { object, issues } = check(value);
-  const found = issues.map((issue) => {
+  const found = told(issues).map((issue) => {
     const at = document.locate([...base, ...issue.path], issue.atKey);
     return problemAt(file, at, { ...issue, path: [...base, ...issue.path] }, name);
   });
@@ -102,6 +102,16 @@ function readObject(
     warnings,
     stale: false,
     ...writtenOf(object, value),
+  });
+}
+
+/** The first errors and warnings of an object, and how many more there are of each. */
+function told(issues: readonly Issue[]): Issue[] {
+  return (["error", "warning"] as const).flatMap((severity) => {
+    const all = issues.filter((issue) => issue.severity === severity);
+    const more = all.length - TOLD_ISSUES;
+    const last: Issue = { severity, path: [], message: `and ${more} ${severity}${more === 1 ? "" : "s"} more in it` };
+    return more > 0 ? [...all.slice(0, TOLD_ISSUES), last] : all;
   });
 }
 

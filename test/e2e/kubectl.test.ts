@@ -83,7 +83,7 @@ const APPLICATION = [
   { apiVersion: "v1", kind: "Service", metadata: meta, spec: { selector: labels, ports: [{ port: 80 }] } },
 ]
   .map((object) => JSON.stringify(object))
-  .join("\n---\n");
+  .join("\n");
 
 let host: TestHost;
 beforeAll(async () => {
