@@ -8,6 +8,7 @@ import { quantityText } from "../manifest/quantity.ts";
 import { timestamp } from "../system/timestamp.ts";
 import type { ClaimVolume } from "../volume/index.ts";
 import { NAMESPACE_SPEC, namespaceLabel } from "./namespaces.ts";
+import { leaseOfNode } from "./node.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 import type { Derived } from "./workload-objects.ts";
 
@@ -40,6 +41,7 @@ export function plainObjects(parts: PlainParts): Derived[] {
     ...[...volumes.values()].map((volume) => volumeObject(volume, parts)),
     ...namespaces(parts),
     { ...node, metadata: { ...metadata, generation: 1 } },
+    leaseOfNode({ ...node, metadata }),
   ];
 }
 
@@ -125,7 +127,7 @@ function namespaces(parts: PlainParts): Derived[] {
 }
 
 /** A claim names its volume once it has one. */
-function withVolume(derived: Derived, claim: PersistentVolumeClaim, volume: ClaimVolume | undefined): Derived {
+export function withVolume(derived: Derived, claim: PersistentVolumeClaim, volume: ClaimVolume | undefined): Derived {
   const status = claimStatus(claim, volume);
   if (volume === undefined) return { ...derived, status };
   return { ...derived, spec: { ...derived.spec, volumeName: volumeName(volume) }, status };

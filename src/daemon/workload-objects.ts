@@ -22,11 +22,13 @@ export type Derived = Omit<ServedObject, "metadata"> & {
 
 /**
  * Deployments, Jobs … as the API serves them; one is rendered again when it changed, and gets a new resourceVersion.
+ * @param complete adds what only others know of an object that a controller keeps
  * @param watch calls back when something may have changed
  */
 export function createWorkloadObjects(
   controllers: Controllers,
   derived: () => readonly Derived[],
+  complete: (object: Derived) => Derived,
   watch: (listener: () => void) => () => void,
   facts: Pick<FactsOfObjects, "get" | "forget">,
   clock: Clock,
@@ -40,7 +42,10 @@ export function createWorkloadObjects(
   const refresh = (): void => {
     const there = new Set<string>();
     const identities = new Set<string>();
-    const all = [...controllers.objects().map((live) => render(live, controllers.originOf(live))), ...derived()];
+    const all = [
+      ...controllers.objects().map((live) => complete(render(live, controllers.originOf(live)))),
+      ...derived(),
+    ];
     for (const source of all) {
       const { uid } = source.metadata;
       there.add(uid);

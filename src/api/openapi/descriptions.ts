@@ -23,6 +23,7 @@ export const DESCRIPTIONS: Readonly<Record<string, string>> = {
   Namespace:
     "A room for names: it is there as soon as something is in it. One that is written is there without that, and keeps labels.",
   Node: "This host.",
+  Lease: "Until when the last word of this node holds.",
   Event: "Something that happened.",
   ControllerRevision: "An earlier template of a StatefulSet or DaemonSet.",
   PodDisruptionBudget: "Kept for your clusters. Without effect here: there is only this node, and nobody drains it.",

@@ -90,7 +90,6 @@ export function serveCollections(
     serveSubresources(app, served, resource, namespaced ? writes : undefined);
   }
   servePods(app, backend, podResource, streams);
-  serveReviews(app);
   const described = [
     describe(podResource, "pod"),
     describe(eventResource, "read"),
@@ -98,6 +97,10 @@ export function serveCollections(
     ...objects.resources.map(({ served, resource }) => describe(resource, served.writable ? "write" : "read", served)),
     ...serveMetrics(app, backend, streams),
   ];
+  serveReviews(
+    app,
+    described.map(({ group = "", plural }) => ({ group, plural })),
+  );
   serveDiscovery(app, backend, described);
   serveOpenApi(app, described);
   return () => {

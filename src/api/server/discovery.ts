@@ -54,7 +54,7 @@ function groupsOf(resources: readonly ResourceDescription[]): Group[] {
 }
 
 /** What is only asked, and is no collection. */
-const REVIEWS = [
+export const REVIEWS = [
   ["authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"],
   ["authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"],
   ["authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"],

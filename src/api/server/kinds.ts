@@ -58,6 +58,7 @@ const NODE_IS_HOST =
 const ENDPOINTS_FOLLOW =
   "who is behind a Service can't be written: it follows from its selector and from the pods that are ready; change those";
 const REVISION_FOLLOWS = "a ControllerRevision can't be written: its StatefulSet or DaemonSet keeps it";
+const LEASE_FOLLOWS = "a Lease can't be written: the one of this node is kept by Gantry itself";
 const VOLUME_FOLLOWS =
   "a PersistentVolume can't be written: it is made for its PersistentVolumeClaim; change or delete that, and see 'gantry volume'";
 
@@ -88,6 +89,7 @@ export const SERVED_KINDS: readonly ServedKind[] = [
     inAll: true,
     fields: { "status.successful": (job) => field("status", "succeeded")(job) || "0" },
   }),
+  served("coordination.k8s.io", "leases", "Lease", { otherwise: LEASE_FOLLOWS }),
   served("discovery.k8s.io", "endpointslices", "EndpointSlice", { otherwise: ENDPOINTS_FOLLOW }),
   served("node.k8s.io", "runtimeclasses", "RuntimeClass", { namespaced: false }),
   ...FOREIGN_KINDS.flatMap(servedForeign),

@@ -85,6 +85,11 @@ export function readDocuments(text: string): Documents {
     issues.push({ ...at(offset), issue: { severity: "error", path: [], message, hint } });
   const excess = excessIn(text);
   if (excess !== undefined) {
+    // Nobody has parsed it, so nobody has counted its lines.
+    for (let start = 0; start <= excess; start = text.indexOf("\n", start) + 1) {
+      lineCounter.addNewLine(start);
+      if (!text.includes("\n", start)) break;
+    }
     fail(excess, TOO_MANY_VALUES, "no manifest needs that: split the file");
     return { documents, issues };
   }

@@ -41,7 +41,8 @@ export function excessIn(text: string): number | undefined {
         break;
       default:
     }
-    if (Math.max(dashes, commas, contents) > VALUES_LIMIT) return offset;
+    // The last of the contents may be a key whose colon is still to come.
+    if (Math.max(dashes, commas, contents - 1) > VALUES_LIMIT) return offset;
     isScalar = false;
     offset += token.length;
   }
