@@ -11,6 +11,9 @@ import { APP_ARMOR_ANNOTATION } from "./manifest/app-armor.ts";
 import {
   type ConfigMap,
   type Container,
+  type InertObject,
+  identityOf,
+  isInertObject,
   type LoadedObject,
   type PersistentVolumeClaim,
   type Pod,
@@ -36,6 +39,8 @@ export interface Desired {
   readonly claims: ReadonlyMap<string, PersistentVolumeClaim>;
   /** By name. */
   readonly runtimeClasses: ReadonlyMap<string, RuntimeClass>;
+  /** What nothing acts on; by identity ("Role default/reader"). */
+  readonly inert: ReadonlyMap<string, InertObject>;
   readonly problems: readonly Problem[];
 }
 
@@ -47,6 +52,7 @@ export const NOTHING_DESIRED: Desired = {
   secrets: new Map(),
   claims: new Map(),
   runtimeClasses: new Map(),
+  inert: new Map(),
   problems: [],
 };
 
@@ -70,9 +76,14 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
   const configMaps = new Map<string, ConfigMap>();
   const secrets = new Map<string, Secret>();
   const claims = new Map<string, PersistentVolumeClaim>();
+  const inert = new Map<string, InertObject>();
   const candidates: Loaded<Pod>[] = [];
   for (const loaded of objects) {
     const { object } = loaded;
+    if (isInertObject(object)) {
+      inert.set(identityOf(object), object);
+      continue;
+    }
     switch (object.kind) {
       case "Pod":
         candidates.push({ object, loaded });
@@ -153,7 +164,7 @@ export function buildDesired(objects: readonly LoadedObject[], context: DesiredC
     pods.delete(keyOf(candidate.object));
     withhold(candidate, field, message, "take one of them out of the circle");
   }
-  return { pods, withheld, configMaps, secrets, claims, runtimeClasses, problems };
+  return { pods, withheld, configMaps, secrets, claims, runtimeClasses, inert, problems };
 }
 
 function dependenciesIn(desired: DesiredPod | undefined): string[] {

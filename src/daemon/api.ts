@@ -19,7 +19,7 @@ import { daemonHealth } from "./health.ts";
 import type { ClaimKeeper } from "./keep-claims.ts";
 import type { PressureKeeper } from "./keep-pressure.ts";
 import { nodeObject } from "./node.ts";
-import { plainObjects } from "./plain-objects.ts";
+import { plainObjects, withVolume } from "./plain-objects.ts";
 import { secureApi } from "./secure-api.ts";
 import { createWorkloadObjects, type Derived } from "./workload-objects.ts";
 
@@ -75,9 +75,17 @@ export function createDaemonApi(parts: ApiParts): ApiServer {
           volumes: claims.volumes,
           pods: objects.list,
           node: describedNode,
+          namespacesOfOthers: () => reconciler.controllers.objects().map(({ object }) => object.metadata.namespace),
           facts,
         }),
       ],
+      (object) => {
+        if (object.kind !== "PersistentVolumeClaim") return object;
+        const { namespace = "", name } = object.metadata;
+        const claim = reconciler.desired().claims.get(`${namespace}/${name}`);
+        const volume = claims.volumes().find((one) => one.namespace === namespace && one.name === name);
+        return claim === undefined ? object : withVolume(object, claim, volume);
+      },
       (listener) => watchAll(parts, listener),
       facts,
       clock,

@@ -19,11 +19,13 @@ import { volumeEntries } from "../volume/claim/entries.ts";
 import type { ClaimVolumes } from "../volume/index.ts";
 import { requireImage, usersOf } from "./image-users.ts";
 import { logTarget } from "./log-target.ts";
+import { refuseFullNamespace } from "./namespaces.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 import type { PodObjects } from "./pod-objects.ts";
 import { findPod, givenUp, requireContainer, requirePod, running, runningPod } from "./pod-targets.ts";
 import { refuseShrinking } from "./refuse-shrinking.ts";
-import { whereWritten } from "./where-written.ts";
+import { labelOf, whereWritten } from "./where-written.ts";
+
 import type { WorkloadObjects } from "./workload-objects.ts";
 import { writeObject } from "./write-object.ts";
 
@@ -69,7 +71,7 @@ export function createBackend(parts: BackendParts): ApiBackend {
     diffGitSource: (name) => parts.gitSources.diff(name),
     rollbackGitSource: (name, wanted) => parts.gitSources.rollback(name, wanted),
     async editObject(kind, namespace, name, changes) {
-      const id = { kind, namespace, name };
+      const id = idOf(kind, namespace, name);
       refuseFromGit(parts, id);
       const file = await whereWritten(reconciler, id, () => writer.edit(id, changes));
       await reconciler.lookAtSources();
@@ -79,7 +81,8 @@ export function createBackend(parts: BackendParts): ApiBackend {
       const { controllers } = reconciler;
       const made = controllers.madeKind(kind, `${namespace}/${name}`);
       if (made !== undefined && controllers.drop(made, `${namespace}/${name}`)) return;
-      const id = { kind, namespace, name };
+      const id = idOf(kind, namespace, name);
+      if (kind === "Namespace") refuseFullNamespace(name, [...parts.objects.list(), ...parts.workloads.list()]);
       refuseFromGit(parts, id);
       await whereWritten(reconciler, id, () => writer.remove(id));
       await reconciler.lookAtSources();
@@ -201,16 +204,19 @@ export function createBackend(parts: BackendParts): ApiBackend {
   };
 }
 
+/** @param namespace "" for what belongs to the whole node */
+function idOf(kind: string, namespace: string, name: string): ObjectId {
+  return { kind, namespace: namespace === "" ? undefined : namespace, name };
+}
+
 /** What a repository says is changed there: here it would be put back. @throws GantryError conflict */
-function refuseFromGit({ reconciler }: BackendParts, { kind, namespace, name }: ObjectId): void {
-  const file = reconciler.fileOf(`${kind} ${namespace}/${name}`);
+function refuseFromGit({ reconciler }: BackendParts, id: ObjectId): void {
+  const file = reconciler.fileOf(labelOf(id));
   const place = file === undefined ? undefined : gitPlace(file);
   if (place === undefined) return;
-  throw new GantryError(
-    "conflict",
-    `${kind} ${namespace}/${name} is from the Git source ${place.source} (${place.path})`,
-    { hint: `Change it in the repository; or stop following that for a while: gantry sync suspend ${place.source}` },
-  );
+  throw new GantryError("conflict", `${labelOf(id)} is from the Git source ${place.source} (${place.path})`, {
+    hint: `Change it in the repository; or stop following that for a while: gantry sync suspend ${place.source}`,
+  });
 }
 
 /** @throws GantryError not-found, conflict when there is nothing to go back to */

@@ -79,6 +79,25 @@ export function nodeObject(facts: NodeFacts, at: NodeAt, version: string, pressu
   };
 }
 
+/** What `kubectl describe node` looks for: until when the node's last word holds. */
+export function leaseOfNode({ metadata, status }: NodeObject) {
+  const heartbeat = status.conditions.at(-1)?.lastHeartbeatTime ?? metadata.creationTimestamp;
+  return {
+    apiVersion: "coordination.k8s.io/v1",
+    kind: "Lease",
+    metadata: {
+      ...{ name: metadata.name, namespace: "kube-node-lease", uid: `lease-${metadata.uid}` },
+      creationTimestamp: metadata.creationTimestamp,
+    },
+    spec: {
+      holderIdentity: metadata.name,
+      // Twice what lies between two heartbeats: it does not lapse while the daemon runs.
+      leaseDurationSeconds: (2 * HEARTBEAT_MS) / 1000,
+      renewTime: heartbeat.replace(/(\.\d+)?Z$/, ".000000Z"),
+    },
+  };
+}
+
 type Said = readonly [reason: string, message: string];
 
 function pressureCondition(type: string, { holds, since }: Condition, [no, yes]: readonly [Said, Said]) {

@@ -21,8 +21,8 @@ export interface FactsOfObjects {
   /** The uid and the time of an object, given to it when it has none. */
   identify(key: string): { readonly uid: string; readonly createdAt: number };
   keepOwners(key: string, owners: FieldOwners): void;
-  /** Forgets all that `isThere` says no to. */
-  retain(isThere: (key: string) => boolean): void;
+  /** The object is gone: another of its name is another one. */
+  forget(key: string): void;
 }
 
 /** @param table by "<kind> <namespace>/<name>" */
@@ -61,12 +61,8 @@ export function createObjectFacts(table: TextTable, clock: Clock, newUid: () => 
       if (Object.keys(next).length > 0) put(key, next);
       else if (all.delete(key)) table.remove(key);
     },
-    retain(isThere) {
-      for (const key of all.keys()) {
-        if (isThere(key)) continue;
-        all.delete(key);
-        table.remove(key);
-      }
+    forget(key) {
+      if (all.delete(key)) table.remove(key);
     },
   };
 }

@@ -1,9 +1,14 @@
 import type { NodeObject, PodObject } from "../api/contract.ts";
+import { groupVersion } from "../api/server/resources.ts";
+import { inVersion } from "../api/versions.ts";
 import type { Desired } from "../desired.ts";
+import { foreignKind, isInert, isOfCluster } from "../manifest/foreign-kinds.ts";
 import type { PersistentVolumeClaim } from "../manifest/index.ts";
 import { quantityText } from "../manifest/quantity.ts";
 import { timestamp } from "../system/timestamp.ts";
 import type { ClaimVolume } from "../volume/index.ts";
+import { NAMESPACE_SPEC, namespaceLabel } from "./namespaces.ts";
+import { leaseOfNode } from "./node.ts";
 import type { FactsOfObjects } from "./object-facts.ts";
 import type { Derived } from "./workload-objects.ts";
 
@@ -17,22 +22,26 @@ export interface PlainParts {
   readonly facts: FactsOfObjects;
   readonly pods: () => readonly PodObject[];
   readonly node: () => NodeObject;
+  /** Of objects that controllers act on. */
+  readonly namespacesOfOthers: () => readonly string[];
 }
 
 /** The kinds that no controller acts on, as the API serves them: ConfigMaps, Secrets, claims, RuntimeClasses, the Node. */
 export function plainObjects(parts: PlainParts): Derived[] {
   const { desired } = parts;
-  const { configMaps, secrets, claims, runtimeClasses } = desired();
+  const { configMaps, secrets, claims, runtimeClasses, inert } = desired();
   const made = parts.madeClaims();
   const volumes = new Map(parts.volumes().map((volume) => [`${volume.namespace}/${volume.name}`, volume]));
   const own = [...claims].filter(([key]) => !made.has(key));
   const { metadata, ...node } = parts.node();
   return [
     ...[...configMaps.values(), ...secrets.values(), ...runtimeClasses.values()].map((object) => render(object, parts)),
+    ...[...inert.values()].filter(({ kind }) => kind !== "Namespace").map((object) => render(object, parts)),
     ...own.map(([key, claim]) => withVolume(render(claim, parts), claim, volumes.get(key))),
     ...[...volumes.values()].map((volume) => volumeObject(volume, parts)),
     ...namespaces(parts),
     { ...node, metadata: { ...metadata, generation: 1 } },
+    leaseOfNode({ ...node, metadata }),
   ];
 }
 
@@ -52,16 +61,16 @@ const rendered = new WeakMap<Written, { readonly origin: string | undefined; rea
 
 function render(object: Written, { facts, originOf }: PlainParts): Derived {
   const { apiVersion, kind, metadata, ...rest } = object;
-  const ofCluster = kind === "RuntimeClass";
+  const ofCluster = isOfCluster(kind);
   const namespace = metadata.namespace ?? "default";
   const key = ofCluster ? `${kind} ${metadata.name}` : `${kind} ${namespace}/${metadata.name}`;
   const { uid, createdAt } = facts.identify(key);
   const origin = originOf(key);
   const before = rendered.get(object);
-  if (before !== undefined && before.origin === origin) return before.derived;
+  if (before?.origin === origin && before?.derived.metadata.uid === uid) return before.derived;
   const annotations = { ...metadata.annotations, ...(origin !== undefined && { "gantry.dev/manifest": origin }) };
   const derived: Derived = {
-    apiVersion,
+    apiVersion: servedVersionOf(kind) ?? apiVersion,
     kind,
     metadata: {
       name: metadata.name,
@@ -71,33 +80,54 @@ function render(object: Written, { facts, originOf }: PlainParts): Derived {
       creationTimestamp: timestamp(createdAt),
       ...(Object.keys(annotations).length > 0 && { annotations }),
     },
-    ...rest,
+    ...contentOf(rest, object),
   };
   rendered.set(object, { origin, derived });
   return derived;
 }
 
-/** A namespace is there when something is in it; "default" always is. */
-function namespaces({ desired, pods, facts }: PlainParts): Derived[] {
-  const { configMaps, secrets, claims } = desired();
+/** What is written in an older version is served in that which clients ask for first. */
+function servedVersionOf(kind: string): string | undefined {
+  const names = isInert(kind) ? foreignKind(kind)?.api : undefined;
+  return names === undefined ? undefined : groupVersion(names);
+}
+
+function contentOf(rest: object, { kind, apiVersion }: Written): object {
+  const served = servedVersionOf(kind);
+  if (served === undefined || served === apiVersion) return rest;
+  const { apiVersion: _version, kind: _kind, ...content } = inVersion({ ...rest, apiVersion, kind }, served);
+  return content;
+}
+
+/** A namespace is there when it is written, or something is in it; "default" always is. */
+function namespaces(parts: PlainParts): Derived[] {
+  const { desired, pods, facts, namespacesOfOthers } = parts;
+  const { configMaps, secrets, claims, inert } = desired();
   const keys = [...configMaps.keys(), ...secrets.keys(), ...claims.keys(), ...desired().pods.keys()];
-  const names = new Set(["default", ...keys.map((key) => key.slice(0, key.indexOf("/")))]);
+  const names = new Set(["default", ...keys.map((key) => key.slice(0, key.indexOf("/"))), ...namespacesOfOthers()]);
   for (const { metadata } of pods()) names.add(metadata.namespace);
+  for (const { kind, metadata } of inert.values()) {
+    if (kind === "Namespace") names.add(metadata.name);
+    else if (!isOfCluster(kind)) names.add(metadata.namespace ?? "default");
+  }
   return [...names].sort().map((name) => {
+    const written = inert.get(`Namespace ${name}`);
     const { uid, createdAt } = facts.identify(`Namespace ${name}`);
-    const labels = { "kubernetes.io/metadata.name": name };
+    const { metadata, ...rest } = written === undefined ? { metadata: {} } : render(written, parts);
+    const labels = { ...("labels" in metadata && metadata.labels), ...namespaceLabel(name) };
     return {
       apiVersion: "v1",
       kind: "Namespace",
-      metadata: { name, uid, creationTimestamp: timestamp(createdAt), labels },
-      spec: { finalizers: ["kubernetes"] },
+      ...rest,
+      metadata: { ...metadata, name, uid, creationTimestamp: timestamp(createdAt), labels },
+      spec: { ...NAMESPACE_SPEC },
       status: { phase: "Active" },
     };
   });
 }
 
 /** A claim names its volume once it has one. */
-function withVolume(derived: Derived, claim: PersistentVolumeClaim, volume: ClaimVolume | undefined): Derived {
+export function withVolume(derived: Derived, claim: PersistentVolumeClaim, volume: ClaimVolume | undefined): Derived {
   const status = claimStatus(claim, volume);
   if (volume === undefined) return { ...derived, status };
   return { ...derived, spec: { ...derived.spec, volumeName: volumeName(volume) }, status };

@@ -22,13 +22,15 @@ export type Derived = Omit<ServedObject, "metadata"> & {
 
 /**
  * Deployments, Jobs … as the API serves them; one is rendered again when it changed, and gets a new resourceVersion.
+ * @param complete adds what only others know of an object that a controller keeps
  * @param watch calls back when something may have changed
  */
 export function createWorkloadObjects(
   controllers: Controllers,
   derived: () => readonly Derived[],
+  complete: (object: Derived) => Derived,
   watch: (listener: () => void) => () => void,
-  facts: Pick<FactsOfObjects, "get">,
+  facts: Pick<FactsOfObjects, "get" | "forget">,
   clock: Clock,
 ): WorkloadObjects {
   const served = new Map<string, { readonly source: Derived; readonly text: string; readonly object: ServedObject }>();
@@ -39,10 +41,15 @@ export function createWorkloadObjects(
   };
   const refresh = (): void => {
     const there = new Set<string>();
-    const all = [...controllers.objects().map((live) => render(live, controllers.originOf(live))), ...derived()];
+    const identities = new Set<string>();
+    const all = [
+      ...controllers.objects().map((live) => complete(render(live, controllers.originOf(live)))),
+      ...derived(),
+    ];
     for (const source of all) {
       const { uid } = source.metadata;
       there.add(uid);
+      identities.add(identityOf(source));
       const before = served.get(uid);
       const rendered = withOwners(source, facts.get(identityOf(source)));
       if (before?.source === rendered) continue;
@@ -56,6 +63,8 @@ export function createWorkloadObjects(
     for (const [uid, { object }] of [...served]) {
       if (there.has(uid)) continue;
       served.delete(uid);
+      // Another of its name may have come in the same moment, and what is kept is its own.
+      if (!identities.has(identityOf(object))) facts.forget(identityOf(object));
       announce("DELETED", { ...object, metadata: { ...object.metadata, resourceVersion: String(++version) } });
     }
   };

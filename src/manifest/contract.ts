@@ -4,6 +4,7 @@ import type {
   CronJob,
   DaemonSet,
   Deployment,
+  InertObject,
   Job,
   PersistentVolumeClaim,
   Pod,
@@ -37,7 +38,10 @@ export interface Problem {
 /** Objects that keep pods of their own. */
 export type Workload = Deployment | ReplicaSet | DaemonSet | StatefulSet | Job | CronJob;
 
-export type ManifestObject = Pod | ConfigMap | Secret | PersistentVolumeClaim | RuntimeClass | Service | Workload;
+/** Objects that something here acts on, or uses. */
+export type ActiveObject = Pod | ConfigMap | Secret | PersistentVolumeClaim | RuntimeClass | Service | Workload;
+
+export type ManifestObject = ActiveObject | InertObject;
 
 /** One validated object with all defaults filled in, and where it came from. */
 export interface LoadedObject {

@@ -13,6 +13,9 @@ export interface Issue {
   readonly atKey?: boolean | undefined;
 }
 
+/** Of one object: more than these nobody reads. */
+export const TOLD_ISSUES = 50;
+
 /** `spec.containers[0].image`; names that are no plain words are quoted: `metadata.labels["a.b/c"]`. */
 export function fieldName(path: FieldPath): string {
   let name = "";

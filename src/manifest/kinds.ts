@@ -2,13 +2,22 @@
 import type { z } from "zod";
 import { nearestName } from "../system/nearest.ts";
 import type { ManifestObject } from "./contract.ts";
-import { customGroupOf, FOREIGN_KINDS, foreignKind, toolFile } from "./foreign-kinds.ts";
+import {
+  customGroupOf,
+  FOREIGN_KINDS,
+  foreignKind,
+  type InertKind,
+  isInert,
+  noEffectText,
+  toolFile,
+} from "./foreign-kinds.ts";
 import { type Issue, show } from "./issue.ts";
 import {
   configMap,
   cronJob,
   daemonSet,
   deployment,
+  inertObject,
   job,
   persistentVolumeClaim,
   pod,
@@ -48,10 +57,9 @@ export function schemaOfKind(kind: string): z.ZodType<ManifestObject> | undefine
 const ALL_KINDS: readonly string[] = [...Object.keys(SUPPORTED), "List", ...FOREIGN_KINDS];
 
 export type KindOf =
-  | { readonly type: "object"; readonly schema: z.ZodType<ManifestObject> }
+  /** @param issue Nothing comes of it, and nothing is missing for that: a warning. */
+  | { readonly type: "object"; readonly schema: z.ZodType<ManifestObject>; readonly issue?: Issue }
   | { readonly type: "list" }
-  /** Nothing comes of it, and nothing is missing for that: a warning. */
-  | { readonly type: "without-effect"; readonly issue: Issue }
   | { readonly type: "wrong"; readonly issue: Issue };
 
 /** What kind of object a document holds, by its `kind` and `apiVersion`. */
@@ -99,11 +107,8 @@ function otherKind(kind: string, value: Readonly<Record<string, unknown>>): Kind
     const hint = "it is for a controller that runs in a cluster: remove it, or leave it for your clusters";
     return wrong(["kind"], `${kind} of ${custom} is not an object of Kubernetes itself`, hint);
   }
+  if (isInert(kind)) return withoutEffect(kind, value);
   const foreign = foreignKind(kind);
-  if (foreign?.noEffect !== undefined) {
-    const message = `${kind} has no effect: ${foreign.noEffect}`;
-    return { type: "without-effect", issue: { severity: "warning", path: ["kind"], message, hint: foreign.hint } };
-  }
   if (foreign !== undefined) return wrong(["kind"], `${kind} is not supported`, foreign.hint);
   const item = kind.endsWith("List") ? kind.slice(0, -"List".length) : "";
   if (Object.hasOwn(SUPPORTED, item))
@@ -115,6 +120,17 @@ function otherKind(kind: string, value: Readonly<Record<string, unknown>>): Kind
     `unknown kind ${show(kind)}`,
     near === undefined ? `Gantry knows ${known} and List` : `did you mean '${near}'?`,
   );
+}
+
+function withoutEffect(kind: InertKind, { apiVersion }: Readonly<Record<string, unknown>>): KindOf {
+  if (apiVersion === undefined) {
+    const { group = "", version = "v1" } = foreignKind(kind)?.api ?? {};
+    const expected = group === "" ? version : `${group}/${version}`;
+    return wrong(["apiVersion"], "is required", `write 'apiVersion: ${expected}' for a ${kind}`);
+  }
+  const hint = foreignKind(kind)?.hint;
+  const issue: Issue = { severity: "warning", path: ["kind"], message: noEffectText(kind), hint };
+  return { type: "object", schema: inertObject(kind), issue };
 }
 
 function wrong(path: readonly string[], message: string, hint: string): KindOf {

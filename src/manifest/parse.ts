@@ -1,7 +1,7 @@
 /** Text of a manifest file to validated objects and problems. Never throws. */
 import type { LoadedObject, ManifestObject, ParseResult, Place, Problem } from "./contract.ts";
 import { isOfCluster } from "./foreign-kinds.ts";
-import { type FieldPath, fieldName, type Issue } from "./issue.ts";
+import { type FieldPath, fieldName, type Issue, TOLD_ISSUES } from "./issue.ts";
 import { kindOf } from "./kinds.ts";
 import { placesOf } from "./places.ts";
 import { byPosition } from "./problem.ts";
@@ -87,7 +87,7 @@ function readObject(
 ): void {
   const name = objectName(value);
   const { object, issues } = check(value);
-  const found = issues.map((issue) => {
+  const found = told(issues).map((issue) => {
     const at = document.locate([...base, ...issue.path], issue.atKey);
     return problemAt(file, at, { ...issue, path: [...base, ...issue.path] }, name);
   });
@@ -105,6 +105,16 @@ function readObject(
   });
 }
 
+/** The first errors and warnings of an object, and how many more there are of each. */
+function told(issues: readonly Issue[]): Issue[] {
+  return (["error", "warning"] as const).flatMap((severity) => {
+    const all = issues.filter((issue) => issue.severity === severity);
+    const more = all.length - TOLD_ISSUES;
+    const last: Issue = { severity, path: [], message: `and ${more} ${severity}${more === 1 ? "" : "s"} more in it` };
+    return more > 0 ? [...all.slice(0, TOLD_ISSUES), last] : all;
+  });
+}
+
 /** What a roll-back puts back into the file is what was written there, without defaults. */
 function writtenOf({ kind }: ManifestObject, value: unknown): { written?: unknown } {
   return kind === "Deployment" || kind === "DaemonSet" || kind === "StatefulSet" ? { written: value } : {};
@@ -112,14 +122,14 @@ function writtenOf({ kind }: ManifestObject, value: unknown): { written?: unknow
 
 /**
  * One object of plain data, as the API server would take it: validated, with defaults. The object is
- * undefined when any issue is an error, and when it is of a kind without effect.
+ * undefined when any issue is an error.
  */
 export function check(value: unknown): {
   readonly object: ManifestObject | undefined;
   readonly issues: readonly Issue[];
 } {
   const kind = kindOf(value);
-  if (kind.type === "wrong" || kind.type === "without-effect") return { object: undefined, issues: [kind.issue] };
+  if (kind.type === "wrong") return { object: undefined, issues: [kind.issue] };
   if (kind.type === "list") {
     return {
       object: undefined,
@@ -136,7 +146,7 @@ export function check(value: unknown): {
   // What is wrong anyhow need not be said to be unsupported, too.
   const said = new Set(wrong.map(({ path }) => fieldName(path)));
   const unsupported = supportIssues(parsed.data.kind, clean).filter(({ path }) => !said.has(fieldName(path)));
-  const all = [...wrong, ...unsupported, ...issues];
+  const all = [...(kind.issue === undefined ? [] : [kind.issue]), ...wrong, ...unsupported, ...issues];
   const object = all.some((issue) => issue.severity === "error") ? undefined : finished(parsed.data);
   return { object, issues: all };
 }

@@ -1,5 +1,12 @@
 /** Problems: their order, and how a terminal shows them. */
 import type { ManifestObject, Place, Problem } from "./contract.ts";
+import { isInert, isOfCluster } from "./foreign-kinds.ts";
+import type { InertObject } from "./schema/index.ts";
+
+/** Whether nothing acts on it. */
+export function isInertObject(object: ManifestObject): object is InertObject {
+  return isInert(object.kind);
+}
 
 /** By file, then by position. */
 export function byPosition(problems: readonly Problem[]): Problem[] {
@@ -27,5 +34,5 @@ export function formatProblem(problem: Problem): string {
 /** "Pod default/web"; equal for two manifests of the same object. */
 export function identityOf(object: ManifestObject): string {
   const { name, namespace } = object.metadata;
-  return object.kind === "RuntimeClass" ? `RuntimeClass ${name}` : `${object.kind} ${namespace ?? "default"}/${name}`;
+  return isOfCluster(object.kind) ? `${object.kind} ${name}` : `${object.kind} ${namespace ?? "default"}/${name}`;
 }

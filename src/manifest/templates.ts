@@ -1,6 +1,7 @@
 /** The pods that an object describes: a Pod itself, and what a workload makes from its template. Pure. */
 import type { ManifestObject } from "./contract.ts";
 import type { FieldPath } from "./issue.ts";
+import { isInertObject } from "./problem.ts";
 import type { Pod, PodTemplate, StatefulSet } from "./schema/index.ts";
 
 export interface DescribedPod {
@@ -12,6 +13,7 @@ export interface DescribedPod {
 
 /** @returns undefined for objects that have no pods */
 export function describedPod(object: ManifestObject): DescribedPod | undefined {
+  if (isInertObject(object)) return undefined;
   switch (object.kind) {
     case "Pod":
       return { pod: object, path: [] };

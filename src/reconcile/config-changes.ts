@@ -11,7 +11,7 @@ export function namespacesWithOtherConfig(before: Desired, after: Desired): Set<
 
 /** Whether any object but a pod came, went or is another one now. Pure. */
 export function hasOtherObjects(before: Desired, after: Desired): boolean {
-  return (["configMaps", "secrets", "claims", "runtimeClasses"] as const).some((kind) => {
+  return (["configMaps", "secrets", "claims", "runtimeClasses", "inert"] as const).some((kind) => {
     const [was, is] = [before[kind], after[kind]];
     return was.size !== is.size || [...is].some(([key, object]) => was.get(key) !== object);
   });

@@ -1,5 +1,12 @@
 /** Two manifests of the same object: one stays, both are told. Pure. */
-import { formatPlace, identityOf, type LoadedObject, type Problem, placeOfField } from "../manifest/index.ts";
+import {
+  formatPlace,
+  identityOf,
+  isInertObject,
+  type LoadedObject,
+  type Problem,
+  placeOfField,
+} from "../manifest/index.ts";
 
 export interface Distinct {
   readonly objects: readonly LoadedObject[];
@@ -20,7 +27,8 @@ export function distinct(objects: readonly LoadedObject[], owner: (identity: str
     if (winner === undefined) continue;
     kept.set(identity, winner);
     for (const loser of fresh) {
-      if (loser === winner) continue;
+      // Each part of an application may come with the Namespace of all.
+      if (loser === winner || isInertObject(winner.object)) continue;
       problems.push(
         rivalry(
           loser,

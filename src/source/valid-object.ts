@@ -1,11 +1,8 @@
 /** Plain data that is sent, as an object of a manifest. Pure. */
 import { check, type ManifestObject } from "../manifest/index.ts";
-import { fieldName } from "../manifest/issue.ts";
+import { fieldName, TOLD_ISSUES } from "../manifest/issue.ts";
 import { isRecord } from "../manifest/yaml/plain.ts";
 import { GantryError } from "../system/errors.ts";
-
-/** More than this nobody reads. */
-const TOLD_ISSUES = 50;
 
 /** The object that plain data stands for. @throws invalid-manifest, with the issues in its details */
 export function validObject(value: unknown): ManifestObject {

@@ -2,7 +2,16 @@
 import { readFileSync } from "node:fs";
 import { basename, dirname, join, resolve } from "node:path";
 import { isDeepStrictEqual } from "node:util";
-import { check, formatProblem, identityOf, type ManifestObject, parseManifest } from "../manifest/index.ts";
+import {
+  check,
+  formatProblem,
+  identityOf,
+  isInert,
+  isInertObject,
+  isOfCluster,
+  type ManifestObject,
+  parseManifest,
+} from "../manifest/index.ts";
 import { readDocuments } from "../manifest/yaml/document.ts";
 import { encryptionOf } from "../secrets/index.ts";
 import { GantryError } from "../system/errors.ts";
@@ -94,7 +103,11 @@ export function createManifestWriter(folders: readonly string[]): ManifestWriter
     edit: async (id, edits) => edit(roots, id, edits),
     rewrite: async (id, change, dryRun) => rewrite(roots, id, change, dryRun),
     fileOf: (id) => locate(roots, id)?.file,
-    remove: async (id) => take(roots, id),
+    async remove(id) {
+      const file = take(roots, id);
+      while (isInert(id.kind) && locate(roots, id) !== undefined) take(roots, id);
+      return file;
+    },
   };
 }
 
@@ -151,16 +164,19 @@ function checked(text: string, name: string): { readonly object: ManifestObject;
     throw new GantryError("invalid-manifest", message, { hint: "Nothing was changed. Give at least one object." });
   }
   const seen = new Set<string>();
-  for (const { object } of objects) {
+  const each = objects.filter(({ object }) => {
     const identity = identityOf(object);
-    if (seen.has(identity))
-      throw new GantryError("invalid-manifest", `${identity} is there twice`, { hint: "Remove one of them." });
+    const again = seen.has(identity);
     seen.add(identity);
-  }
+    // The Namespace of several parts of an application may stand before each of them.
+    if (again && !isInertObject(object))
+      throw new GantryError("invalid-manifest", `${identity} is there twice`, { hint: "Remove one of them." });
+    return !again;
+  });
   const { documents } = readDocuments(text);
   const json = text.trimStart().startsWith("{");
   const found = objectsIn(text);
-  return objects.map(({ object }) => {
+  return each.map(({ object }) => {
     const place = found.find((candidate) => identityEquals(candidate.value, object));
     const document = place === undefined ? undefined : documents[place.document];
     if (place === undefined || document === undefined)
@@ -188,7 +204,7 @@ function defaultName(id: ObjectId): string {
 
 function idOf(object: ManifestObject): ObjectId {
   const { name, namespace } = object.metadata;
-  return { kind: object.kind, namespace: object.kind === "RuntimeClass" ? undefined : (namespace ?? "default"), name };
+  return { kind: object.kind, namespace: isOfCluster(object.kind) ? undefined : (namespace ?? "default"), name };
 }
 
 /** The folder that a file was found in. */
@@ -196,7 +212,7 @@ function rootOf(roots: readonly string[], file: string): string {
   return roots.find((root) => file.startsWith(`${root}/`)) ?? dirname(file);
 }
 
-/** The one place in the folders where the object stands. @throws conflict */
+/** The one place in the folders where the object stands; of what nothing acts on, the first. @throws conflict */
 function locate(roots: readonly string[], id: ObjectId): Place | undefined {
   const places: Place[] = [];
   for (const { path } of roots.flatMap((root) => scan(root).files)) {
@@ -205,7 +221,7 @@ function locate(roots: readonly string[], id: ObjectId): Place | undefined {
     if (text.includes(id.name)) places.push(...find(text, id).map((found) => ({ ...found, file: path })));
   }
   const [first, second] = places;
-  if (second !== undefined && first !== undefined) {
+  if (second !== undefined && first !== undefined && !isInert(id.kind)) {
     throw new GantryError("conflict", `${labelOf(id)} is defined twice: in ${first.file} and in ${second.file}`, {
       hint: "Remove one of them.",
     });

@@ -132,8 +132,7 @@ describe("k9s", () => {
   test("kinds of clusters that are not here: no group, and a 404 that says so", async () => {
     for (const path of [
       "/apis/apiextensions.k8s.io/v1/customresourcedefinitions",
-      "/apis/rbac.authorization.k8s.io/v1/clusterroles",
-      "/apis/networking.k8s.io/v1/ingresses",
+      "/apis/networking.k8s.io/v1beta1/ingresses",
     ]) {
       const answer = await raw(served.socketPath, path, { headers: { accept: PROTOBUF } });
       expect(answer.status).toBe(404);

@@ -8,6 +8,7 @@ import { PassThrough } from "node:stream";
 import { text } from "node:stream/consumers";
 import { CoreV1Api, Exec, KubeConfig, Log, Watch } from "@kubernetes/client-node";
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from "vitest";
+import { KUBECTL } from "../support/kubectl.ts";
 import { FakeSession, type Served, serve, until } from "./fake-backend.ts";
 
 /** What Kubernetes' own clients make of the API. They can't speak to a unix socket, so a loopback port stands before it. */
@@ -109,12 +110,13 @@ describe("@kubernetes/client-node", () => {
   });
 });
 
-describe.skipIf(!existsSync("/usr/bin/kubectl"))("kubectl", () => {
+const isHere = existsSync(KUBECTL);
+describe.skipIf(!isHere)(isHere ? "kubectl" : "kubectl (there is none on this machine)", () => {
   const kubectl = (...args: string[]): Promise<{ code: number; out: string; err: string }> =>
     new Promise((resolve) => {
       const server = config.getCurrentCluster()?.server ?? "";
       const env = { HOME: home, PATH: "/usr/bin:/bin" };
-      execFile("/usr/bin/kubectl", ["--server", server, ...args], { env, timeout: 30_000 }, (error, out, err) => {
+      execFile(KUBECTL, ["--server", server, ...args], { env, timeout: 30_000 }, (error, out, err) => {
         resolve({ code: typeof error?.code === "number" ? error.code : error === null ? 0 : -1, out, err });
       });
     });
@@ -134,7 +136,7 @@ describe.skipIf(!existsSync("/usr/bin/kubectl"))("kubectl", () => {
   test.each([
     [["configmap", "Not_A_Name"], 'failed to create configmap: metadata.name: "Not_A_Name" must consist of'],
     [["-f", "FILE", "--validate=false"], 'The ConfigMap "Not_A_Name" is invalid: metadata.name: "Not_A_Name" must'],
-    [["namespace", "Not_A_Name"], "The request is invalid: metadata.name: is not the name of a namespace"],
+    [["namespace", "Not_A_Name"], 'The Namespace "Not_A_Name" is invalid: metadata.name: "Not_A_Name" must'],
   ])("says why %j is invalid, once", async (args, message) => {
     const file = join(home, "invalid.json");
     await writeFile(file, JSON.stringify({ apiVersion: "v1", kind: "ConfigMap", metadata: { name: "Not_A_Name" } }));

@@ -55,6 +55,36 @@ const OF_EACH_KIND = [
   ],
 ] as const;
 
+const meta = { name: "web", namespace: "shop" };
+const RBAC = "rbac.authorization.k8s.io";
+/** Most of it is without effect on one host. */
+const APPLICATION = [
+  { apiVersion: "v1", kind: "Namespace", metadata: { name: "shop", labels: { team: "a" } } },
+  { apiVersion: "v1", kind: "ServiceAccount", metadata: meta },
+  {
+    ...{ apiVersion: `${RBAC}/v1`, kind: "Role", metadata: { ...meta, name: "reader" } },
+    rules: [{ apiGroups: [""], resources: ["pods"], verbs: ["get"] }],
+  },
+  {
+    ...{ apiVersion: `${RBAC}/v1`, kind: "RoleBinding", metadata: { ...meta, name: "web:reader" } },
+    roleRef: { apiGroup: RBAC, kind: "Role", name: "reader" },
+    subjects: [{ kind: "ServiceAccount", ...meta }],
+  },
+  { apiVersion: "policy/v1", kind: "PodDisruptionBudget", metadata: meta, spec: { minAvailable: 1, selector } },
+  {
+    ...{ apiVersion: "autoscaling/v1", kind: "HorizontalPodAutoscaler", metadata: meta },
+    spec: {
+      scaleTargetRef: { apiVersion: "apps/v1", kind: "Deployment", name: "web" },
+      ...{ minReplicas: 1, maxReplicas: 3, targetCPUUtilizationPercentage: 80 },
+    },
+  },
+  { apiVersion: "v1", kind: "ConfigMap", metadata: meta, data: { a: "1" } },
+  { apiVersion: "apps/v1", kind: "Deployment", metadata: meta, spec: { replicas: 0, selector, template: forever } },
+  { apiVersion: "v1", kind: "Service", metadata: meta, spec: { selector: labels, ports: [{ port: 80 }] } },
+]
+  .map((object) => JSON.stringify(object))
+  .join("\n");
+
 let host: TestHost;
 beforeAll(async () => {
   host = testHost();
@@ -183,9 +213,60 @@ stringData: { password: secret }
       "configmap/made\nsecret/made\ndeployment.apps/made\njob.batch/made\n",
     );
     await ok("delete cm/made secret/made deploy/made job/made");
-    expect((await user.run("create namespace other")).err).toContain("a namespace needs not be made");
     expect(await ok("auth can-i create pods")).toBe("yes\n");
     expect(await ok("auth can-i --list")).toMatch(/\*\.\* .*\[\*\]/);
+  });
+
+  test("a whole application: what has no effect here is kept, shown and changed as in a cluster, and told of", async () => {
+    const app = inHome("app.yaml", APPLICATION);
+    const applied = await user.run(`apply -f ${app}`);
+    expect([applied.code, applied.err]).toEqual([
+      0,
+      expect.stringContaining("ServiceAccount has no effect: pods here"),
+    ]);
+    expect(applied.err.match(/Warning: .*Role has no effect/g)).toHaveLength(1);
+    expect(await ok(`apply -f ${app}`)).toContain("rolebinding.rbac.authorization.k8s.io/web:reader unchanged");
+    expect(await ok("get ns,sa,role,rolebinding,pdb,hpa -n shop -o name")).toBe(
+      [
+        ...["namespace/default", "namespace/shop", "serviceaccount/web", "role.rbac.authorization.k8s.io/reader"],
+        ...["rolebinding.rbac.authorization.k8s.io/web:reader", "poddisruptionbudget.policy/web"],
+        ...["horizontalpodautoscaler.autoscaling/web", ""],
+      ].join("\n"),
+    );
+    expect(await ok("get hpa -n shop")).toMatch(
+      /^NAME +REFERENCE +TARGETS +MINPODS +MAXPODS +REPLICAS +AGE\nweb +Deployment\/web +cpu: <unknown>\/80% +1 +3 +0 /,
+    );
+    expect(await ok("describe hpa,pdb,sa,role,rolebinding -n shop")).toMatch(
+      /Max replicas: +3[\s\S]*Min available: +1/,
+    );
+    host.write("commented.yaml", "apiVersion: v1\nkind: ServiceAccount\nmetadata: { name: more } # mine\n");
+    await seen("sa/more");
+    await ok("label sa more a=b");
+    await ok("label ns shop stage=test");
+    await ok(`patch pdb web -n shop --type=merge -p {"spec":{"minAvailable":2}}`);
+    const editor = inHome("editor.sh", "sed -i 's/maxReplicas: 3/maxReplicas: 5/' \"$1\"\n");
+    await ok("edit hpa web -n shop", { EDITOR: `sh ${editor}` });
+    const text = (name: string): string => readFileSync(join(host.manifests, name), "utf8");
+    expect(text("commented.yaml")).toMatch(/a: b.*# mine/);
+    expect(text("namespace-shop.yaml")).toMatch(/stage: test/);
+    expect(text("namespace-shop.yaml")).not.toContain("kubernetes.io/metadata.name");
+    expect(text("poddisruptionbudget-shop-web.yaml")).toContain("minAvailable: 2");
+    expect(text("horizontalpodautoscaler-shop-web.yaml")).toContain("maxReplicas: 5");
+
+    const full = await user.run("delete ns shop");
+    expect([full.code, full.err]).toEqual([
+      1,
+      expect.stringMatching(/namespace shop is not empty: it has .*role\/reader/),
+    ]);
+    await user.run(`delete -f ${app}`);
+    await ok(`delete -f ${app} --ignore-not-found`);
+    await ok("delete sa more");
+    expect(readdirSync(host.manifests)).toEqual([]);
+    await ok("create namespace other");
+    await ok("create clusterrole system:x --verb=get --resource=pods");
+    expect(await ok("get ns other -o jsonpath={.status.phase}")).toBe("Active");
+    expect(await ok("explain role.rules")).toContain("resourceNames");
+    await ok("delete ns/other clusterrole/system:x");
   });
 
   test("get: the columns of every kind are those of a cluster", async () => {
@@ -277,10 +358,10 @@ stringData: { password: secret }
     ["taint node --all a=b:NoSchedule", /a Node can't be written: it is this host/],
     ["cordon -l kubernetes.io/os=linux", /a Node can't be written: it is this host/],
     ["drain -l kubernetes.io/os=linux", /a Node can't be written: it is this host/],
-    ["delete namespace default", /it is there as long as something is in it/],
+    ["delete namespace default", /this namespace may not be deleted/],
     ["certificate approve none", /doesn't have a resource type "certificatesigningrequests"/],
-    ["create role none --verb=get --resource=pods", /there are no roles here: pods here talk to no API server/],
-    ["create quota none", /there are no resourcequotas here: set resources in each pod|no matches for kind/],
+    ["create quota none", /ResourceQuota is not supported: set resources in each pod/],
+    ["create ingress none --rule=a/b=c:80", /Ingress is not supported: publish a port of the pod/],
     ["get --raw /api/v1/nodes/none/proxy", /nothing is served at/],
     ["apply -f /dev/null", /no objects passed to apply/],
   ];

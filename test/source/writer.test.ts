@@ -112,13 +112,21 @@ describe("apply", () => {
     expect(read("configmap-default-c.yaml")).toMatch(/a: "yes"\n\s+b: "0644"\n\s+c: "1:30"\n\s+d: \|\n/);
   });
 
-  it("leaves what has no effect where it stands, and brings none of it along", async () => {
+  it("leaves what has no effect where it stands; several files may have it", async () => {
     const namespace = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
     folder.write("all.yaml", `${namespace}---\n${podText("a")}`);
     await writer.apply(`${namespace}---\n${podText("a", "other:2")}`);
     expect(read("all.yaml")).toBe(`${namespace}---\n${podText("a", "other:2")}`);
     await writer.apply(`${namespace}---\n${podText("n")}`);
     expect(read("pod-default-n.yaml")).not.toContain("Namespace");
+    folder.write("more.yaml", `${namespace}---\n${podText("m")}`);
+    await writer.apply(`${namespace}---\n${podText("m", "other:2")}---\n${namespace}`);
+    expect((await readManifests([folder.path])).problems).toEqual([
+      expect.objectContaining({ severity: "warning", object: "Namespace shop" }),
+      expect.objectContaining({ severity: "warning", object: "Namespace shop" }),
+    ]);
+    await writer.remove({ kind: "Namespace", namespace: undefined, name: "shop" });
+    expect(read("all.yaml") + read("more.yaml")).not.toContain("Namespace");
   });
 
   it("mends a broken object in its file", async () => {
@@ -129,12 +137,6 @@ describe("apply", () => {
 
   it.each([
     ["nothing valid", podText("a").replace("image", "imgae"), undefined, "did you mean 'image'?"],
-    [
-      "nothing that has an effect",
-      "apiVersion: v1\nkind: Namespace\nmetadata: {name: a}\n",
-      undefined,
-      "Namespace has no effect",
-    ],
     ["no object at all", "# nothing\n", undefined, "there is no manifest in it"],
     ["an object twice", `${podText("a")}---\n${podText("a")}`, undefined, "Pod default/a is there twice"],
     ["a path as a name", podText("n"), "../n.yaml", "is no name for a manifest file"],

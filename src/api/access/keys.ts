@@ -108,6 +108,8 @@ function isGood(held: KeyPair, authority: KeyPair, names: readonly string[], now
   const certificate = new X509Certificate(held.certificate);
   const issuer = new X509Certificate(authority.certificate);
   return (
+    // It begins later than now when the clock was wrong then, and is right now.
+    certificate.validFromDate.getTime() <= now &&
     certificate.validToDate.getTime() - now > RENEW_BEFORE_MS &&
     certificate.verify(issuer.publicKey) &&
     names.every((name) => (isAddress(name) ? certificate.checkIP(name) : certificate.checkHost(name)) !== undefined)

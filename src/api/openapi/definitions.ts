@@ -2,6 +2,8 @@
 import { schemaOfKind } from "../../manifest/kinds.ts";
 import { elementOf, type Schema, shapeOf, unwrap } from "../../manifest/zod-schema.ts";
 import { listTypeOf } from "../patch/list-types.ts";
+import { nameOfKind } from "../protobuf/messages.ts";
+import { messageSchema } from "./from-messages.ts";
 import { TYPE_NAMES } from "./type-names.ts";
 import { type RulesAt, rulesInside, rulesOfKind, verdictText } from "./verdicts.ts";
 
@@ -41,12 +43,14 @@ export type Descriptions = Readonly<Record<string, string>>;
 export function definitionsOf(kinds: readonly TypedKind[], prefix: string, descriptions: Descriptions): Definitions {
   const found = new Map<string, OpenApiSchema>();
   const names = new Map<Schema, string[]>();
-  for (const kind of kinds) {
+  // What manifests are checked by says more than the messages: these only fill in what is not there.
+  const checkedFirst = kinds.toSorted((a, b) => Number(isUnchecked(a)) - Number(isUnchecked(b)));
+  for (const kind of checkedFirst) {
     const schema = schemaOfKind(kind.kind);
     const name = definitionName(kind);
     const gvk = [{ group: kind.group, version: kind.version, kind: kind.kind }];
     const place = { path: [], kind: kind.kind, rules: rulesOfKind(kind.kind) };
-    const root = schema === undefined ? anyObject(descriptions) : objectSchema(unwrap(schema), name, place);
+    const root = schema === undefined ? ofMessage(kind) : objectSchema(unwrap(schema), name, place);
     const description = descriptions[kind.kind];
     found.set(name, {
       ...(description !== undefined && { description }),
@@ -56,12 +60,19 @@ export function definitionsOf(kinds: readonly TypedKind[], prefix: string, descr
   }
   return found;
 
+  function ofMessage(kind: TypedKind): OpenApiSchema {
+    const message = nameOfKind(kind.group === "" ? kind.version : `${kind.group}/${kind.version}`, kind.kind);
+    const describe = (owner: string, path: readonly string[], field: string) =>
+      describeField(owner, { path, kind: kind.kind, rules: undefined }, field);
+    return messageSchema(message, { prefix, found, describe }) ?? anyObject(descriptions);
+  }
+
   function objectSchema(schema: Schema, owner: string, place: Place): OpenApiSchema {
     const all = Object.entries(shapeOf(schema) ?? {});
     const properties = Object.fromEntries(
       all.map(([name, inner]) => {
         const at = { ...place, path: [...place.path, name], rules: rulesInside(place.rules, name) };
-        const description = describe(owner, place, name);
+        const description = describeField(owner, place, name);
         const own = { ...schemaOf(inner, owner, at), ...listExtensions(at.path, inner) };
         return [name, description === undefined ? own : { ...own, description }];
       }),
@@ -77,7 +88,7 @@ export function definitionsOf(kinds: readonly TypedKind[], prefix: string, descr
   }
 
   /** What the field is for, and what of it is not supported. */
-  function describe(owner: string, { path, kind, rules }: Place, field: string): string | undefined {
+  function describeField(owner: string, { path, kind, rules }: Place, field: string): string | undefined {
     const type = owner.slice(owner.lastIndexOf(".") + 1);
     const keys = [`${type}.${field}`, `${path.at(-1)}.${field}`, `${kind}.${field}`, field];
     const said = keys.map((key) => descriptions[key]).find((text) => text !== undefined);
@@ -138,6 +149,10 @@ export function definitionsOf(kinds: readonly TypedKind[], prefix: string, descr
   }
 }
 
+function isUnchecked({ kind }: TypedKind): boolean {
+  return schemaOfKind(kind) === undefined;
+}
+
 /** Where in a kind a type is met. */
 interface Place {
   readonly path: readonly string[];
@@ -187,7 +202,11 @@ function byName(field: string): OpenApiSchema {
 }
 
 function listExtensions(path: readonly string[], schema: Schema): OpenApiSchema {
-  if (unwrap(schema)._zod.def.type !== "array") return {};
+  return unwrap(schema)._zod.def.type === "array" ? mergedAs(path) : {};
+}
+
+/** How patches merge the list at `path`. */
+export function mergedAs(path: readonly string[]): OpenApiSchema {
   const type = listTypeOf(path);
   if (type === undefined) return { "x-kubernetes-list-type": "atomic" };
   const { mergeKey, keys } = type;

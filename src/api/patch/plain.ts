@@ -1,6 +1,6 @@
 /** Plain JSON data, as patches work on it. Pure. */
 import { isDeepStrictEqual } from "node:util";
-import { DEPTH_LIMIT, define, isRecord } from "../../manifest/yaml/plain.ts";
+import { DEPTH_LIMIT, define, isRecord, TOO_MANY_VALUES, VALUES_LIMIT } from "../../manifest/yaml/plain.ts";
 import { GantryError } from "../../system/errors.ts";
 
 export type Fields = Readonly<Record<string, unknown>>;
@@ -28,13 +28,10 @@ export function at(value: unknown, ...path: readonly string[]): unknown {
   return found;
 }
 
-/** More values than any manifest has: each of them is checked, and each that is wrong is told of. */
-export const VALUES_LIMIT = 100_000;
-
 /** @param count of values @throws GantryError usage */
 export function refuseMany(count: number): void {
   if (count <= VALUES_LIMIT) return;
-  throw new GantryError("usage", `there are more than ${VALUES_LIMIT} values in it`, {
+  throw new GantryError("usage", TOO_MANY_VALUES, {
     hint: "No manifest needs that: send less.",
   });
 }

@@ -30,6 +30,12 @@ const SERVER_META: ReadonlySet<string> = new Set([
 /** Fields that kubectl writes though nothing is in them, and that say nothing then. */
 const EMPTY_SAYS_NOTHING: ReadonlySet<string> = new Set(["resources", "strategy", "updateStrategy", "securityContext"]);
 
+/** Annotations that only the server writes. */
+export function ownAnnotations(annotations: unknown): Fields {
+  const entries = Object.entries(fieldsOf(annotations) ?? {});
+  return Object.fromEntries(entries.filter(([name]) => name !== LAST_APPLIED && OWN_ANNOTATIONS.has(name)));
+}
+
 export function withoutServerFields(object: Fields): Fields {
   const { status: _status, metadata, ...rest } = object;
   const entries = Object.entries(fieldsOf(metadata) ?? {}).filter(([name]) => !SERVER_META.has(name));

@@ -1,11 +1,9 @@
 import type { FastifyInstance } from "fastify";
-import { dnsLabelComplaint } from "../../manifest/schema/fields.ts";
+import { isInert } from "../../manifest/index.ts";
 import type { PodEvent } from "../../store/contract.ts";
-import { GantryError } from "../../system/errors.ts";
 import type { ApiBackend, PodObject, ServedObject } from "../contract.ts";
-import { at } from "../patch/plain.ts";
+import { inVersion } from "../versions.ts";
 import type { EventObject } from "../wire.ts";
-import { readData } from "./body.ts";
 import { describe, serveDiscovery } from "./discovery.ts";
 import { eventObject, inNewForm } from "./event-object.ts";
 import { SERVED_KINDS } from "./kinds.ts";
@@ -13,14 +11,12 @@ import { serveMetrics } from "./metrics.ts";
 import { serveOpenApi } from "./openapi.ts";
 import { servePods } from "./pods.ts";
 import { removalsOf } from "./remove.ts";
-import { find, inFormat, type Resource, serveResource } from "./resources.ts";
+import { find, groupVersion, inFormat, type Resource, serveResource } from "./resources.ts";
 import { serveReviews } from "./reviews.ts";
-import type { Call } from "./routing.ts";
 import type { Streams } from "./streaming.ts";
 import { serveStatus, serveSubresources } from "./subresources.ts";
 import { WatchCache } from "./watch-cache.ts";
 import { writesOf } from "./write.ts";
-import { warn } from "./write-request.ts";
 
 /**
  * Serves every collection, with discovery of them.
@@ -90,12 +86,10 @@ export function serveCollections(
     const writes = writable ? writesOf(backend, resource) : undefined;
     const removals = removalsOf(resource, (namespace, name) => backend.deleteObject(kind, namespace, name));
     const removable = writable || kind === "ControllerRevision";
-    const create = kind === "Namespace" ? { create: pretendNamespace } : {};
-    serveResource(app, resource, streams, { ...writes, ...(removable && removals), ...create });
+    serveResource(app, resource, streams, { ...writes, ...(removable && removals) });
     serveSubresources(app, served, resource, namespaced ? writes : undefined);
   }
   servePods(app, backend, podResource, streams);
-  serveReviews(app);
   const described = [
     describe(podResource, "pod"),
     describe(eventResource, "read"),
@@ -103,6 +97,10 @@ export function serveCollections(
     ...objects.resources.map(({ served, resource }) => describe(resource, served.writable ? "write" : "read", served)),
     ...serveMetrics(app, backend, streams),
   ];
+  serveReviews(
+    app,
+    described.map(({ group = "", plural }) => ({ group, plural })),
+  );
   serveDiscovery(app, backend, described);
   serveOpenApi(app, described);
   return () => {
@@ -119,30 +117,34 @@ function objectResources(backend: ApiBackend, capacity: number) {
   const resources = SERVED_KINDS.map((served) => {
     const { group, version, plural, kind, namespaced, shortNames, otherwise, fields } = served;
     const cache = new WatchCache<ServedObject>(newest, capacity);
-    const list = () => backend.objects().filter((object) => object.kind === kind);
+    const inItsVersion = versioned(groupVersion(served));
+    const list = () => backend.objects().flatMap((object) => (object.kind === kind ? inItsVersion(object) : []));
     const names = { group, version, plural, kind, namespaced, shortNames, otherwise };
-    return { served, resource: { ...names, fields, cache, list } };
+    return { served, inItsVersion, resource: { ...names, fields, cache, list } };
   });
-  const caches = new Map(resources.map(({ served, resource }) => [served.kind, resource.cache]));
+  const ofKind = Map.groupBy(resources, ({ served }) => served.kind);
   const stop = backend.watchObjects(({ type, object }) => {
     const { uid, resourceVersion } = object.metadata;
     const previous = last.get(uid);
     if (type === "DELETED") last.delete(uid);
     else last.set(uid, object);
-    caches.get(object.kind)?.add(type, object, Number(resourceVersion), previous);
+    for (const { resource, inItsVersion } of ofKind.get(object.kind) ?? []) {
+      const before = previous === undefined ? undefined : inItsVersion(previous);
+      resource.cache.add(type, inItsVersion(object), Number(resourceVersion), before);
+    }
   });
   return { resources, stop };
 }
 
-/** A namespace is there as soon as something is in it: to make one is to do nothing, and to say so. */
-async function pretendNamespace(call: Call): Promise<unknown> {
-  const name = at(await readData(call.request), "metadata", "name");
-  if (typeof name !== "string" || dnsLabelComplaint(name) !== undefined)
-    throw new GantryError("invalid-manifest", "metadata.name: is not the name of a namespace");
-  warn(call, "a namespace needs not be made: it is there as soon as something is in it");
-  call.reply.code(201);
-  const metadata = { name, creationTimestamp: new Date().toISOString() };
-  return { apiVersion: "v1", kind: "Namespace", metadata, spec: {}, status: { phase: "Active" } };
+/** Of kinds with several versions: an object as this one has it, which is the same one each time. */
+function versioned(apiVersion: string): (object: ServedObject) => ServedObject {
+  const known = new WeakMap<ServedObject, ServedObject>();
+  return (object) => {
+    if (object.apiVersion === apiVersion || !isInert(object.kind)) return object;
+    const found = known.get(object) ?? inVersion({ ...object }, apiVersion);
+    known.set(object, found);
+    return found;
+  };
 }
 
 function podCache(backend: ApiBackend, capacity: number) {

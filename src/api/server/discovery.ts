@@ -14,15 +14,16 @@ export function serveDiscovery(
 ): void {
   route(app, "/version", { GET: () => versionInfo(backend.info().version) });
   route(app, "/api", { GET: () => ({ kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] }) });
-  route(app, "/apis", {
-    GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: NAMED.map(groupOf) }),
-  });
-  for (const named of NAMED) {
-    const { group, version } = named;
-    route(app, `/apis/${group}`, { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...groupOf(named) }) });
-    const inside = resources.filter((resource) => resource.group === group).flatMap(apiResources);
-    const all = [...inside, ...reviewsOf(group)];
-    route(app, `/apis/${group}/${version}`, { GET: () => resourceList(groupVersion(named), all) });
+  const groups = groupsOf(resources);
+  route(app, "/apis", { GET: () => ({ kind: "APIGroupList", apiVersion: "v1", groups: groups.map(groupOf) }) });
+  for (const group of groups) {
+    const { name } = group;
+    route(app, `/apis/${name}`, { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...groupOf(group) }) });
+    for (const version of group.versions) {
+      const inside = resources.filter((one) => one.group === name && one.version === version).flatMap(apiResources);
+      const all = [...inside, ...reviewsOf(name)];
+      route(app, `/apis/${name}/${version}`, { GET: () => resourceList(groupVersion({ group: name, version }), all) });
+    }
   }
   route(app, "/apis/gantry.dev", { GET: () => ({ kind: "APIGroup", apiVersion: "v1", ...GROUP }) });
   const core = resources.filter(({ group = "" }) => group === "").flatMap(apiResources);
@@ -34,25 +35,32 @@ export function serveDiscovery(
 const VERSION = { groupVersion: "gantry.dev/v1", version: "v1" } as const;
 const GROUP = { name: "gantry.dev", versions: [VERSION], preferredVersion: VERSION } as const;
 
-/** The groups of objects that keep pods, and of what pods use and are reached by. */
-const NAMED = [
-  { group: "apps", version: "v1" },
-  { group: "authentication.k8s.io", version: "v1" },
-  { group: "authorization.k8s.io", version: "v1" },
-  { group: "batch", version: "v1" },
-  { group: "discovery.k8s.io", version: "v1" },
-  { group: "events.k8s.io", version: "v1" },
-  { group: "metrics.k8s.io", version: "v1beta1" },
-  { group: "node.k8s.io", version: "v1" },
-  { group: "policy", version: "v1" },
-] as const;
+interface Group {
+  readonly name: string;
+  /** The one that is asked for first, first. */
+  readonly versions: readonly string[];
+}
+
+/** By name. */
+function groupsOf(resources: readonly ResourceDescription[]): Group[] {
+  const all = [...resources.map(({ group = "", version = "v1" }) => [group, version] as const), ...REVIEW_GROUPS];
+  const groups = Map.groupBy(
+    all.filter(([group]) => group !== ""),
+    ([group]) => group,
+  );
+  return [...groups]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, found]) => ({ name, versions: [...new Set(found.map(([, version]) => version))] }));
+}
 
 /** What is only asked, and is no collection. */
-const REVIEWS = [
+export const REVIEWS = [
   ["authorization.k8s.io", "selfsubjectaccessreviews", "SelfSubjectAccessReview"],
   ["authorization.k8s.io", "selfsubjectrulesreviews", "SelfSubjectRulesReview"],
   ["authentication.k8s.io", "selfsubjectreviews", "SelfSubjectReview"],
 ] as const;
+
+const REVIEW_GROUPS = REVIEWS.map(([group]) => [group, "v1"] as const);
 
 function reviewsOf(group: string): object[] {
   return REVIEWS.filter(([of]) => of === group).map(([, name, kind]) => ({
@@ -60,9 +68,9 @@ function reviewsOf(group: string): object[] {
   }));
 }
 
-function groupOf(named: (typeof NAMED)[number]): object {
-  const version = { groupVersion: groupVersion(named), version: named.version };
-  return { name: named.group, versions: [version], preferredVersion: version };
+function groupOf({ name, versions }: Group): object {
+  const all = versions.map((version) => ({ groupVersion: groupVersion({ group: name, version }), version }));
+  return { name, versions: all, preferredVersion: all[0] };
 }
 
 function versionInfo(gantryVersion: string): VersionInfo {
@@ -107,8 +115,8 @@ const WRITE = ["create", "delete", "deletecollection", "get", "list", "patch", "
 
 function verbsOf({ access, kind }: ResourceDescription): readonly string[] {
   if (access === "list") return READ;
-  if (access === "read") return kind === "Namespace" ? ["create", ...READ, "watch"] : [...READ, "watch"];
-  return WRITE;
+  if (access === "read") return [...READ, "watch"];
+  return kind === "Namespace" ? WRITE.filter((verb) => verb !== "deletecollection") : WRITE;
 }
 
 function apiResources(description: ResourceDescription): object[] {

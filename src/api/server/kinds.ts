@@ -1,5 +1,6 @@
 /** The kinds of objects that are served beside pods and events. */
 
+import { FOREIGN_KINDS, foreignKind, INERT_KINDS, isInert, isOfCluster } from "../../manifest/foreign-kinds.ts";
 import type { ServedObject } from "../contract.ts";
 import type { FieldGetters } from "./field-selector.ts";
 import { textAt } from "./table/column.ts";
@@ -44,6 +45,9 @@ function served(group: string, plural: string, kind: string, options: Options = 
   };
 }
 
+/** Kinds that nothing acts on, and that `kubectl get all` shows in a cluster. */
+const IN_ALL: ReadonlySet<string> = new Set(["HorizontalPodAutoscaler"]);
+
 const field =
   (...path: readonly string[]) =>
   (object: ServedObject): string =>
@@ -51,11 +55,10 @@ const field =
 /** What is said to whoever would write what only follows from other things. */
 const NODE_IS_HOST =
   "a Node can't be written: it is this host, and there is no other one to cordon, drain, label or taint it for";
-const NAMESPACE_FOLLOWS =
-  "a namespace can't be changed or deleted: it is there as long as something is in it; delete that (kubectl delete all,cm,secret,pvc --all -n NAME)";
 const ENDPOINTS_FOLLOW =
   "who is behind a Service can't be written: it follows from its selector and from the pods that are ready; change those";
 const REVISION_FOLLOWS = "a ControllerRevision can't be written: its StatefulSet or DaemonSet keeps it";
+const LEASE_FOLLOWS = "a Lease can't be written: the one of this node is kept by Gantry itself";
 const VOLUME_FOLLOWS =
   "a PersistentVolume can't be written: it is made for its PersistentVolumeClaim; change or delete that, and see 'gantry volume'";
 
@@ -72,10 +75,6 @@ export const SERVED_KINDS: readonly ServedKind[] = [
     ...{ shortNames: ["pv"], namespaced: false, otherwise: VOLUME_FOLLOWS },
   }),
   served("", "endpoints", "Endpoints", { shortNames: ["ep"], otherwise: ENDPOINTS_FOLLOW }),
-  served("", "namespaces", "Namespace", {
-    ...{ shortNames: ["ns"], namespaced: false, otherwise: NAMESPACE_FOLLOWS },
-    fields: { "status.phase": field("status", "phase") },
-  }),
   served("", "nodes", "Node", {
     ...{ shortNames: ["no"], namespaced: false, otherwise: NODE_IS_HOST },
     fields: { "spec.unschedulable": () => "false" },
@@ -90,24 +89,30 @@ export const SERVED_KINDS: readonly ServedKind[] = [
     inAll: true,
     fields: { "status.successful": (job) => field("status", "succeeded")(job) || "0" },
   }),
+  served("coordination.k8s.io", "leases", "Lease", { otherwise: LEASE_FOLLOWS }),
   served("discovery.k8s.io", "endpointslices", "EndpointSlice", { otherwise: ENDPOINTS_FOLLOW }),
-  // There are none of these, and to say so is what clients need: `kubectl drain` asks for evictions only where there is
-  // this group, and would delete pods else; `kubectl cluster-info dump` lists replication controllers.
-  served("policy", "poddisruptionbudgets", "PodDisruptionBudget", {
-    ...{
-      shortNames: ["pdb"],
-      otherwise: "a PodDisruptionBudget has no effect: there is only this node, and nobody drains it",
-    },
-  }),
-  served("", "replicationcontrollers", "ReplicationController", {
-    ...{ shortNames: ["rc"], otherwise: "a ReplicationController is not supported: write a Deployment" },
-  }),
   served("node.k8s.io", "runtimeclasses", "RuntimeClass", { namespaced: false }),
+  ...FOREIGN_KINDS.flatMap(servedForeign),
 ];
+
+/**
+ * What nothing acts on is kept and served as it is written. Of what is refused there is none, and to say so is what
+ * clients need: `kubectl apply` tells why, `kubectl cluster-info dump` and `describe` list them.
+ */
+function servedForeign(kind: string): ServedKind[] {
+  const foreign = foreignKind(kind);
+  if (foreign?.api === undefined) return [];
+  const { group, version: newest, olderVersions, plural, shortNames } = foreign.api;
+  const otherwise = isInert(kind) ? undefined : `${kind} is not supported: ${foreign.hint}`;
+  const fields = kind === "Namespace" ? { "status.phase": field("status", "phase") } : {};
+  const options = { shortNames, namespaced: !isOfCluster(kind), otherwise, fields, inAll: IN_ALL.has(kind) };
+  return [newest, ...olderVersions].map((version) => served(group, plural, kind, { ...options, version }));
+}
 
 /** What is only written down has nothing that could become of it. */
 const WITHOUT_STATUS: ReadonlySet<string> = new Set([
-  ...["ConfigMap", "ControllerRevision", "EndpointSlice", "Event", "NodeMetrics", "PodMetrics"],
+  ...INERT_KINDS.filter((kind) => !["HorizontalPodAutoscaler", "Namespace", "PodDisruptionBudget"].includes(kind)),
+  ...["ConfigMap", "Lease", "ControllerRevision", "EndpointSlice", "Event", "NodeMetrics", "PodMetrics"],
   ...["RuntimeClass", "Secret"],
 ]);
 

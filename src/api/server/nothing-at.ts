@@ -1,5 +1,5 @@
 /** What is said to whoever asks for a kind of object that is not served. Pure. */
-import { FOREIGN_KINDS, foreignKind } from "../../manifest/foreign-kinds.ts";
+import { FOREIGN_KINDS, foreignKind, INERT_KINDS, noEffectText } from "../../manifest/foreign-kinds.ts";
 import { GantryError } from "../../system/errors.ts";
 import { SERVED_KINDS } from "./kinds.ts";
 import { groupVersion } from "./resources.ts";
@@ -8,12 +8,15 @@ import { groupVersion } from "./resources.ts";
 export function nothingAt(path: string): GantryError {
   const asked = collectionAt(path);
   const details = asked === undefined ? {} : { details: { kind: asked.plural, group: asked.group } };
-  const served = SERVED_KINDS.find(({ plural }) => plural === asked?.plural);
-  if (served !== undefined && asked !== undefined && groupVersion(served) !== groupVersion(asked)) {
-    const message = `${asked.plural} are served as ${groupVersion(served)}, and not as ${groupVersion(asked)}`;
+  const served = SERVED_KINDS.filter(({ plural }) => plural === asked?.plural).map(groupVersion);
+  if (served.length > 0 && asked !== undefined && !served.includes(groupVersion(asked))) {
+    const message = `${asked.plural} are served as ${served.join(" and ")}, and not as ${groupVersion(asked)}`;
     return new GantryError("not-found", message, { hint: "A newer client asks for it by itself.", ...details });
   }
-  const kind = served === undefined ? FOREIGN_KINDS.find((one) => pluralOf(one) === asked?.plural) : undefined;
+  const inert = INERT_KINDS.find((one) => foreignKind(one)?.api?.plural === asked?.plural);
+  if (inert !== undefined)
+    return new GantryError("not-found", `nothing is served at ${path}: ${noEffectText(inert)}`, details);
+  const kind = served.length === 0 ? FOREIGN_KINDS.find((one) => pluralOf(one) === asked?.plural) : undefined;
   const foreign = kind === undefined ? undefined : foreignKind(kind);
   if (foreign === undefined || asked === undefined)
     return new GantryError("not-found", `nothing is served at ${path}`, { hint: "See /api/v1 and /apis." });

@@ -15,7 +15,8 @@ export function serveOpenApi(app: FastifyInstance, resources: readonly ResourceD
   const kinds = resources.map(
     ({ group = "", version = "v1", plural, kind, namespaced, access }): DescribedKind => ({
       ...{ group, version, plural, kind, namespaced },
-      writable: access === "write" || access === "pod",
+      // Of what is refused, too: only so does a client ask, and hear why.
+      writable: access !== "list",
     }),
   );
   const groups = Map.groupBy(kinds, ({ group, version }) =>

@@ -2,14 +2,21 @@
 import type { FastifyInstance } from "fastify";
 import { GantryError } from "../../system/errors.ts";
 import { identityOf } from "../access/identity.ts";
-import { GROUP_OF_ROLE, mayDo } from "../access/roles.ts";
+import { GROUP_OF_ROLE, mayDo, type Role } from "../access/roles.ts";
 import { at, fieldsOf } from "../patch/plain.ts";
 import { readData } from "./body.ts";
+import { REVIEWS } from "./discovery.ts";
 import { type Call, route } from "./routing.ts";
 
-const READING = ["get", "list", "watch"];
+/** What is asked for in a group: "apps", "deployments". */
+export interface Reviewed {
+  readonly group: string;
+  readonly plural: string;
+}
 
-export function serveReviews(app: FastifyInstance): void {
+/** @param resources all that are served */
+export function serveReviews(app: FastifyInstance, resources: readonly Reviewed[]): void {
+  const readingRules = rulesOf("view", resources);
   const authorization = "/apis/authorization.k8s.io/v1";
   const review = async (call: Call) => {
     const body = await bodyOf(call);
@@ -31,13 +38,10 @@ export function serveReviews(app: FastifyInstance): void {
     POST: async (call) => {
       const body = await bodyOf(call);
       const isAdmin = identityOf(call.request.raw).role === "admin";
-      const verbs = isAdmin ? ["*"] : READING;
       const status = {
-        resourceRules: [{ verbs, apiGroups: ["*"], resources: ["*"] }],
-        nonResourceRules: [{ verbs, nonResourceURLs: ["*"] }],
-        // No rule can say "all but".
-        incomplete: !isAdmin,
-        ...(!isAdmin && { evaluationError: "but for Secrets, which can't be read, and nothing can be run" }),
+        resourceRules: isAdmin ? [{ verbs: ["*"], apiGroups: ["*"], resources: ["*"] }] : readingRules,
+        nonResourceRules: [{ verbs: isAdmin ? ["*"] : ["get"], nonResourceURLs: ["*"] }],
+        incomplete: false,
       };
       return created(call, { ...body, status });
     },
@@ -49,6 +53,23 @@ export function serveReviews(app: FastifyInstance): void {
       return created(call, { ...(await bodyOf(call)), status: { userInfo } });
     },
   });
+}
+
+const VERBS = ["get", "list", "watch", "create"];
+
+/** What a role may do with each resource, in one rule for all of a group that may be treated alike. */
+export function rulesOf(role: Role, resources: readonly Reviewed[]) {
+  const asked = REVIEWS.map(([group, plural]) => ({ group, plural }));
+  const allowed = [...resources, ...asked].flatMap(({ group, plural }) => {
+    const verbs = VERBS.filter((verb) => mayDo(role, { verb, group, resource: plural }));
+    return verbs.length === 0 ? [] : [{ group, plural, verbs }];
+  });
+  const alike = Map.groupBy(allowed, ({ group, verbs }) => `${group} ${verbs.join()}`);
+  return [...alike.values()].map((all) => ({
+    verbs: all[0]?.verbs ?? [],
+    apiGroups: [all[0]?.group ?? ""],
+    resources: [...new Set(all.map(({ plural }) => plural))],
+  }));
 }
 
 function created(call: Call, answer: object): object {

@@ -6,7 +6,7 @@ import type { ApiBackend, FieldOwners } from "../contract.ts";
 import { afterUpdate, serverSideApply } from "../patch/apply.ts";
 import { PATCH_TYPES, patched } from "../patch/patch.ts";
 import { at, type Fields, fieldsOf, same, withField } from "../patch/plain.ts";
-import { LAST_APPLIED, withoutServerFields } from "./bare.ts";
+import { LAST_APPLIED, ownAnnotations, withoutServerFields } from "./bare.ts";
 import { readData } from "./body.ts";
 import { type AnyResource, type ApiObject, maybeFind, notFound, type Resource } from "./resources.ts";
 import type { Call } from "./routing.ts";
@@ -172,6 +172,7 @@ function shown(
   } = fieldsOf(before["metadata"]) ?? {};
   const annotations = {
     ...fieldsOf(metadata["annotations"]),
+    ...ownAnnotations(at(before, "metadata", "annotations")),
     ...(lastApplied !== undefined && { [LAST_APPLIED]: lastApplied }),
   };
   return {

@@ -101,6 +101,12 @@ export const text = z.string();
 export const someText = checked((value) => (value === "" ? "must not be empty" : undefined));
 export const dnsLabel = checked(dnsLabelComplaint);
 export const dnsName = checked(dnsNameComplaint);
+/** What may stand in the path of a URL (ValidatePathSegmentName): names of roles. */
+export const pathName = checked((value) => {
+  if (value === "" || value === "." || value === ".." || /[/%]/.test(value))
+    return "must be a name that can stand in a URL: without '/' and '%', and neither '.' nor '..'";
+  return value.length > 253 ? "must have at most 253 characters" : undefined;
+});
 export const qualifiedName = checked(qualifiedNameComplaint);
 /** Case does not matter in the keys of annotations (ValidateAnnotations). */
 export const annotationKey = checked((value) => qualifiedNameComplaint(value.toLowerCase()));

@@ -11,6 +11,7 @@ export {
   type VolumeMount,
 } from "./container.ts";
 export type { EnvFromSource, EnvVar, EnvVarSource, ObjectFieldSelector, ResourceFieldSelector } from "./env.ts";
+export { type InertObject, inertObject } from "./inert.ts";
 export { type CronJob, cronJob, type Job, type JobSpec, job } from "./job.ts";
 export type { ClusterMeta, LabelSelector, ObjectMeta, TemplateMeta } from "./meta.ts";
 export { type Pod, type PodDnsConfig, type PodSpec, pod } from "./pod.ts";

@@ -1,5 +1,6 @@
 /** Fields that are valid in Kubernetes, and what Gantry does with them. Applied to what the user wrote, without defaults. */
-import type { ManifestObject } from "../contract.ts";
+import type { ActiveObject, ManifestObject } from "../contract.ts";
+import { isInert } from "../foreign-kinds.ts";
 import type { FieldPath, Issue } from "../issue.ts";
 import type { ConfigMap, PersistentVolumeClaim, RuntimeClass, Secret } from "../schema/index.ts";
 import { isRecord } from "../yaml/plain.ts";
@@ -55,7 +56,7 @@ const runtimeClassRules: Fields<RuntimeClass> = {
 };
 
 /** The whole table, by kind. */
-export const SUPPORT: Readonly<Record<ManifestObject["kind"], Readonly<Record<string, AnyRule>>>> = {
+export const SUPPORT: Readonly<Record<ActiveObject["kind"], Readonly<Record<string, AnyRule>>>> = {
   Pod: podRules,
   ConfigMap: configMapRules,
   Secret: secretRules,
@@ -73,7 +74,7 @@ export const SUPPORT: Readonly<Record<ManifestObject["kind"], Readonly<Record<st
 /** Errors for fields that can't be honoured and warnings for those without effect. `value` is valid plain data. */
 export function supportIssues(kind: ManifestObject["kind"], value: unknown): Issue[] {
   const issues: Issue[] = [];
-  walk(SUPPORT[kind], value, [], issues);
+  if (!isInert(kind)) walk(SUPPORT[kind], value, [], issues);
   return issues;
 }
 

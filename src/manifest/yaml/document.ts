@@ -17,7 +17,8 @@ import {
 } from "yaml";
 import { messageOf } from "../../system/errors.ts";
 import type { FieldPath, Issue } from "../issue.ts";
-import { PlainConverter, UnusableDocument } from "./plain.ts";
+import { excessIn } from "./excess.ts";
+import { PlainConverter, TOO_MANY_VALUES, UnusableDocument } from "./plain.ts";
 
 /** Line and column count from 1. */
 export interface Position {
@@ -82,6 +83,16 @@ export function readDocuments(text: string): Documents {
   const documents: PlainDocument[] = [];
   const fail = (offset: number, message: string, hint: string) =>
     issues.push({ ...at(offset), issue: { severity: "error", path: [], message, hint } });
+  const excess = excessIn(text);
+  if (excess !== undefined) {
+    // Nobody has parsed it, so nobody has counted its lines.
+    for (let start = 0; start <= excess; start = text.indexOf("\n", start) + 1) {
+      lineCounter.addNewLine(start);
+      if (!text.includes("\n", start)) break;
+    }
+    fail(excess, TOO_MANY_VALUES, "no manifest needs that: split the file");
+    return { documents, issues };
+  }
   let parsed: readonly Document.Parsed[];
   try {
     const found = parseAllDocuments(text, { ...YAML_OPTIONS, lineCounter });

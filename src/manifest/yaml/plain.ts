@@ -7,6 +7,9 @@ import type { FieldPath, Issue } from "../issue.ts";
 
 /** Nodes that aliases may add to one document, in total. */
 const ALIAS_LIMIT = 10_000;
+/** More values than any manifest has: each of them is checked, and each that is wrong is told of. */
+export const VALUES_LIMIT = 100_000;
+export const TOO_MANY_VALUES = `there are more than ${VALUES_LIMIT} values in it`;
 /** Kubernetes' own types nest about 15 levels deep. */
 export const DEPTH_LIMIT = 100;
 
@@ -52,6 +55,7 @@ export class PlainConverter {
   readonly #open = new Set<ParsedNode>();
   #aliasDepth = 0;
   #aliasNodes = 0;
+  #nodes = 0;
 
   /** @throws UnusableDocument */
   convert(node: ParsedNode | null, path: FieldPath = []): unknown {
@@ -64,6 +68,8 @@ export class PlainConverter {
         "no manifest needs that",
       );
     }
+    if (++this.#nodes > VALUES_LIMIT)
+      throw new UnusableDocument(node, path, TOO_MANY_VALUES, "no manifest needs that: split the file");
     if (this.#aliasDepth > 0 && ++this.#aliasNodes > ALIAS_LIMIT) {
       throw new UnusableDocument(
         node,

@@ -9,7 +9,7 @@ import { basename, dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import protobuf from "protobufjs";
 
-/** What clients send: the objects that can be written, and what is asked for beside them. */
+/** What clients send, and what is explained: the objects that are served, and what is asked for beside them. */
 const ROOTS = [
   ..."Pod Service ConfigMap Secret PersistentVolumeClaim Namespace Node Event Binding"
     .split(" ")
@@ -22,6 +22,14 @@ const ROOTS = [
   ..."SelfSubjectReview TokenReview".split(" ").map((kind) => `authentication/v1.${kind}`),
   ...["autoscaling/v1.Scale", "policy/v1.Eviction", "node/v1.RuntimeClass", "discovery/v1.EndpointSlice"],
   ...["events/v1.Event", "meta/v1.DeleteOptions", "meta/v1.Status"],
+  ..."ServiceAccount PersistentVolume Endpoints LimitRange ResourceQuota ReplicationController"
+    .split(" ")
+    .map((kind) => `core/v1.${kind}`),
+  ..."Role RoleBinding ClusterRole ClusterRoleBinding".split(" ").map((kind) => `rbac/v1.${kind}`),
+  ..."Ingress IngressClass NetworkPolicy".split(" ").map((kind) => `networking/v1.${kind}`),
+  ...["v1", "v2"].map((version) => `autoscaling/${version}.HorizontalPodAutoscaler`),
+  ...["v1", "v1beta1"].map((version) => `policy/${version}.PodDisruptionBudget`),
+  ...["coordination/v1.Lease", "scheduling/v1.PriorityClass", "storage/v1.StorageClass"],
 ];
 
 interface GoField {

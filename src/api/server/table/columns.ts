@@ -33,6 +33,31 @@ const selector: Column = {
   cell: (object) => selectorText(at(object, "spec", "selector")),
 };
 
+/** The names of those of a kind whom a binding is for. */
+const subjects = (name: string, kind: string): Column => ({
+  name,
+  priority: 1,
+  cell: (object) =>
+    listAt(object, "subjects")
+      .filter((subject) => at(subject, "kind") === kind)
+      .map(
+        (subject) =>
+          (kind === "ServiceAccount" ? `${orEmpty(at(subject, "namespace"))}/` : "") + textAt(subject, "name"),
+      )
+      .join(", "),
+});
+const bindingColumns: readonly Column[] = [
+  nameColumn,
+  {
+    name: "Role",
+    cell: (object) => `${textAt(object, "roleRef", "kind")}/${textAt(object, "roleRef", "name")}`,
+  },
+  ageColumn,
+  subjects("Users", "User"),
+  subjects("Groups", "Group"),
+  subjects("ServiceAccounts", "ServiceAccount"),
+];
+
 const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   Pod: podColumnsOfTable,
   Deployment: [
@@ -194,6 +219,61 @@ const COLUMNS: Readonly<Record<string, readonly Column[]>> = {
   Endpoints: [nameColumn, { name: "Endpoints", cell: endpoints }, ageColumn],
   RuntimeClass: [nameColumn, text("Handler", "handler"), ageColumn],
   Namespace: [nameColumn, text("Status", "status", "phase"), ageColumn],
+  ServiceAccount: [
+    nameColumn,
+    { name: "Secrets", type: "integer", cell: (object) => listAt(object, "secrets").length },
+    ageColumn,
+  ],
+  RoleBinding: bindingColumns,
+  ClusterRoleBinding: bindingColumns,
+  PodDisruptionBudget: [
+    nameColumn,
+    { name: "Min Available", cell: (object) => orNotApplicable(at(object, "spec", "minAvailable")) },
+    { name: "Max Unavailable", cell: (object) => orNotApplicable(at(object, "spec", "maxUnavailable")) },
+    count("Allowed Disruptions", "status", "disruptionsAllowed"),
+    ageColumn,
+  ],
+  HorizontalPodAutoscaler: [
+    nameColumn,
+    {
+      name: "Reference",
+      cell: (object) =>
+        `${textAt(object, "spec", "scaleTargetRef", "kind")}/${textAt(object, "spec", "scaleTargetRef", "name")}`,
+    },
+    { name: "Targets", cell: scalingTargets },
+    { name: "MinPods", cell: (object) => String(at(object, "spec", "minReplicas") ?? "<unset>") },
+    count("MaxPods", "spec", "maxReplicas"),
+    count("Replicas", "status", "currentReplicas"),
+    ageColumn,
+  ],
+  PriorityClass: [
+    nameColumn,
+    count("Value", "value"),
+    { name: "Global-Default", type: "boolean", cell: (object) => at(object, "globalDefault") === true },
+    ageColumn,
+    { name: "PreemptionPolicy", cell: (object) => orEmpty(at(object, "preemptionPolicy") ?? "PreemptLowerPriority") },
+  ],
+  StorageClass: [
+    {
+      name: "Name",
+      cell: (object) =>
+        at(object, "metadata", "annotations", "storageclass.kubernetes.io/is-default-class") === "true"
+          ? `${textAt(object, "metadata", "name")} (default)`
+          : textAt(object, "metadata", "name"),
+    },
+    text("Provisioner", "provisioner"),
+    { name: "ReclaimPolicy", cell: (object) => orEmpty(at(object, "reclaimPolicy") ?? "Delete") },
+    { name: "VolumeBindingMode", cell: (object) => orEmpty(at(object, "volumeBindingMode") ?? "Immediate") },
+    { name: "AllowVolumeExpansion", type: "boolean", cell: (object) => at(object, "allowVolumeExpansion") === true },
+    ageColumn,
+  ],
+  IngressClass: [
+    nameColumn,
+    text("Controller", "spec", "controller"),
+    { name: "Parameters", cell: parametersText },
+    ageColumn,
+  ],
+  Lease: [nameColumn, text("Holder", "spec", "holderIdentity"), ageColumn],
   Node: [
     nameColumn,
     { name: "Status", cell: nodeStatus },
@@ -241,6 +321,35 @@ export function columnsOf(kind: string): readonly Column[] {
 
 function orEmpty(value: unknown): string {
   return value === undefined || value === null ? "" : String(value);
+}
+
+function orNotApplicable(value: unknown): string {
+  return value === undefined ? "N/A" : String(value);
+}
+
+/** What each metric is to be; nobody measures what it is. */
+function scalingTargets(object: unknown): string {
+  const metrics = listAt(object, "spec", "metrics");
+  const percentage = at(object, "spec", "targetCPUUtilizationPercentage");
+  if (metrics.length === 0) return percentage === undefined ? NONE : `<unknown>/${String(percentage)}%`;
+  const all = metrics.map((metric) => {
+    const type = textAt(metric, "type");
+    const field = `${type.charAt(0).toLowerCase()}${type.slice(1)}`;
+    const target = at(metric, field, "target");
+    const utilization = at(target, "averageUtilization");
+    const wanted =
+      utilization === undefined ? (at(target, "averageValue") ?? at(target, "value")) : `${String(utilization)}%`;
+    const name = textAt(metric, field, "name");
+    return `${name === NONE ? "" : `${name}: `}<unknown>/${orEmpty(wanted)}`;
+  });
+  return all.length <= 2 ? all.join(", ") : `${all.slice(0, 2).join(", ")} + ${all.length - 2} more...`;
+}
+
+function parametersText(object: unknown): string {
+  const parameters = at(object, "spec", "parameters");
+  if (parameters === undefined) return NONE;
+  const group = at(parameters, "apiGroup");
+  return `${textAt(parameters, "kind")}${group === undefined ? "" : `.${String(group)}`}/${textAt(parameters, "name")}`;
 }
 
 function sinceOrNone(time: unknown, now: number): string {
