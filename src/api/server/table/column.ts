@@ -95,3 +95,47 @@ export function podColumns(...path: readonly string[]): readonly Column[] {
     { name: "Images", priority: 1, cell: (object) => each(object, "image") },
   ];
 }
+
+/** The columns of each kind. */
+export type Columns = Readonly<Record<string, readonly Column[]>>;
+
+/** A column of the number at a path, 0 for none. */
+export const count = (name: string, ...path: readonly string[]): Column => ({
+  name,
+  type: "integer",
+  cell: (object) => numberAt(object, ...path),
+});
+/** A column of the text at a path. */
+export const text = (name: string, ...path: readonly string[]): Column => ({
+  name,
+  cell: (object) => textAt(object, ...path),
+});
+/** Only shown with -o wide. */
+export const wide = (column: Column): Column => ({ ...column, priority: 1 });
+/** Of the pods that something makes. */
+export const template = podColumns("spec", "template", "spec");
+export const selector: Column = {
+  name: "Selector",
+  priority: 1,
+  cell: (object) => selectorText(at(object, "spec", "selector")),
+};
+
+export function orEmpty(value: unknown): string {
+  return value === undefined || value === null ? "" : String(value);
+}
+
+export function sinceOrNone(time: unknown, now: number): string {
+  return time === undefined ? NONE : since(time, now);
+}
+
+/** "a=b,c=d" in order; `<none>` for none. */
+export function labelsText(labels: unknown): string {
+  const all = Object.entries(fieldsOf(labels) ?? {}).map(([key, value]) => `${key}=${String(value)}`);
+  return all.length === 0 ? NONE : all.sort().join(",");
+}
+
+/** The first `most` of them, and how many more there are. */
+export function joined(parts: readonly string[], most: number, empty: string): string {
+  if (parts.length === 0) return empty;
+  return parts.length <= most ? parts.join(",") : `${parts.slice(0, most).join(",")} + ${parts.length - most} more...`;
+}
