@@ -38,7 +38,10 @@ export function judge(pod: PodObject | undefined, goal: Goal, now: number): Verd
 }
 
 /** Whether what runs was made from what is wanted now. A daemon that does not tell is believed. */
-function isInForce({ metadata: { generation = 0 }, status: { observedGeneration = generation } }: PodObject): boolean {
+export function isInForce({
+  metadata: { generation = 0 },
+  status: { observedGeneration = generation },
+}: PodObject): boolean {
   return observedGeneration >= generation;
 }
 

@@ -7,6 +7,7 @@ import {
   type Fields,
   FOREVER,
   freePort,
+  isReady,
   isRunning,
   type PodView,
   pidOf,
@@ -93,8 +94,11 @@ describe.each(RUNTIME_CLASSES)("in place, on %s", (runtimeClass) => {
     const pid = runOf(first, "main").id;
     host.write("web.yaml", podText("web", [shell("main", FOREVER, { image: next }), shell("other", FOREVER)]));
     await eventually(async () => (await eventText(host)).includes(next), { what: "an event about the image" });
-    expect(runOf(await host.waitReady("web"), "main").id).toBe(pid);
-    expect((await host.gantry("status")).stdout).toMatch(/web\s+2\/2\s+Running/);
+    const waiting = await host.waitFor("web", (pod) => !isReady(pod), "no readiness of the new version");
+    expect(runOf(waiting, "main").id).toBe(pid);
+    expect((await host.gantry("status")).stdout).toMatch(
+      /web\s+2\/2\s+Running[\s\S]*\nChanged, and not in force yet:\n {2}web: see 'gantry events web -n default'/,
+    );
 
     const tree = join(host.directory, "tree");
     mkdirSync(join(tree, "bin"), { recursive: true });

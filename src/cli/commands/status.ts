@@ -12,7 +12,7 @@ import { problemSection } from "../output/problems.ts";
 import { withProgress } from "../output/progress.ts";
 import { count } from "../output/text.ts";
 import { updateSection } from "../output/updates.ts";
-import { waitingSection } from "../output/waiting.ts";
+import { unchangedSection, waitingSection } from "../output/waiting.ts";
 import { findPod, keyOfPod } from "../pods.ts";
 import { acceleratorReasons } from "../sandbox-detail.ts";
 import type { Call, CommandSpec } from "../spec.ts";
@@ -91,6 +91,7 @@ async function printStatus(call: Call, client: ApiClient, pods: readonly PodObje
     reasons.length === 0 ? [] : ["Micro-VMs:", ...reasons.map((reason) => `  ${reason}`)],
     pressureSection(conditions, out.colors),
     waitingSection(pods, out.colors),
+    unchangedSection(pods, out.colors),
     updateSection(pods, out.colors),
     problemSection(report, out.colors),
   ];

@@ -1,4 +1,5 @@
 import type { PodObject } from "../../api/contract.ts";
+import { isInForce } from "../goal.ts";
 import { namespaceOf } from "../pods.ts";
 import type { Colors } from "./color.ts";
 import { oneLine } from "./text.ts";
@@ -9,6 +10,14 @@ export function waitingSection(pods: readonly PodObject[], colors: Colors): stri
     [...new Set(reasonsOf(pod))].map((reason) => `  ${nameOf(pod)}: ${colors.yellow(oneLine(reason))}`),
   );
   return lines.length === 0 ? [] : [colors.bold("Can't go on:"), ...lines];
+}
+
+/** Pods whose manifest was changed, and which run as before for now. Pure. */
+export function unchangedSection(pods: readonly PodObject[], colors: Colors): string[] {
+  const lines = pods
+    .filter((pod) => !isInForce(pod) && pod.metadata.deletionTimestamp === undefined)
+    .map((pod) => `  ${nameOf(pod)}: see 'gantry events ${pod.metadata.name} -n ${namespaceOf(pod)}'`);
+  return lines.length === 0 ? [] : [colors.bold("Changed, and not in force yet:"), ...lines];
 }
 
 /** A pod's own message says what its containers' would say, too. */
