@@ -195,6 +195,19 @@ describe("a claim", () => {
     }
   });
 
+  test("that another mount namespace lets go of in a moment, as one of a container that starts does, grows then", async () => {
+    const { hostPath } = await mount(A);
+    const script = 'echo on; read go; exec umount -l "$0"';
+    const holder = spawn("unshare", ["--mount", "--propagation", "private", "sh", "-c", script, hostPath]);
+    await new Promise((resolve) => holder.stdout.once("data", resolve));
+    await manager.remove(A, signal);
+    const growing = mount(B, makeClaim("data", "32Mi"));
+    holder.stdin.end("go\n");
+    await growing;
+    const { bsize, blocks } = await statfs(hostPath);
+    expect(bsize * blocks).toBeGreaterThan(24 << 20);
+  });
+
   const imageOf = () => join(root, "gantry/lib/volumes/default/data/data.ext4");
 
   test("that nobody writes any more is kept for ever, by the policy Retain", async () => {

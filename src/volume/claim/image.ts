@@ -1,6 +1,7 @@
 /** A file system in a file: what a claim's data is in. Its size is the claim's, so that no pod can write more than that. */
 import { chmod, open, rename, rm, rmdir, stat, statfs, truncate } from "node:fs/promises";
 import { dirname, join } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { formatBytes } from "../../bytes.ts";
 import { errnoOf, GantryError, isGantryError, messageOf } from "../../system/errors.ts";
 import { exec } from "../../system/exec.ts";
@@ -9,6 +10,9 @@ import { type MountPoint, mountPath, readMounts, unmount } from "../../system/mo
 /** No ext4 with a journal is smaller. */
 export const LEAST_BYTES = 8 * 2 ** 20;
 const BLOCK = 2 ** 20;
+/** How long a copy of a mount is waited for, and how often that is looked at, ms. */
+const LET_GO_MS = 3000;
+const LOOK_EVERY_MS = 50;
 const E2FSPROGS = "apt-get install e2fsprogs";
 
 /** The size of the file for a claim of so many bytes: whole MiB, so that loop device and file system agree. Pure. */
@@ -105,7 +109,7 @@ export async function growImage(file: string, target: string, bytes: number, sig
     await requireRoom(dirname(file), bytes - (await sizeOf(file)).bytes);
     const device = await deviceOf(target);
     if (device !== undefined) return await growMounted(file, device, bytes, signal);
-    if ((await loopDeviceOf(file, signal)) !== undefined) return false;
+    if (!(await isLetGo(file, signal))) return false;
     await checkImage(file, signal);
     await exec("e2fsck", ["-fp", file], { signal, okCodes: [0, 1, 2] }); // resize2fs insists on it
     await truncate(file, bytes);
@@ -114,6 +118,18 @@ export async function growImage(file: string, target: string, bytes: number, sig
   } catch (error) {
     throw failed(`cannot make ${file} larger`, error);
   }
+}
+
+/**
+ * Whether nobody has it any more. Every process that is about to enter a mount namespace of its own, as containers and
+ * VMs do when they start, has a copy of the host's mounts for a moment, and the kernel does not tell when that is over.
+ */
+async function isLetGo(file: string, signal: AbortSignal): Promise<boolean> {
+  for (let tries = LET_GO_MS / LOOK_EVERY_MS; tries > 0; tries--) {
+    if ((await loopDeviceOf(file, signal)) === undefined) return true;
+    await setTimeout(LOOK_EVERY_MS, undefined, { signal });
+  }
+  return false;
 }
 
 async function growMounted(file: string, device: string, bytes: number, signal: AbortSignal): Promise<boolean> {
