@@ -2,6 +2,7 @@
 import { at } from "../../patch/plain.ts";
 import {
   ageColumn,
+  type Column,
   type Columns,
   count,
   duration,
@@ -19,13 +20,15 @@ import {
   textAt,
 } from "./column.ts";
 
+const readyOfWanted: Column = {
+  name: "Ready",
+  cell: (object) => `${numberAt(object, "status", "readyReplicas")}/${numberAt(object, "spec", "replicas")}`,
+};
+
 export const WORKLOADS_COLUMNS = {
   Deployment: [
     nameColumn,
-    {
-      name: "Ready",
-      cell: (object) => `${numberAt(object, "status", "readyReplicas")}/${numberAt(object, "spec", "replicas")}`,
-    },
+    readyOfWanted,
     count("Up-to-date", "status", "updatedReplicas"),
     count("Available", "status", "availableReplicas"),
     ageColumn,
@@ -53,15 +56,7 @@ export const WORKLOADS_COLUMNS = {
     ...template,
     selector,
   ],
-  StatefulSet: [
-    nameColumn,
-    {
-      name: "Ready",
-      cell: (object) => `${numberAt(object, "status", "readyReplicas")}/${numberAt(object, "spec", "replicas")}`,
-    },
-    ageColumn,
-    ...template,
-  ],
+  StatefulSet: [nameColumn, readyOfWanted, ageColumn, ...template],
   ControllerRevision: [
     nameColumn,
     {
